@@ -1,0 +1,200 @@
+//! Inventory: the bundles that an agent holds and offers.
+//!
+//! Listed newest first, because a contact may be cut at any moment and recent
+//! updates are worth most. Bundles leave when they expire. Their number is
+//! bounded by what the crates to the right accept.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::bundle::{BundleHead, BundleId};
+use crate::time::Timestamp;
+
+/// A whole bundle: a signed head and the payload that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The head; its signature is checked.
+    pub head: Arc<BundleHead>,
+    /// The payload that the head names.
+    pub payload: Arc<[u8]>,
+}
+
+/// A place in the list, newest first; ids break ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(Reverse<Timestamp>, BundleId);
+
+/// The bundles held.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    bundles: BTreeMap<BundleId, Held>,
+    /// Those that may take one more hop.
+    listed: BTreeSet<Place>,
+    expiries: BTreeSet<(Timestamp, BundleId)>,
+}
+
+impl Inventory {
+    /// Adds a bundle; says whether it is new.
+    pub fn insert(&mut self, held: Held) -> bool {
+        let (id, head) = (held.head.id(), Arc::clone(&held.head));
+        if self.bundles.contains_key(&id) {
+            return false;
+        }
+        self.bundles.insert(id, held);
+        if head.hop_count() < head.hop_limit() {
+            self.listed.insert(Place(Reverse(head.created()), id));
+        }
+        self.expiries.insert((head.expires(), id));
+        assert_eq!(self.bundles.len(), self.expiries.len());
+        true
+    }
+
+    /// The bundle with this id.
+    pub fn get(&self, id: &BundleId) -> Option<&Held> {
+        self.bundles.get(id)
+    }
+
+    /// True when the bundle is held.
+    pub fn contains(&self, id: &BundleId) -> bool {
+        self.bundles.contains_key(id)
+    }
+
+    /// True when the bundle is held and may take one more hop.
+    pub fn offers(&self, id: &BundleId) -> bool {
+        self.get(id)
+            .is_some_and(|held| self.listed.contains(&Place(Reverse(held.head.created()), *id)))
+    }
+
+    /// Number of bundles held.
+    pub fn len(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Up to `max` ids behind `place`, newest first, and the last one's place
+    /// when more follow.
+    pub fn page(&self, place: Option<Place>, max: usize) -> (Vec<BundleId>, Option<Place>) {
+        let mut rest = match place {
+            Some(place) => {
+                self.listed.range((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
+            }
+            None => self.listed.range(..),
+        };
+        let page: Vec<Place> = rest.by_ref().take(max).copied().collect();
+        let more = rest.next().is_some();
+        let last = page.last().copied().filter(|_| more);
+        (page.into_iter().map(|Place(_, id)| id).collect(), last)
+    }
+
+    /// Drops what has expired at `now`, and says what.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<BundleId> {
+        let mut dropped = vec![];
+        while let Some(&(expires, id)) = self.expiries.first().filter(|(at, _)| *at <= now) {
+            self.expiries.remove(&(expires, id));
+            if let Some(held) = self.bundles.remove(&id) {
+                self.listed.remove(&Place(Reverse(held.head.created()), id));
+            }
+            dropped.push(id);
+        }
+        dropped
+    }
+
+    /// When the next bundle expires.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|&(expires, _)| expires)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{BundleDraft, BundleLimits};
+    use crate::eid::Eid;
+    use crate::identity::SecretKey;
+    use crate::time::Span;
+
+    const LIMITS: BundleLimits = BundleLimits {
+        header_bytes_max: 9,
+        payload_bytes_max: 9,
+        lifetime_max: Span::from_ms(u64::MAX),
+    };
+
+    fn held(created: u64, lifetime: u64) -> Held {
+        let draft = BundleDraft {
+            destination: Eid::none(),
+            created: Timestamp::from_dtn_ms(created),
+            sequence: 0,
+            lifetime: Span::from_ms(lifetime),
+            hop_limit: 9,
+            header: vec![],
+            payload: b"x",
+        };
+        let head = BundleHead::seal(draft, &SecretKey::from_seed(&[1; 32])).unwrap();
+        Held { head: Arc::new(head), payload: b"x".as_slice().into() }
+    }
+
+    fn filled(created: impl Iterator<Item = u64>) -> Inventory {
+        let mut inventory = Inventory::default();
+        created.for_each(|created| assert!(inventory.insert(held(created, 1_000))));
+        inventory
+    }
+
+    #[test]
+    fn lists_everything_newest_first_in_pages() {
+        let inventory = filled([5, 2, 9, 1, 7].into_iter());
+        let (mut found, mut place) = (vec![], None);
+        loop {
+            let (page, next) = inventory.page(place, 2);
+            assert!(page.len() <= 2);
+            found.extend(page.iter().map(|id| inventory.get(id).unwrap().head.created().dtn_ms()));
+            if next.is_none() {
+                break;
+            }
+            place = next;
+        }
+        assert_eq!(found, [9, 7, 5, 2, 1]);
+    }
+
+    #[test]
+    fn says_that_a_full_last_page_is_the_last() {
+        let inventory = filled([1, 2].into_iter());
+        assert_eq!(inventory.page(None, 2).1, None);
+        assert!(inventory.page(None, 1).1.is_some());
+        assert_eq!(Inventory::default().page(None, 1), (vec![], None));
+    }
+
+    #[test]
+    fn takes_a_bundle_once() {
+        let mut inventory = filled([1].into_iter());
+        assert!(!inventory.insert(held(1, 1_000)));
+        assert_eq!(inventory.len(), 1);
+    }
+
+    #[test]
+    fn drops_bundles_at_their_expiry_and_not_before() {
+        let mut inventory = filled([1, 2].into_iter());
+        assert_eq!(inventory.next_expiry(), Some(Timestamp::from_dtn_ms(1_001)));
+        assert_eq!(inventory.expire(Timestamp::from_dtn_ms(1_000)), []);
+        assert_eq!(inventory.len(), 2);
+        let dropped = inventory.expire(Timestamp::from_dtn_ms(1_001));
+        assert_eq!(dropped, [held(1, 1_000).head.id()]);
+        assert_eq!(inventory.len(), 1);
+        assert_eq!(inventory.page(None, 9).0, [held(2, 1_000).head.id()]);
+        inventory.expire(Timestamp::from_dtn_ms(u64::MAX));
+        assert_eq!((inventory.len(), inventory.next_expiry()), (0, None));
+    }
+
+    #[test]
+    fn keeps_but_does_not_list_a_bundle_at_its_hop_limit() {
+        let mut head = (*held(1, 1_000).head).clone();
+        while let Some(next) = head.encode_for_next_hop(Timestamp::from_dtn_ms(2)) {
+            head = BundleHead::decode(&next, &LIMITS).unwrap();
+        }
+        assert_eq!(head.hop_count(), 9);
+        let id = head.id();
+        let mut inventory = Inventory::default();
+        assert!(inventory.insert(Held { head: Arc::new(head), payload: b"x".as_slice().into() }));
+        assert!(inventory.contains(&id));
+        assert!(!inventory.offers(&id));
+        assert_eq!(inventory.page(None, 9).0, []);
+    }
+}

@@ -1,0 +1,281 @@
+//! The agent: a machine that conducts contacts.
+//!
+//! Bundles spread by pulling. On a new link both sides say hello and list the
+//! ids of what they hold; each asks for what it lacks: heads, then ranges of
+//! payload. A whole bundle, its signature and payload hash checked, goes out
+//! as [`Output::Judge`] and is neither held nor offered before
+//! [`Input::Judged`] comes back. What is accepted is announced on all other
+//! links. At start, [`Input::Publish`] everything that is held.
+//!
+//! Drive it with [`Agent::handle`], then [`Agent::poll`] until it gives
+//! nothing, then wait for an input or for [`Agent::wake_at`]. Bad input from a
+//! peer costs that peer its link and nothing else.
+//!
+//! What a stranger can make an agent keep is bounded by [`AgentBounds`]. Each
+//! frame is answered by at most one frame of [`FRAME_BYTES_MAX`] and a few
+//! small ones, and an honest peer has few questions open; so a carrier should
+//! close a link whose send queue exceeds [`LINK_QUEUE_BYTES_MAX`].
+//!
+//! Not here: judging, storing, custody, routing, reconciliation by sketches.
+//!
+//! [`FRAME_BYTES_MAX`]: crate::frame::FRAME_BYTES_MAX
+
+mod config;
+mod contact;
+mod fetch;
+mod inventory;
+mod link;
+mod reason;
+mod refusals;
+mod serve;
+mod transfer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+pub use self::config::{AgentBounds, AgentConfig};
+pub use self::inventory::Held;
+pub use self::reason::{CloseReason, RefuseReason};
+
+use self::inventory::Inventory;
+use self::link::Link;
+use self::refusals::Refusals;
+use self::transfer::Transfers;
+use crate::bundle::BundleId;
+use crate::frame::Frame;
+use crate::identity::PeerId;
+use crate::time::Timestamp;
+
+/// A send queue that an honest peer never causes: 64 ranges of 60 KiB.
+pub const LINK_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The carrier's name for one link; never used again after the link is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A link to an authenticated peer is up.
+    LinkUp {
+        /// The new link.
+        link: LinkId,
+        /// Who is at its other end.
+        peer: PeerId,
+    },
+    /// A link is down, also after [`Output::Close`].
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// A frame came, without its length prefix.
+    Frame {
+        /// The link it came on.
+        link: LinkId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// A bundle is durable and accepted already, own or restored: offer it.
+    Publish(Held),
+    /// The answer to [`Output::Judge`].
+    Judged {
+        /// Which bundle.
+        id: BundleId,
+        /// The answer.
+        verdict: Verdict,
+    },
+    /// The time given by [`Agent::wake_at`] has come.
+    Wake,
+}
+
+/// The judgement of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted, and stored durably.
+    Accept,
+    /// Refused for good.
+    Refuse {
+        /// The reason's stable code, 100 or above.
+        code: u16,
+    },
+}
+
+/// Something to do.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Send a frame.
+    Transmit {
+        /// On this link.
+        link: LinkId,
+        /// The frame, without a length prefix.
+        frame: Vec<u8>,
+    },
+    /// Send what is queued, then close the link; the agent has forgotten it.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Judge a whole bundle: signature and payload hash are right, its meaning
+    /// is unknown. Answer with [`Input::Judged`].
+    Judge {
+        /// The bundle.
+        held: Held,
+        /// Who gave it.
+        from: PeerId,
+    },
+    /// Record that transport refused a bundle.
+    Refused {
+        /// Who offered or sent it.
+        from: PeerId,
+        /// Which bundle, where that is known.
+        id: Option<BundleId>,
+        /// Why.
+        reason: RefuseReason,
+    },
+}
+
+/// The contact machine of one peer. See the module for how to drive it.
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+    links: BTreeMap<LinkId, Link>,
+    inventory: Inventory,
+    transfers: Transfers,
+    refusals: Refusals,
+    /// Peers that sent bundles no honest peer sends, and how often.
+    strikes: BTreeMap<PeerId, u32>,
+    outputs: VecDeque<Output>,
+}
+
+impl Agent {
+    /// An agent without links that holds nothing.
+    pub fn new(config: AgentConfig) -> Self {
+        let transfers = Transfers::new(config.transfers_max());
+        let refusals = Refusals::new(config.bounds.refusals_max);
+        Self {
+            config,
+            links: BTreeMap::new(),
+            inventory: Inventory::default(),
+            transfers,
+            refusals,
+            strikes: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        // A peer whose clock is behind may offer it still: do not fetch it again.
+        for id in self.inventory.expire(now) {
+            self.refusals.insert(id, RefuseReason::Expired.code());
+        }
+        match input {
+            Input::LinkUp { link, peer } => self.on_link_up(now, link, peer),
+            Input::LinkDown { link } => self.on_link_down(now, link),
+            Input::Frame { link, bytes } => self.on_frame(now, link, &bytes),
+            Input::Publish(held) => self.on_publish(now, held),
+            Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
+            Input::Wake => {}
+        }
+        self.check_deadlines(now);
+    }
+
+    /// The next thing to do; none until the next input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Wake`] if nothing else happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let deadlines = self.links.values().filter_map(|link| self.deadline(link));
+        deadlines.chain(self.inventory.next_expiry()).min()
+    }
+
+    /// Bundles that a live link offers, that are under way or in judgement,
+    /// and that are not yet accepted or refused.
+    pub fn waiting(&self) -> usize {
+        let offered = self.links.values().flat_map(|link| link.offers.ids());
+        let ids: BTreeSet<&BundleId> = offered.chain(self.transfers.busy_ids()).collect();
+        ids.into_iter().filter(|id| !self.is_settled(id)).count()
+    }
+
+    /// True when the bundle is accepted and not expired.
+    pub fn holds(&self, id: &BundleId) -> bool {
+        self.inventory.contains(id)
+    }
+
+    /// Number of bundles accepted and not expired.
+    pub fn len(&self) -> usize {
+        self.inventory.len()
+    }
+
+    /// True when nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.inventory.len() == 0
+    }
+
+    /// Number of live links.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// True when the bundle is held or known to be refused.
+    fn is_settled(&self, id: &BundleId) -> bool {
+        self.inventory.contains(id) || self.refusals.code(id).is_some()
+    }
+
+    fn on_publish(&mut self, now: Timestamp, held: Held) {
+        let id = held.head.id();
+        self.refusals.forget(&id);
+        self.transfers.forget(&id);
+        self.accept(now, held);
+        self.ask_all(now);
+    }
+
+    fn on_judged(&mut self, now: Timestamp, id: BundleId, verdict: Verdict) {
+        let Some(judging) = self.transfers.judged(&id) else {
+            return;
+        };
+        match verdict {
+            Verdict::Accept => {
+                self.accept(now, judging.held);
+                self.transmit(judging.link, &Frame::Ack(id));
+            }
+            Verdict::Refuse { code } => {
+                self.refusals.insert(id, code);
+                self.transmit(judging.link, &Frame::Refused { id, code });
+            }
+        }
+        self.ask_all(now);
+    }
+
+    /// Holds a bundle and announces it where it is not known.
+    fn accept(&mut self, now: Timestamp, held: Held) {
+        let (id, expires) = (held.head.id(), held.head.expires());
+        if expires <= now {
+            return self.refusals.insert(id, RefuseReason::Expired.code());
+        }
+        if !self.inventory.insert(held) {
+            return;
+        }
+        if self.inventory.offers(&id) {
+            self.announce(id);
+        }
+        self.links.values_mut().for_each(|link| link.offers.remove(&id));
+    }
+
+    /// Sends a frame if the link is still up.
+    fn transmit(&mut self, link: LinkId, frame: &Frame) {
+        if self.links.contains_key(&link) {
+            self.outputs.push_back(Output::Transmit { link, frame: frame.encode() });
+        }
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}

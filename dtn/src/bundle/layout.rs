@@ -1,0 +1,71 @@
+//! Layout: the one accepted order of a bundle's blocks (RFC 9171 section 4.1).
+//!
+//! Reads the array of blocks, checks each CRC and keeps where each part stands;
+//! what the parts mean is checked by the head.
+
+use super::canonical::read_block;
+use super::error::{BlockKind, BundleError, LAYOUT};
+use super::integrity::INTEGRITY_BYTES_MAX;
+use super::primary::Primary;
+use super::{BundleLimits, HEADER_BYTES_MAX};
+use crate::codec::Reader;
+
+/// `[255, 255]` takes 5 bytes, an age 9.
+const SMALL_DATA_BYTES_MAX: usize = 9;
+
+/// Which form of a bundle is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Every block but the payload.
+    Head,
+    /// The whole RFC 9171 bundle.
+    Whole,
+}
+
+/// The blocks of a bundle as they stand in the bytes; CRCs are checked.
+pub(super) struct Blocks<'a> {
+    pub primary: Primary,
+    pub primary_bytes: &'a [u8],
+    /// The data of the blocks of [`LAYOUT`]; the payload is empty in a head.
+    pub data: [&'a [u8]; LAYOUT.len()],
+    pub last_data_end: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// Reads the blocks of `form` to the last byte.
+    pub fn read(bytes: &'a [u8], form: Form, limits: &BundleLimits) -> Result<Self, BundleError> {
+        let mut reader = Reader::new(bytes);
+        reader.open_indefinite().map_err(BundleError::Frame)?;
+        let primary_start = reader.position();
+        let primary = Primary::read(&mut reader)?;
+        let primary_bytes = reader.since(primary_start);
+        let data_max = |kind| match kind {
+            BlockKind::UpdateHeader => limits.header_bytes_max.min(HEADER_BYTES_MAX),
+            BlockKind::Integrity => INTEGRITY_BYTES_MAX,
+            BlockKind::Payload => usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX),
+            _ => SMALL_DATA_BYTES_MAX,
+        };
+        let mut blocks =
+            Self { primary, primary_bytes, data: Default::default(), last_data_end: 0 };
+        let count = LAYOUT.len() - usize::from(form == Form::Head);
+        let mut seen = vec![BlockKind::Primary.number()];
+        for (expected, slot) in LAYOUT.into_iter().zip(&mut blocks.data).take(count) {
+            if reader.at_break().map_err(BundleError::Frame)? {
+                return Err(BundleError::MissingBlock(expected));
+            }
+            let block = read_block(&mut reader, &seen, data_max)?;
+            if block.kind != expected {
+                return Err(BundleError::BlockOrder { expected, found: block.kind });
+            }
+            seen.push(expected.number());
+            *slot = block.data;
+            blocks.last_data_end = block.data_end;
+        }
+        if !reader.at_break().map_err(BundleError::Frame)? {
+            let extra = read_block(&mut reader, &seen, data_max);
+            return Err(extra.err().unwrap_or(BundleError::TooManyBlocks));
+        }
+        reader.finish().map_err(BundleError::Frame)?;
+        Ok(blocks)
+    }
+}

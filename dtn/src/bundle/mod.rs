@@ -1,0 +1,287 @@
+//! Bundles: a strict, canonical subset of RFC 9171 (BPv7), signed.
+//!
+//! A bundle is an indefinite array of a primary block, the update header
+//! (private use 192, opaque here), the integrity block (private use 193), hop
+//! count, bundle age and payload, in this order, each with a CRC-32C. There is
+//! one accepted encoding of each field; blocks that couriers of other
+//! implementations might add are refused. [`BundleHead`] is everything but the
+//! payload's bytes: what contacts exchange first and logs keep. Its signature
+//! is checked when it is read, so a value of that type is always authentic.
+//!
+//! Not here: fragments, status reports, encryption, BPSec.
+
+mod canonical;
+mod error;
+mod id;
+mod integrity;
+mod layout;
+mod mutable;
+mod primary;
+
+use std::ops::Range;
+
+pub use self::error::{BlockKind, BundleError};
+pub use self::id::BundleId;
+
+use self::canonical::write_block;
+use self::integrity::{Claims, Integrity};
+use self::layout::{Blocks, Form};
+use self::mutable::Mutable;
+use self::primary::Primary;
+use crate::codec::Writer;
+use crate::eid::Eid;
+use crate::hash::ContentHash;
+use crate::identity::{PeerId, SecretKey};
+use crate::time::{Span, Timestamp};
+
+/// Most header bytes of any bundle, so that a head fits into one frame.
+pub const HEADER_BYTES_MAX: usize = 60 * 1024;
+
+/// What a bundle may be at most; part of the federation's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BundleLimits {
+    /// Bytes of the update header; [`HEADER_BYTES_MAX`] holds as well.
+    pub header_bytes_max: usize,
+    /// Bytes of the payload.
+    pub payload_bytes_max: u64,
+    /// Time between creation and expiry.
+    pub lifetime_max: Span,
+}
+
+/// What an author puts into a bundle.
+#[derive(Debug, Clone)]
+pub struct BundleDraft<'a> {
+    /// Whom the bundle is for.
+    pub destination: Eid,
+    /// Creation time; never zero, which would mean "no clock".
+    pub created: Timestamp,
+    /// Tells bundles of one author and creation time apart.
+    pub sequence: u64,
+    /// Time from creation to expiry.
+    pub lifetime: Span,
+    /// Hops allowed, 1 to 255 (RFC 9171 section 4.4.3).
+    pub hop_limit: u8,
+    /// The update header, opaque here.
+    pub header: Vec<u8>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// A bundle without the bytes of its payload; the signature is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleHead {
+    id: BundleId,
+    primary: Primary,
+    primary_bytes: Vec<u8>,
+    header: Vec<u8>,
+    integrity: Integrity,
+    mutable: Mutable,
+}
+
+impl BundleHead {
+    /// Makes and signs a bundle of the owner of `key`.
+    pub fn seal(draft: BundleDraft<'_>, key: &SecretKey) -> Result<Self, BundleError> {
+        if draft.created == Timestamp::default() {
+            return Err(BundleError::NoCreationTime);
+        }
+        let mutable = Mutable::checked(draft.hop_limit, 0, Span::default())?;
+        check_header_len(draft.header.len(), HEADER_BYTES_MAX)?;
+        let primary = Primary {
+            author: key.peer_id(),
+            destination: draft.destination,
+            created: draft.created,
+            sequence: draft.sequence,
+            lifetime: draft.lifetime,
+        };
+        let primary_bytes = primary.encode()?;
+        let claims = Claims {
+            primary: ContentHash::of(&primary_bytes),
+            header: ContentHash::of(&draft.header),
+            payload: ContentHash::of(draft.payload),
+            payload_len: draft.payload.len() as u64,
+        };
+        let integrity = claims.sign(key);
+        let id = BundleId::of(&integrity);
+        Ok(Self { id, primary, primary_bytes, header: draft.header, integrity, mutable })
+    }
+
+    /// The name of the bundle.
+    pub const fn id(&self) -> BundleId {
+        self.id
+    }
+
+    /// Who signed the bundle.
+    pub const fn author(&self) -> PeerId {
+        self.primary.author
+    }
+
+    /// Whom the bundle is for.
+    pub const fn destination(&self) -> &Eid {
+        &self.primary.destination
+    }
+
+    /// The update header, opaque here.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// The blake3 hash that the payload has.
+    pub const fn payload_hash(&self) -> ContentHash {
+        self.integrity.claims.payload
+    }
+
+    /// The length that the payload has, in bytes.
+    pub const fn payload_len(&self) -> u64 {
+        self.integrity.claims.payload_len
+    }
+
+    /// When the author made the bundle.
+    pub const fn created(&self) -> Timestamp {
+        self.primary.created
+    }
+
+    /// Tells bundles of one author and creation time apart.
+    pub const fn sequence(&self) -> u64 {
+        self.primary.sequence
+    }
+
+    /// Time from creation to expiry.
+    pub const fn lifetime(&self) -> Span {
+        self.primary.lifetime
+    }
+
+    /// When the bundle ceases to be carried.
+    pub const fn expires(&self) -> Timestamp {
+        self.primary.created.plus(self.primary.lifetime)
+    }
+
+    /// Hops allowed.
+    pub const fn hop_limit(&self) -> u8 {
+        self.mutable.hop_limit
+    }
+
+    /// Hops taken.
+    pub const fn hop_count(&self) -> u8 {
+        self.mutable.hop_count
+    }
+
+    /// Time on the way, as the last sender saw it.
+    pub const fn age(&self) -> Span {
+        self.mutable.age
+    }
+
+    /// The head form: every block but the payload, for contacts and logs.
+    pub fn encode(&self) -> Vec<u8> {
+        self.encode_with(self.mutable)
+    }
+
+    /// The head form for the next peer: one more hop, and the age at `now`.
+    /// None when the hop limit is reached (RFC 9171 section 4.4.3).
+    pub fn encode_for_next_hop(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let hop_count = self.mutable.hop_count.checked_add(1)?;
+        let age = self.mutable.age.max(now.since(self.primary.created));
+        let mutable = Mutable::checked(self.mutable.hop_limit, hop_count, age).ok()?;
+        Some(self.encode_with(mutable))
+    }
+
+    /// Reads the head form; checks CRCs, hashes, the signature and the limits.
+    pub fn decode(bytes: &[u8], limits: &BundleLimits) -> Result<Self, BundleError> {
+        let head = Self::decode_authentic(bytes, limits)?;
+        head.check(limits)?;
+        Ok(head)
+    }
+
+    /// The whole RFC 9171 bundle around `payload`.
+    pub fn to_bundle(&self, payload: &[u8]) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.open_indefinite();
+        self.write_blocks(&mut writer, self.mutable);
+        write_block(&mut writer, BlockKind::Payload, payload);
+        writer.close_indefinite();
+        writer.into_bytes()
+    }
+
+    /// Reads a whole bundle; checks the payload as well and says where it is.
+    pub fn from_bundle(
+        bytes: &[u8],
+        limits: &BundleLimits,
+    ) -> Result<(Self, Range<usize>), BundleError> {
+        let blocks = Blocks::read(bytes, Form::Whole, limits)?;
+        let head = Self::from_blocks(&blocks)?;
+        head.check(limits)?;
+        let [.., payload] = &blocks.data;
+        head.check_payload(payload)?;
+        Ok((head, blocks.last_data_end - payload.len()..blocks.last_data_end))
+    }
+
+    /// Checks that `payload` is the one that the author signed.
+    pub fn check_payload(&self, payload: &[u8]) -> Result<(), BundleError> {
+        let (promised, found) = (self.payload_len(), payload.len() as u64);
+        if found != promised {
+            return Err(BundleError::PayloadLength { promised, found });
+        }
+        if ContentHash::of(payload) != self.payload_hash() {
+            return Err(BundleError::Hash(BlockKind::Payload));
+        }
+        Ok(())
+    }
+
+    /// Checks the bundle against `limits`.
+    pub fn check(&self, limits: &BundleLimits) -> Result<(), BundleError> {
+        check_header_len(self.header.len(), limits.header_bytes_max)?;
+        let (len, max) = (self.payload_len(), limits.payload_bytes_max);
+        if len > max {
+            return Err(BundleError::PayloadTooLarge { len, max });
+        }
+        if self.lifetime() > limits.lifetime_max {
+            let (ms, max_ms) = (self.lifetime().ms(), limits.lifetime_max.ms());
+            return Err(BundleError::LifetimeTooLong { ms, max_ms });
+        }
+        Ok(())
+    }
+
+    /// Reads the head form; the limits of payload and lifetime are not checked.
+    pub(crate) fn decode_authentic(
+        bytes: &[u8],
+        limits: &BundleLimits,
+    ) -> Result<Self, BundleError> {
+        Self::from_blocks(&Blocks::read(bytes, Form::Head, limits)?)
+    }
+
+    fn from_blocks(blocks: &Blocks<'_>) -> Result<Self, BundleError> {
+        let [header, integrity, hops, age, _] = blocks.data;
+        let integrity = Integrity::decode(integrity)?;
+        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
+        let mutable = Mutable::decode(hops, age)?;
+        Ok(Self {
+            id: BundleId::of(&integrity),
+            primary: blocks.primary.clone(),
+            primary_bytes: blocks.primary_bytes.to_vec(),
+            header: header.to_vec(),
+            integrity,
+            mutable,
+        })
+    }
+
+    fn encode_with(&self, mutable: Mutable) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.open_indefinite();
+        self.write_blocks(&mut writer, mutable);
+        writer.close_indefinite();
+        writer.into_bytes()
+    }
+
+    fn write_blocks(&self, writer: &mut Writer, mutable: Mutable) {
+        writer.raw(&self.primary_bytes);
+        write_block(writer, BlockKind::UpdateHeader, &self.header);
+        write_block(writer, BlockKind::Integrity, &self.integrity.encode());
+        mutable.write_blocks(writer);
+    }
+}
+
+fn check_header_len(len: usize, max: usize) -> Result<(), BundleError> {
+    if len > max.min(HEADER_BYTES_MAX) {
+        return Err(BundleError::HeaderTooLarge { len, max });
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Agents among each other: spreading, judging, listing, expiry.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod common;
+
+use common::network::{Judge, Network};
+use common::{Dice, LIMITS, bundle};
+use longhaul_dtn::agent::{Agent, AgentBounds, Input, Verdict};
+use longhaul_dtn::bundle::BundleId;
+
+fn network(agents: usize) -> (Network, Dice) {
+    (Network::new(agents, AgentBounds::default()), Dice(0x5eed))
+}
+
+#[test]
+fn spreads_bundles_over_a_line_of_agents() {
+    let (mut net, mut dice) = network(5);
+    for agent in 0..5 {
+        net.publish(agent, bundle(agent as u8 + 1, agent as u64, 1_000 * agent));
+    }
+    (0..4).for_each(|agent| {
+        net.connect(agent, agent + 1);
+    });
+    net.settle(&mut dice);
+    for agent in &net.agents {
+        assert_eq!((agent.len(), agent.waiting()), (5, 0));
+    }
+    assert!(net.judged.values().all(|&times| times == 1));
+}
+
+#[test]
+fn announces_new_bundles_on_live_links() {
+    let (mut net, mut dice) = network(3);
+    net.connect(0, 1);
+    net.connect(1, 2);
+    net.settle(&mut dice);
+    let held = bundle(1, 1, 50_000);
+    net.publish(0, held.clone());
+    net.settle(&mut dice);
+    assert!(net.agents[2].holds(&held.head.id()));
+    net.publish(2, bundle(3, 2, 0));
+    net.settle(&mut dice);
+    assert!(net.agents.iter().all(|agent| agent.len() == 2));
+}
+
+#[test]
+fn relays_bundles_of_other_authors_and_counts_hops() {
+    let (mut net, mut dice) = network(3);
+    net.judge = Judge::Later;
+    net.publish(0, bundle(9, 1, 10));
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    net.answer(Verdict::Accept);
+    net.connect(1, 2);
+    net.settle(&mut dice);
+    assert_eq!(net.judging.len(), 1);
+    net.answer(Verdict::Accept);
+    assert_eq!(net.agents[2].len(), 1);
+}
+
+#[test]
+fn withholds_a_bundle_until_it_is_judged() {
+    let (mut net, mut dice) = network(3);
+    net.judge = Judge::Later;
+    let held = bundle(1, 1, 100);
+    net.publish(0, held.clone());
+    net.connect(0, 1);
+    net.connect(1, 2);
+    net.settle(&mut dice);
+    assert_eq!((net.agents[1].len(), net.agents[1].waiting()), (0, 1));
+    assert_eq!(net.agents[2].waiting(), 0);
+    net.answer(Verdict::Accept);
+    assert!(net.agents[1].holds(&held.head.id()));
+    net.settle(&mut dice);
+    assert_eq!(net.agents[2].waiting(), 1);
+}
+
+#[test]
+fn does_not_spread_what_was_refused() {
+    let (mut net, mut dice) = network(3);
+    net.judge = Judge::Later;
+    net.publish(0, bundle(1, 1, 100));
+    net.connect(0, 1);
+    net.connect(1, 2);
+    net.settle(&mut dice);
+    net.answer(Verdict::Refuse { code: 104 });
+    net.settle(&mut dice);
+    assert_eq!((net.agents[1].len(), net.agents[1].waiting()), (0, 0));
+    assert_eq!(net.agents[2].waiting(), 0);
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert!(net.judged.values().all(|&times| times == 1), "a refused bundle is judged once");
+}
+
+#[test]
+fn lists_more_ids_than_one_page_holds() {
+    let (mut net, mut dice) = network(2);
+    for number in 0..1_300 {
+        net.publish(0, bundle(1, number, 0));
+    }
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert_eq!(net.agents[1].len(), 1_300);
+}
+
+#[test]
+fn fetches_everything_although_few_offers_are_remembered() {
+    let bounds = AgentBounds { offers_per_link: 10, transfers_max: 2, ..AgentBounds::default() };
+    let (mut net, mut dice) = (Network::new(2, bounds), Dice(1));
+    for number in 0..1_100 {
+        net.publish(0, bundle(1, number, 0));
+    }
+    net.connect(0, 1);
+    for number in 0..100 {
+        net.publish(0, bundle(1, 5_000 + number, 0));
+    }
+    net.settle(&mut dice);
+    assert_eq!(net.agents[1].len(), 1_200);
+}
+
+#[test]
+fn fetches_the_newest_first() {
+    let bounds = AgentBounds { wants_per_link: 2, ..AgentBounds::default() };
+    let (mut net, mut dice) = (Network::new(2, bounds), Dice(1));
+    let bundles: Vec<_> = [3, 1, 4, 2, 5].map(|number| bundle(1, number, 10)).into();
+    bundles.iter().for_each(|held| net.publish(0, held.clone()));
+    net.judge = Judge::Later;
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    let order: Vec<BundleId> = net.judging.iter().map(|&(_, id)| id).collect();
+    let expected: Vec<BundleId> =
+        [4, 2, 0, 3, 1].map(|index: usize| bundles[index].head.id()).into();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn does_not_fetch_again_what_it_published_at_start() {
+    let (mut net, mut dice) = network(2);
+    for number in 0..10 {
+        net.publish(0, bundle(1, number, 1_000));
+        net.publish(1, bundle(1, number, 1_000));
+    }
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert!(net.judged.is_empty());
+    assert_eq!(net.range_bytes_sent.values().sum::<u64>(), 0);
+}
+
+#[test]
+fn drops_and_withholds_expired_bundles() {
+    let (mut net, mut dice) = network(2);
+    let held = bundle(1, 1, 10);
+    net.publish(0, held.clone());
+    assert_eq!(net.agents[0].wake_at(), Some(held.head.expires()));
+    net.pass(LIMITS.lifetime_max);
+    assert!(net.agents[0].is_empty());
+    assert_eq!(net.agents[0].wake_at(), None);
+    net.publish(0, held);
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert!(net.agents.iter().all(Agent::is_empty));
+}
+
+#[test]
+fn does_not_fetch_again_what_expired() {
+    let (mut net, mut dice) = network(2);
+    let held = bundle(1, 1, 10);
+    net.publish(0, held.clone());
+    net.publish(1, held.clone());
+    let late = Input::Wake;
+    net.agents[1].handle(held.head.expires(), late);
+    assert!(net.agents[1].is_empty());
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert_eq!(net.agents[1].waiting(), 0);
+    assert!(net.judged.is_empty() && net.refused.is_empty());
+}
+
+#[test]
+fn survives_bounds_of_zero() {
+    let bounds = AgentBounds {
+        wants_per_link: 0,
+        range_bytes: 0,
+        offers_per_link: 0,
+        refusals_max: 0,
+        transfer_bytes_max: 0,
+        transfers_max: 0,
+        unrequested_max: 0,
+        ..AgentBounds::default()
+    };
+    let (mut net, mut dice) = (Network::new(2, bounds), Dice(5));
+    net.publish(0, bundle(1, 1, 5));
+    net.connect(0, 1);
+    net.settle(&mut dice);
+    assert_eq!(net.agents[1].len(), 1);
+    assert!(net.closed.is_empty());
+}
