@@ -1,0 +1,344 @@
+//! Admission: whether a received update may enter the fold, and why not.
+//!
+//! The verdict is a pure function of the manifest and of the update itself: no
+//! clock, no quota, no arrival order. An update for any epoch of the federation
+//! is admitted whenever it comes, also long before or after that epoch. What a
+//! federation already holds is the fold's business ([`crate::fold::Fold::screen`]).
+//! A refusal is an outcome with a reason, not a failure; its code and name are
+//! stable, because logs and peers carry them.
+
+use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
+
+use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
+use crate::norm::NormBound;
+use crate::schema::Schema;
+use crate::slot::{Epoch, MemberIndex};
+use crate::update::{Update, UpdateError};
+
+/// What the manifest says about updates.
+#[derive(Debug, Clone)]
+pub struct AdmissionPolicy {
+    /// The federation that updates must name.
+    pub federation: ContentHash,
+    /// Number of members.
+    pub members: usize,
+    /// Number of epochs.
+    pub epochs: u32,
+    /// Largest norm of an update.
+    pub norm_max: NormBound,
+    /// Epochs that a base summary looks back.
+    pub summary_window: u32,
+    /// The shape of the model.
+    pub schema: Arc<Schema>,
+    /// Most local steps an update may claim.
+    pub steps_max: u32,
+    /// Most samples an author may claim.
+    pub samples_max: u32,
+}
+
+/// An update that passed admission.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// Whose slot it fills.
+    pub author: MemberIndex,
+    /// What the author signed.
+    pub header: UpdateHeader,
+    /// The name of the header as received.
+    pub header_hash: HeaderHash,
+    /// The change itself.
+    pub update: Update,
+}
+
+/// Why an update is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The author is not in the manifest.
+    #[error("the author is not a member of the federation")]
+    NotAMember,
+    /// The header names another federation.
+    #[error("the update is for federation {0}")]
+    ForeignFederation(ContentHash),
+    /// The header is not well-formed.
+    #[error(transparent)]
+    HeaderMalformed(HeaderError),
+    /// The base summary does not fit the federation.
+    #[error(transparent)]
+    Summary(HeaderError),
+    /// The epoch is beyond the federation's last.
+    #[error("epoch {epoch} is beyond the {epochs} epochs of the federation")]
+    EpochOutOfRange {
+        /// The epoch named.
+        epoch: Epoch,
+        /// Number of epochs.
+        epochs: u32,
+    },
+    /// The previous slot is not earlier than this one.
+    #[error("the previous slot, epoch {previous}, is not before epoch {epoch}")]
+    PreviousNotEarlier {
+        /// The epoch of the update.
+        epoch: Epoch,
+        /// The epoch named as the previous one.
+        previous: Epoch,
+    },
+    /// More local steps than the manifest allows.
+    #[error("{steps} local steps, at most {max} are allowed")]
+    Steps {
+        /// Steps claimed.
+        steps: u32,
+        /// Most steps allowed.
+        max: u32,
+    },
+    /// More samples than the manifest allows.
+    #[error("{samples} samples, at most {max} are allowed")]
+    Samples {
+        /// Samples claimed.
+        samples: u32,
+        /// Most samples allowed.
+        max: u32,
+    },
+    /// The payload is not the one that the header names.
+    #[error("the payload does not have the hash that the header names")]
+    PayloadMismatch,
+    /// The payload is not well-formed.
+    #[error(transparent)]
+    PayloadMalformed(UpdateError),
+    /// The payload does not have the shape of the model.
+    #[error(transparent)]
+    Shape(UpdateError),
+    /// An exponent is out of range.
+    #[error(transparent)]
+    ExponentRange(UpdateError),
+    /// A quantised value is out of range.
+    #[error(transparent)]
+    ValueRange(UpdateError),
+    /// The update is longer than the norm bound.
+    #[error("the norm {norm} is above the bound {max}")]
+    NormBound {
+        /// The norm of the update, rounded down.
+        norm: NormBound,
+        /// The bound.
+        max: NormBound,
+    },
+    /// The same update is held already.
+    #[error("the update is held already")]
+    Duplicate,
+    /// The slot is void by two other updates; one more changes nothing.
+    #[error("the slot is void by two other updates already")]
+    SlotSpent,
+}
+
+/// The kind of a refusal without its details: what a code stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum RefusalKind {
+    /// See [`Refusal::NotAMember`].
+    NotAMember = 100,
+    /// See [`Refusal::ForeignFederation`].
+    ForeignFederation = 101,
+    /// See [`Refusal::HeaderMalformed`].
+    HeaderMalformed = 102,
+    /// See [`Refusal::Summary`].
+    Summary = 103,
+    /// See [`Refusal::EpochOutOfRange`].
+    EpochOutOfRange = 104,
+    /// See [`Refusal::PreviousNotEarlier`].
+    PreviousNotEarlier = 105,
+    /// See [`Refusal::Steps`].
+    Steps = 106,
+    /// See [`Refusal::Samples`].
+    Samples = 107,
+    /// See [`Refusal::PayloadMismatch`].
+    PayloadMismatch = 108,
+    /// See [`Refusal::PayloadMalformed`].
+    PayloadMalformed = 109,
+    /// See [`Refusal::Shape`].
+    Shape = 110,
+    /// See [`Refusal::ExponentRange`].
+    ExponentRange = 111,
+    /// See [`Refusal::ValueRange`].
+    ValueRange = 112,
+    /// See [`Refusal::NormBound`].
+    NormBound = 113,
+    /// See [`Refusal::Duplicate`].
+    Duplicate = 114,
+    /// See [`Refusal::SlotSpent`].
+    SlotSpent = 115,
+}
+
+/// Judges a received update: `author` is the signer's position in the member
+/// list, if it has one; `header` and `payload` are the bytes as received.
+pub fn admit(
+    policy: &AdmissionPolicy,
+    author: Option<MemberIndex>,
+    header: &[u8],
+    payload: Arc<[u8]>,
+) -> Result<Admitted, Refusal> {
+    let author =
+        author.filter(|author| author.index() < policy.members).ok_or(Refusal::NotAMember)?;
+    let header_hash = HeaderHash::of(header);
+    let header = policy.read_header(header)?;
+    policy.check_header(&header)?;
+    if ContentHash::of(&payload) != header.payload {
+        return Err(Refusal::PayloadMismatch);
+    }
+    let update = Update::decode(payload, &policy.schema)?;
+    policy.check_norm(&update)?;
+    Ok(Admitted { author, header, header_hash, update })
+}
+
+impl AdmissionPolicy {
+    /// The limits that headers are read with.
+    pub const fn header_limits(&self) -> HeaderLimits {
+        HeaderLimits { members: self.members, summary_window: self.summary_window }
+    }
+
+    fn read_header(&self, bytes: &[u8]) -> Result<UpdateHeader, Refusal> {
+        let federation = UpdateHeader::claimed_federation(bytes)?;
+        if federation != self.federation {
+            return Err(Refusal::ForeignFederation(federation));
+        }
+        Ok(UpdateHeader::decode(bytes, &self.header_limits())?)
+    }
+
+    fn check_header(&self, header: &UpdateHeader) -> Result<(), Refusal> {
+        let (epoch, epochs) = (header.epoch, self.epochs);
+        if epoch.get() >= epochs {
+            return Err(Refusal::EpochOutOfRange { epoch, epochs });
+        }
+        if let Some(previous) = header.previous.map(|previous| previous.epoch)
+            && previous >= epoch
+        {
+            return Err(Refusal::PreviousNotEarlier { epoch, previous });
+        }
+        if header.steps > self.steps_max {
+            return Err(Refusal::Steps { steps: header.steps, max: self.steps_max });
+        }
+        if header.samples > self.samples_max {
+            return Err(Refusal::Samples { samples: header.samples, max: self.samples_max });
+        }
+        Ok(())
+    }
+
+    fn check_norm(&self, update: &Update) -> Result<(), Refusal> {
+        if self.norm_max.allows(update.squared_norm()) {
+            return Ok(());
+        }
+        let norm = u64::try_from(update.squared_norm().isqrt()).unwrap_or(u64::MAX);
+        Err(Refusal::NormBound { norm: NormBound::from_units(norm), max: self.norm_max })
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Malformed(_) => Self::HeaderMalformed(error),
+            HeaderError::Summary(_) => Self::Summary(error),
+        }
+    }
+}
+
+impl From<UpdateError> for Refusal {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Malformed(_) => Self::PayloadMalformed(error),
+            UpdateError::ChunkCount { .. } | UpdateError::ChunkLength { .. } => Self::Shape(error),
+            UpdateError::Exponent { .. } => Self::ExponentRange(error),
+            UpdateError::Value { .. } => Self::ValueRange(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// The kind without the details.
+    pub const fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotAMember => RefusalKind::NotAMember,
+            Self::ForeignFederation(_) => RefusalKind::ForeignFederation,
+            Self::HeaderMalformed(_) => RefusalKind::HeaderMalformed,
+            Self::Summary(_) => RefusalKind::Summary,
+            Self::EpochOutOfRange { .. } => RefusalKind::EpochOutOfRange,
+            Self::PreviousNotEarlier { .. } => RefusalKind::PreviousNotEarlier,
+            Self::Steps { .. } => RefusalKind::Steps,
+            Self::Samples { .. } => RefusalKind::Samples,
+            Self::PayloadMismatch => RefusalKind::PayloadMismatch,
+            Self::PayloadMalformed(_) => RefusalKind::PayloadMalformed,
+            Self::Shape(_) => RefusalKind::Shape,
+            Self::ExponentRange(_) => RefusalKind::ExponentRange,
+            Self::ValueRange(_) => RefusalKind::ValueRange,
+            Self::NormBound { .. } => RefusalKind::NormBound,
+            Self::Duplicate => RefusalKind::Duplicate,
+            Self::SlotSpent => RefusalKind::SlotSpent,
+        }
+    }
+
+    /// The stable code, from 100 up, for the wire and for logs.
+    pub const fn code(&self) -> u16 {
+        self.kind().code()
+    }
+
+    /// The stable short name.
+    pub const fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// The kind that a code stands for.
+    pub fn from_code(code: u16) -> Option<RefusalKind> {
+        RefusalKind::from_code(code)
+    }
+}
+
+impl RefusalKind {
+    /// Every kind, in the order of the codes.
+    pub const ALL: [Self; 16] = [
+        Self::NotAMember,
+        Self::ForeignFederation,
+        Self::HeaderMalformed,
+        Self::Summary,
+        Self::EpochOutOfRange,
+        Self::PreviousNotEarlier,
+        Self::Steps,
+        Self::Samples,
+        Self::PayloadMismatch,
+        Self::PayloadMalformed,
+        Self::Shape,
+        Self::ExponentRange,
+        Self::ValueRange,
+        Self::NormBound,
+        Self::Duplicate,
+        Self::SlotSpent,
+    ];
+
+    /// The stable code, from 100 up.
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The kind that a code stands for.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The stable short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAMember => "not-a-member",
+            Self::ForeignFederation => "foreign-federation",
+            Self::HeaderMalformed => "header-malformed",
+            Self::Summary => "summary",
+            Self::EpochOutOfRange => "epoch-out-of-range",
+            Self::PreviousNotEarlier => "previous-not-earlier",
+            Self::Steps => "steps",
+            Self::Samples => "samples",
+            Self::PayloadMismatch => "payload-mismatch",
+            Self::PayloadMalformed => "payload-malformed",
+            Self::Shape => "shape",
+            Self::ExponentRange => "exponent-range",
+            Self::ValueRange => "value-range",
+            Self::NormBound => "norm-bound",
+            Self::Duplicate => "duplicate",
+            Self::SlotSpent => "slot-spent",
+        }
+    }
+}

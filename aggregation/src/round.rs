@@ -1,0 +1,84 @@
+//! Rounding: exact integer division to the nearest, ties to even.
+//!
+//! Ties to even has no drift, and it is the one rounding of the crate: once
+//! per quantised value on the sender's side and once per term in the fold.
+
+/// `numerator / denominator` to the nearest integer, ties to even.
+///
+/// `denominator` is positive.
+pub fn divide_half_even(numerator: i64, denominator: i64) -> i64 {
+    let floor = numerator.div_euclid(denominator);
+    let remainder = numerator.rem_euclid(denominator);
+    let up = match remainder.cmp(&(denominator - remainder)) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => floor & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    floor + up
+}
+
+/// `value / 2^bits` to the nearest integer, ties to even; `bits` below 62.
+pub fn shift_half_even(value: i64, bits: u8) -> i64 {
+    let floor = value >> bits;
+    let doubled = (value & ((1 << bits) - 1)) << 1;
+    floor + i64::from(doubled + (floor & 1) > 1 << bits)
+}
+
+/// The least integer whose square is at least `squared`.
+pub fn root_up(squared: u128) -> u128 {
+    let root = squared.isqrt();
+    root + u128::from(root * root < squared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rounds_ties_to_even() {
+        for (numerator, denominator, rounded) in [
+            (1, 2, 0),
+            (3, 2, 2),
+            (5, 2, 2),
+            (-1, 2, 0),
+            (-3, 2, -2),
+            (-5, 2, -2),
+            (7, 3, 2),
+            (8, 3, 3),
+            (-7, 3, -2),
+            (-8, 3, -3),
+            (9, 3, 3),
+            (i64::MAX, 1, i64::MAX),
+            (i64::MIN, 1, i64::MIN),
+        ] {
+            assert_eq!(
+                divide_half_even(numerator, denominator),
+                rounded,
+                "{numerator}/{denominator}"
+            );
+        }
+    }
+
+    #[test]
+    fn takes_roots_upwards() {
+        for (squared, root) in [(0, 0), (1, 1), (2, 2), (4, 2), (5, 3), (1 << 120, 1 << 60)] {
+            assert_eq!(root_up(squared), root);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_nearest_and_even_on_ties(value in -(1_i64 << 40)..1 << 40, denominator in 1_i64..1 << 20) {
+            let rounded = divide_half_even(value, denominator);
+            let error = (value - rounded * denominator).abs();
+            prop_assert!(2 * error <= denominator);
+            prop_assert!(2 * error < denominator || rounded % 2 == 0);
+        }
+
+        #[test]
+        fn shifts_as_it_divides(value in -(1_i64 << 61)..1 << 61, bits in 0_u8..40) {
+            prop_assert_eq!(shift_half_even(value, bits), divide_half_even(value, 1 << bits));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Norm clipping: no update counts with more than the median norm of its epoch.
+//!
+//! With `n` updates, the median is the lower one: the element at position
+//! `(n - 1) / 2` of the ascending norms, where a norm is the integer square root
+//! (rounded down) of the squared norm. An update longer than that gets the weight
+//! `floor(median * 2^16 / norm)`, every other one 2^16. A weight is an integer, so
+//! clipping adds no rounding of entries.
+
+use super::Weighted;
+use crate::update::Update;
+
+/// The weight of an update that is not clipped: one, in units of 2^-16.
+pub const WEIGHT_ONE: i64 = 1 << WEIGHT_BITS;
+const WEIGHT_BITS: u32 = 16;
+
+/// How an epoch's updates are shortened before the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Clip {
+    /// Not at all.
+    None,
+    /// To the lower median of their norms.
+    Median,
+}
+
+impl Clip {
+    /// Gives each update its weight.
+    pub(super) fn weigh<'a>(self, updates: &[&'a Update]) -> Vec<Weighted<'a>> {
+        let weights = match self {
+            Self::None => vec![WEIGHT_ONE; updates.len()],
+            Self::Median => median_weights(updates),
+        };
+        let pairs = updates.iter().zip(weights);
+        pairs.map(|(&update, weight)| Weighted { update, weight }).collect()
+    }
+}
+
+fn median_weights(updates: &[&Update]) -> Vec<i64> {
+    let norms: Vec<u128> = updates.iter().map(|update| update.squared_norm().isqrt()).collect();
+    let mut sorted = norms.clone();
+    sorted.sort_unstable();
+    let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0);
+    norms.into_iter().map(|norm| weight(median, norm)).collect()
+}
+
+fn weight(median: u128, norm: u128) -> i64 {
+    if norm <= median {
+        return WEIGHT_ONE;
+    }
+    // Norms are below 2^45 (2^26 entries of 2^31), and the quotient below 2^16.
+    i64::try_from((median << WEIGHT_BITS) / norm).expect("a clipped weight is below one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weighs_by_the_median_rounded_down() {
+        for (median, norm, expected) in [
+            (0, 0, WEIGHT_ONE),
+            (0, 5, 0),
+            (5, 5, WEIGHT_ONE),
+            (6, 5, WEIGHT_ONE),
+            (1, 2, WEIGHT_ONE / 2),
+            (1, 3, 21_845),
+            (1, 1 << 20, 0),
+            ((1 << 45) - 1, 1 << 45, WEIGHT_ONE - 1),
+        ] {
+            assert_eq!(weight(median, norm), expected, "{median} over {norm}");
+        }
+    }
+}

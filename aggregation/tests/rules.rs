@@ -1,0 +1,140 @@
+//! The rules against references that sort and divide the plain way.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{MEAN, admitted, fold_of, payload, schema};
+use longhaul_aggregation::{Clip, Recipe, Rule, Schema};
+use proptest::prelude::*;
+
+/// One chunk of each update: an exponent and its values.
+type Rows = Vec<(u8, Vec<i8>)>;
+
+/// The term of one epoch: M_0 is zero, so it is the model.
+fn term(recipe: Recipe, schema: &Arc<Schema>, rows: &Rows) -> Vec<i64> {
+    let updates: Vec<_> = (0..)
+        .zip(rows)
+        .map(|(member, (exponent, values))| {
+            let payload = payload(&[(u64::from(*exponent), values)]);
+            admitted(schema, member, 0, None, &payload)
+        })
+        .collect();
+    fold_of(schema, recipe, &updates).model().as_slice().to_vec()
+}
+
+fn arb_rows(members: std::ops::Range<usize>, entries: usize) -> impl Strategy<Value = Rows> {
+    let row = (0_u8..=24, prop::collection::vec(-127_i8..=127, entries));
+    prop::collection::vec(row, members)
+}
+
+fn trimmed_reference(rows: &Rows, entry: usize, trim: usize) -> f64 {
+    let mut column: Vec<i64> =
+        rows.iter().map(|(exponent, values)| i64::from(values[entry]) << exponent).collect();
+    column.sort_unstable();
+    let kept = &column[trim..column.len() - trim];
+    kept.iter().sum::<i64>() as f64 / kept.len() as f64
+}
+
+#[test]
+fn clips_to_the_lower_median_norm() {
+    let schema = schema(&[2]);
+    // Norms 5, 10, 50 and 100: the lower median is 10.
+    let rows = vec![(0, vec![3, 4]), (0, vec![6, 8]), (0, vec![30, 40]), (0, vec![60, 80])];
+    let weights = [65_536, 65_536, 65_536 * 10 / 50, 65_536 * 10 / 100];
+    let sum = |values: [i64; 4]| values.iter().zip(weights).map(|(a, b)| a * b).sum::<i64>();
+    let expected = [sum([3, 6, 30, 60]), sum([4, 8, 40, 80])]
+        .map(|sum| (sum as f64 / (4.0 * 65_536.0)).round_ties_even() as i64);
+    let recipe = Recipe { clip: Clip::Median, ..MEAN };
+    assert_eq!(term(recipe, &schema, &rows), expected);
+    assert_eq!(expected, [5, 7]);
+}
+
+#[test]
+fn clipping_to_a_median_of_zero_leaves_nothing() {
+    let rows = vec![(0, vec![0]), (0, vec![0]), (24, vec![127])];
+    let recipe = Recipe { clip: Clip::Median, ..MEAN };
+    assert_eq!(term(recipe, &schema(&[1]), &rows), [0]);
+}
+
+#[test]
+fn holds_the_largest_entries_of_a_full_epoch() {
+    let largest = 127_i64 << 24;
+    for (value, expected) in [(127_i8, largest), (-127, -largest)] {
+        for rule in [Rule::Mean, Rule::TrimmedMean { trim: 3 }] {
+            for clip in [Clip::None, Clip::Median] {
+                let rows = vec![(24, vec![value]); 12];
+                assert_eq!(
+                    term(Recipe { rule, clip, quorum: 1 }, &schema(&[1]), &rows),
+                    [expected]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn trims_chunks_longer_than_a_block_alike() {
+    let entries = 1300_usize;
+    let schema = schema(&[1300]);
+    let rows: Rows = (0..7_usize)
+        .map(|member| {
+            let values = (0..entries).map(|entry| ((entry * 31 + member * 97) % 255) as i64 - 127);
+            (member as u8, values.map(|value| i8::try_from(value).unwrap()).collect())
+        })
+        .collect();
+    let recipe = Recipe { rule: Rule::TrimmedMean { trim: 2 }, ..MEAN };
+    let found = term(recipe, &schema, &rows);
+    for (entry, &found) in found.iter().enumerate() {
+        let expected = trimmed_reference(&rows, entry, 2).round_ties_even();
+        assert_eq!(found as f64, expected, "entry {entry}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_trimmed_mean_is_the_mean_of_the_sorted_middle(
+        rows in arb_rows(1..12, 3),
+        trim in 0_u16..8,
+    ) {
+        let recipe = Recipe { rule: Rule::TrimmedMean { trim }, ..MEAN };
+        let found = term(recipe, &schema(&[3]), &rows);
+        let trim = usize::from(trim).min((rows.len() - 1) / 2);
+        for (entry, &found) in found.iter().enumerate() {
+            prop_assert_eq!(found as f64, trimmed_reference(&rows, entry, trim).round_ties_even());
+        }
+    }
+
+    #[test]
+    fn equal_updates_make_themselves(
+        row in arb_rows(1..2, 3),
+        members in 1_usize..12,
+        trim in 0_u16..5,
+    ) {
+        let rows = vec![row[0].clone(); members];
+        for (rule, clip) in [
+            (Rule::Mean, Clip::None),
+            (Rule::Mean, Clip::Median),
+            (Rule::TrimmedMean { trim }, Clip::Median),
+        ] {
+            let found = term(Recipe { rule, clip, quorum: 1 }, &schema(&[3]), &rows);
+            let expected: Vec<i64> =
+                row[0].1.iter().map(|&value| i64::from(value) << row[0].0).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn one_liar_cannot_leave_the_range_of_the_others(
+        honest in arb_rows(3..9, 2),
+        liar in arb_rows(1..2, 2),
+    ) {
+        let rows: Rows = honest.iter().chain(&liar).cloned().collect();
+        let recipe = Recipe { rule: Rule::TrimmedMean { trim: 1 }, ..MEAN };
+        for (entry, &found) in term(recipe, &schema(&[2]), &rows).iter().enumerate() {
+            let column: Vec<i64> =
+                honest.iter().map(|(exponent, values)| i64::from(values[entry]) << exponent).collect();
+            prop_assert!(column.iter().min() <= Some(&found) && Some(&found) <= column.iter().max());
+        }
+    }
+}
