@@ -1,0 +1,140 @@
+//! Export: writes an audit file from a log and the payloads behind it.
+//!
+//! The exporter checks what it writes as far as it is cheap (chain, heads,
+//! payload hashes), so that a damaged store is noticed at home. It streams:
+//! one payload is in memory at a time.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use longhaul_dtn::bundle::{BundleError, BundleHead};
+use longhaul_dtn::codec::Writer;
+use longhaul_dtn::hash::ContentHash;
+
+use super::file::encode_front;
+use crate::entry::SignedEntry;
+use crate::federation::FederationId;
+use crate::log::{LogError, verify_chain};
+use crate::manifest::SignedManifest;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// Number of entries, the last one a version.
+    pub entries: usize,
+    /// Number of entries after the last version, which are not in the file.
+    pub entries_left_out: usize,
+    /// Number of payloads.
+    pub payloads: usize,
+    /// Payloads that the lookup did not have; the audit will be incomplete.
+    pub missing: Vec<ContentHash>,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// Why an audit file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The log has no version record yet.
+    #[error("the log holds no version yet; let the peer run until it has recorded one")]
+    NoVersion,
+    /// The entries are no log.
+    #[error("the log does not verify: {0}")]
+    Log(#[from] LogError),
+    /// The log is about another federation than the manifest; holds the log's.
+    #[error("the log belongs to federation {0}, not to this manifest")]
+    ForeignLog(FederationId),
+    /// An entry holds a bundle head that does not verify.
+    #[error("entry {sequence} holds a bundle that does not verify: {source}")]
+    Head {
+        /// The entry's sequence number.
+        sequence: u64,
+        /// What is wrong with it.
+        source: BundleError,
+    },
+    /// The lookup gave other bytes than asked for; holds the name asked for.
+    #[error("the payload stored as {0} has another content; the store is damaged")]
+    Payload(ContentHash),
+    /// Reading a payload or writing the file failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Writes the audit file of a log, up to its last version, to `out`.
+///
+/// `payload` looks a payload up by its content hash; what it does not have is
+/// left out and listed in the result.
+pub fn export(
+    manifest: &SignedManifest,
+    entries: &[SignedEntry],
+    mut payload: impl FnMut(&ContentHash) -> io::Result<Option<Arc<[u8]>>>,
+    out: &mut impl Write,
+) -> Result<Exported, ExportError> {
+    let kept = through_last_version(entries).ok_or(ExportError::NoVersion)?;
+    check_log(manifest, kept)?;
+    let front = encode_front(manifest, kept);
+    out.write_all(&front)?;
+    let mut exported = Exported {
+        entries: kept.len(),
+        entries_left_out: entries.len() - kept.len(),
+        payloads: 0,
+        missing: Vec::new(),
+        bytes: front.len() as u64,
+    };
+    for hash in payload_hashes(manifest, kept)? {
+        match payload(&hash)? {
+            None => exported.missing.push(hash),
+            Some(bytes) if ContentHash::of(&bytes) != hash => {
+                return Err(ExportError::Payload(hash));
+            }
+            Some(bytes) => {
+                exported.payloads += 1;
+                exported.bytes += write_payload(&bytes, out)?;
+            }
+        }
+    }
+    Ok(exported)
+}
+
+fn through_last_version(entries: &[SignedEntry]) -> Option<&[SignedEntry]> {
+    let last = entries.iter().rposition(SignedEntry::is_version)?;
+    Some(&entries[..=last])
+}
+
+fn check_log(manifest: &SignedManifest, entries: &[SignedEntry]) -> Result<(), ExportError> {
+    let first = entries.first().ok_or(ExportError::NoVersion)?;
+    let chain = verify_chain(entries, first.entry().author)?;
+    match chain.federation() {
+        Some(found) if found != manifest.id() => Err(ExportError::ForeignLog(found)),
+        _ => Ok(()),
+    }
+}
+
+/// The payloads that the entries name, in the order in which they first do.
+fn payload_hashes(
+    manifest: &SignedManifest,
+    entries: &[SignedEntry],
+) -> Result<Vec<ContentHash>, ExportError> {
+    let limits = manifest.bundle_limits();
+    let mut seen = BTreeSet::new();
+    let mut hashes = Vec::new();
+    for entry in entries {
+        let Some(head) = entry.record().head() else { continue };
+        let sequence = entry.entry().sequence;
+        let head = BundleHead::decode(head, &limits)
+            .map_err(|source| ExportError::Head { sequence, source })?;
+        if seen.insert(head.payload_hash()) {
+            hashes.push(head.payload_hash());
+        }
+    }
+    Ok(hashes)
+}
+
+fn write_payload(bytes: &[u8], out: &mut impl Write) -> io::Result<u64> {
+    let mut writer = Writer::new();
+    writer.bytes(bytes);
+    let item = writer.into_bytes();
+    out.write_all(&item)?;
+    Ok(item.len() as u64)
+}

@@ -1,0 +1,107 @@
+//! Audit: a peer's log and every payload it speaks of, in one file that
+//! anybody can check offline.
+//!
+//! [`export`] writes the file, [`AuditFile::parse`] reads it, [`verify`] checks
+//! that everything in it is signed, chained, admissible and complete, and
+//! [`replay`] also folds the updates again and compares every version that the
+//! log claims. Nothing is taken on trust: each byte of the file is covered by
+//! a signature, a content hash or the one form that strict reading accepts.
+//!
+//! What an audit cannot see: entries that the exporter left off at the end of
+//! its log (the file is then an honest older state), and updates that it never
+//! recorded. Compare the files of two peers for that.
+
+mod export;
+mod file;
+mod replay;
+mod report;
+mod verify;
+
+use std::fmt;
+
+pub use export::{ExportError, Exported, export};
+pub use file::{AuditFile, FileError};
+pub use replay::replay;
+pub use report::{
+    AuditReport, Contributor, EpochReport, EquivocationReport, HeaderReport, PROBLEMS_LISTED_MAX,
+    Problem, RefusedCount, ReplayReport, Tip,
+};
+pub use verify::verify;
+
+use crate::federation::FederationId;
+
+/// The outcome of an audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything holds.
+    Verified,
+    /// Nothing is wrong, but payloads are missing, so not all could be checked.
+    Incomplete,
+    /// Something is wrong.
+    Failed,
+}
+
+/// How much an audit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// Signatures, chain, admission and completeness.
+    Verify,
+    /// All of that, and the fold compared with every version.
+    Replay,
+}
+
+/// What found a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detection {
+    /// Strict reading: the bytes are not in the one form that is accepted.
+    Format,
+    /// A signature of a manifest, an entry or a bundle.
+    Signature,
+    /// The blake3 name of a payload.
+    ContentHash,
+    /// The order of a log: author, sequence, previous entry.
+    Chain,
+    /// The federation: another one than pinned, or than the manifest's.
+    Federation,
+    /// Admission: an update that no honest peer would have accepted.
+    Admission,
+    /// Replay: the updates make another model than a version claims.
+    Replay,
+}
+
+/// Reads the bytes of an audit file and checks them; `pin` is the federation
+/// they have to be about. A file that cannot be read has failed.
+pub fn audit(bytes: &[u8], check: Check, pin: Option<FederationId>) -> AuditReport {
+    match (AuditFile::parse(bytes), check) {
+        (Ok(file), Check::Verify) => verify(&file, pin),
+        (Ok(file), Check::Replay) => replay(&file, pin),
+        (Err(error), check) => AuditReport::unreadable(check, &error),
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Verified => "verified",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Format => "format",
+            Self::Signature => "signature",
+            Self::ContentHash => "content hash",
+            Self::Chain => "chain",
+            Self::Federation => "federation",
+            Self::Admission => "admission",
+            Self::Replay => "replay",
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Replay: folds the updates of an audit file again, from the initial model.
+//!
+//! The model is a function of the set of updates, so whoever folds the same
+//! set must get the model that the log claims, bit for bit. The claim is
+//! compared at every version record, with the updates recorded before it.
+
+use longhaul_aggregation::{Admitted, Epoch, Equivocation, Fold, HeaderHash, VoidReason};
+
+use super::Check;
+use super::file::AuditFile;
+use super::report::{AuditReport, EpochReport, EquivocationReport, HeaderReport, ReplayReport};
+use super::verify::{Observer, walk};
+use crate::federation::FederationId;
+use crate::manifest::Manifest;
+use crate::record::Record;
+
+/// Verifies a file and folds it; `pin` is the federation it has to be about.
+pub fn replay(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
+    let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
+    let mut report = walk(file, pin, Check::Replay, &mut folding);
+    if report.is_verified() {
+        report.replay = Some(folding.report(file.manifest().manifest()));
+    }
+    report
+}
+
+struct Folding {
+    fold: Fold,
+    versions: u64,
+}
+
+impl Observer for Folding {
+    fn update(&mut self, admitted: Admitted) {
+        self.fold.insert(admitted);
+    }
+
+    fn version(&mut self, claim: &Record) -> Result<(), String> {
+        let Record::Version { set_root, model, updates, .. } = claim else { return Ok(()) };
+        self.versions += 1;
+        let found = self.fold.slot_count() as u64;
+        if found != *updates {
+            return Err(format!("the version claims {updates} slots, the log fills {found}"));
+        }
+        let found = self.fold.set_root();
+        if found != *set_root {
+            return Err(format!("the version claims set root {set_root}, the log gives {found}"));
+        }
+        let found = self.fold.model_id();
+        if found != *model {
+            return Err(format!("the version claims model {model}, the updates make {found}"));
+        }
+        Ok(())
+    }
+}
+
+impl Folding {
+    fn report(mut self, manifest: &Manifest) -> ReplayReport {
+        let model = self.fold.model_id().to_string();
+        let set_root = self.fold.set_root().to_string();
+        let epochs = self.fold.epochs().map(|epoch| {
+            let status = self.fold.term_status(epoch);
+            EpochReport {
+                epoch: epoch.get(),
+                authors: status.authors as u64,
+                voids: status.voids as u64,
+                quorate: status.quorate,
+            }
+        });
+        let epochs = epochs.collect();
+        let equivocations = self.fold.equivocations().into_iter();
+        let equivocations = equivocations.map(|pair| equivocation(&pair, manifest)).collect();
+        ReplayReport { model, set_root, versions_checked: self.versions, epochs, equivocations }
+    }
+}
+
+fn equivocation(pair: &Equivocation, manifest: &Manifest) -> EquivocationReport {
+    let named = |(epoch, header): (Epoch, HeaderHash)| HeaderReport {
+        epoch: epoch.get(),
+        header: header.to_string(),
+    };
+    EquivocationReport {
+        member: pair.member.get(),
+        peer: manifest.member(pair.member).map_or_else(String::new, |peer| peer.to_string()),
+        reason: match pair.reason {
+            VoidReason::Twin => "twin",
+            VoidReason::Chain => "chain",
+        },
+        first: named(pair.first),
+        second: named(pair.second),
+    }
+}

@@ -1,0 +1,290 @@
+//! Verify: walks the log in an audit file and checks each thing it claims.
+//!
+//! One walk serves both checks: it hands every admitted update and every
+//! version to an observer, which for a verification does nothing and for a
+//! replay folds (see [`super::replay`]). Payloads are admitted one at a time,
+//! so a verification needs the memory of one update beside the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use longhaul_aggregation::{AdmissionPolicy, Admitted, Refusal, admit};
+use longhaul_dtn::agent::RefuseReason;
+use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId, BundleLimits};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
+
+use super::file::AuditFile;
+use super::report::{AuditReport, Contributor, RefusedCount, Tip};
+use super::{Check, Detection};
+use crate::entry::SignedEntry;
+use crate::federation::FederationId;
+use crate::log::Chain;
+use crate::record::Record;
+
+/// Sees what the walk has checked, in the order of the log, for as long as
+/// nothing is wrong or missing: after that no version can be expected to hold.
+pub(super) trait Observer {
+    /// An update that passed admission again.
+    fn update(&mut self, admitted: Admitted);
+    /// A version; what it gives back is a problem.
+    fn version(&mut self, claim: &Record) -> Result<(), String>;
+}
+
+/// Checks a file without folding; `pin` is the federation it has to be about.
+pub fn verify(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
+    struct Nothing;
+    impl Observer for Nothing {
+        fn update(&mut self, _: Admitted) {}
+        fn version(&mut self, _: &Record) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    walk(file, pin, Check::Verify, &mut Nothing)
+}
+
+/// Walks the whole file and gives the report of what was found.
+pub(super) fn walk(
+    file: &AuditFile<'_>,
+    pin: Option<FederationId>,
+    check: Check,
+    observer: &mut dyn Observer,
+) -> AuditReport {
+    let mut walk = Walk::new(file, check);
+    walk.check_federation(pin);
+    walk.index_payloads();
+    walk.check_chain();
+    for (place, entry) in (0..).zip(file.entries()) {
+        walk.check_entry(place, entry, observer);
+    }
+    walk.check_end();
+    walk.finish()
+}
+
+struct Walk<'a> {
+    file: &'a AuditFile<'a>,
+    policy: AdmissionPolicy,
+    limits: BundleLimits,
+    report: AuditReport,
+    /// Payloads in the file: place and content by name.
+    payloads: BTreeMap<ContentHash, (usize, &'a [u8])>,
+    /// Payloads named so far.
+    named: BTreeSet<ContentHash>,
+    /// Place in the file of the payload named for the first time last.
+    place: Option<usize>,
+    bundles: BTreeSet<BundleId>,
+    contributors: BTreeMap<PeerId, u64>,
+    refused: BTreeMap<u16, u64>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(file: &'a AuditFile<'a>, check: Check) -> Self {
+        let mut report = AuditReport::new(check);
+        report.federation = Some(file.manifest().id().to_string());
+        report.name = Some(file.manifest().manifest().name.clone());
+        report.exporter = file.entries().first().map(|entry| entry.entry().author.to_string());
+        report.entries = file.entries().len() as u64;
+        report.payloads = file.payload_count() as u64;
+        Self {
+            file,
+            policy: file.manifest().admission_policy(),
+            limits: file.manifest().bundle_limits(),
+            report,
+            payloads: BTreeMap::new(),
+            named: BTreeSet::new(),
+            place: None,
+            bundles: BTreeSet::new(),
+            contributors: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    fn check_federation(&mut self, pin: Option<FederationId>) {
+        let found = self.file.manifest().id();
+        if let Some(pin) = pin.filter(|&pin| pin != found) {
+            let message = format!("the file is about federation {found}, expected {pin}");
+            self.report.problem(Detection::Federation, None, message);
+        }
+    }
+
+    fn index_payloads(&mut self) {
+        for (place, payload) in self.file.payloads().iter().enumerate() {
+            self.report.payload_bytes += payload.bytes.len() as u64;
+            if self.payloads.insert(payload.hash, (place, payload.bytes)).is_some() {
+                let message = format!("payload {} is in the file twice", payload.hash);
+                self.report.problem(Detection::Format, None, message);
+            }
+        }
+    }
+
+    /// Author, sequence and links; the walk over the records goes on after a
+    /// break, so that the report shows all that is wrong.
+    fn check_chain(&mut self) {
+        let entries = self.file.entries();
+        let Some(first) = entries.first() else {
+            let message = "the file holds no log entry".to_owned();
+            return self.report.problem(Detection::Chain, None, message);
+        };
+        let mut chain = Chain::new(first.entry().author);
+        for (place, entry) in (0..).zip(entries) {
+            if let Err(error) = chain.push(entry) {
+                self.report.problem(Detection::Chain, Some(place), error.to_string());
+                break;
+            }
+        }
+        let expected = self.file.manifest().id();
+        if let Some(found) = chain.federation().filter(|&found| found != expected) {
+            let message =
+                format!("the log belongs to federation {found}, the manifest is {expected}");
+            self.report.problem(Detection::Federation, Some(0), message);
+        }
+    }
+
+    fn check_entry(&mut self, place: u64, entry: &SignedEntry, observer: &mut dyn Observer) {
+        let checked = match entry.record() {
+            Record::Genesis { .. } => Ok(()),
+            Record::Update { head } => self.check_update(entry, head, true, observer),
+            Record::Accept { head, .. } => self.check_update(entry, head, false, observer),
+            Record::Refuse { code, .. } => {
+                *self.refused.entry(*code).or_default() += 1;
+                Ok(())
+            }
+            version @ Record::Version { .. } => self.check_version(version, observer),
+        };
+        if let Err((detection, message)) = checked {
+            self.report.problem(detection, Some(place), message);
+        }
+    }
+
+    fn check_update(
+        &mut self,
+        entry: &SignedEntry,
+        head: &[u8],
+        own: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), (Detection, String)> {
+        let head = BundleHead::decode(head, &self.limits)
+            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        let author = head.author();
+        if own && author != entry.entry().author {
+            let message = format!("an update of {author} is recorded as the exporter's own");
+            return Err((Detection::Admission, message));
+        }
+        self.count(&head, own);
+        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
+        if payload.len() as u64 != head.payload_len() {
+            let (found, promised) = (payload.len(), head.payload_len());
+            let message = format!("a payload of {found} bytes, the bundle promises {promised}");
+            return Err((Detection::Admission, message));
+        }
+        let member = self.file.manifest().manifest().member_index(&author);
+        let admitted = admit(&self.policy, member, head.header(), payload);
+        let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        if self.report.is_verified() {
+            observer.update(admitted);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, head: &BundleHead, own: bool) {
+        if !self.bundles.insert(head.id()) {
+            self.report.updates_repeated += 1;
+            return;
+        }
+        *self.contributors.entry(head.author()).or_default() += 1;
+        match own {
+            true => self.report.updates_own += 1,
+            false => self.report.updates_accepted += 1,
+        }
+    }
+
+    fn payload(&mut self, hash: &ContentHash) -> Result<Option<Arc<[u8]>>, (Detection, String)> {
+        let first = self.named.insert(*hash);
+        let Some(&(place, bytes)) = self.payloads.get(hash) else {
+            if first {
+                self.report.miss(hash.to_string());
+            }
+            return Ok(None);
+        };
+        if first && self.place.replace(place).is_some_and(|before| before > place) {
+            let message = format!("payload {hash} is not in the order in which the log names it");
+            return Err((Detection::Format, message));
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    fn check_version(
+        &mut self,
+        record: &Record,
+        observer: &mut dyn Observer,
+    ) -> Result<(), (Detection, String)> {
+        let Record::Version { epoch, set_root, model, updates } = record else { return Ok(()) };
+        self.report.versions += 1;
+        self.report.tip = Some(Tip {
+            epoch: epoch.get(),
+            updates: *updates,
+            set_root: set_root.to_string(),
+            model: model.to_string(),
+        });
+        if epoch.get() >= self.policy.epochs {
+            let message = format!("a version of epoch {epoch}, beyond the last");
+            return Err((Detection::Admission, message));
+        }
+        match self.report.is_verified() {
+            true => observer.version(record).map_err(|message| (Detection::Replay, message)),
+            false => Ok(()),
+        }
+    }
+
+    fn check_end(&mut self) {
+        if self.file.entries().last().is_some_and(|entry| !entry.is_version()) {
+            let message = "the last entry is not a version".to_owned();
+            self.report.problem(Detection::Chain, None, message);
+        }
+        for (place, payload) in self.file.payloads().iter().enumerate() {
+            if !self.named.contains(&payload.hash) {
+                let message = format!(
+                    "payload {place} of the file has the hash {}, which no entry names",
+                    payload.hash
+                );
+                self.report.problem(Detection::ContentHash, None, message);
+            }
+        }
+    }
+
+    fn finish(mut self) -> AuditReport {
+        let manifest = self.file.manifest().manifest();
+        for (peer, updates) in self.contributors {
+            if let Some(member) = manifest.member_index(&peer) {
+                let (member, peer) = (member.get(), peer.to_string());
+                self.report.contributors.push(Contributor { member, peer, updates });
+            }
+        }
+        let counts = self.refused.into_iter();
+        self.report.refused = counts
+            .map(|(code, count)| RefusedCount { code, reason: reason(code), count })
+            .collect();
+        self.report
+    }
+}
+
+fn inadmissible(author: &PeerId, refusal: &Refusal) -> (Detection, String) {
+    let message = format!("the update of {author} is not admissible: {refusal}");
+    (Detection::Admission, message)
+}
+
+/// The short name of a refusal code: admission's from 100 up, transport's below.
+fn reason(code: u16) -> String {
+    if let Some(kind) = Refusal::from_code(code) {
+        return kind.name().to_owned();
+    }
+    RefuseReason::text_of(code).unwrap_or("unknown").to_owned()
+}
+
+fn detection_of(error: &BundleError) -> Detection {
+    match error {
+        BundleError::Signature => Detection::Signature,
+        BundleError::Hash(_) => Detection::ContentHash,
+        _ => Detection::Format,
+    }
+}

@@ -1,0 +1,265 @@
+//! Entry: one signed link of a peer's append-only log.
+//!
+//! An entry is the canonical map `{1: author, 2: sequence, 3: previous, 4: time,
+//! 5: record}` followed by the author's signature over exactly those bytes.
+//! `previous` is the hash of the entry before, so that a log cannot lose, gain
+//! or swap an entry without a new signature of its author. Whether entries
+//! follow one another is the concern of [`crate::log`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
+use longhaul_dtn::time::Timestamp;
+
+use crate::record::{HEAD_BYTES_MAX, Record};
+
+/// Most bytes of an encoded entry: the largest record, and room for the
+/// author, the previous hash, the numbers and the signature (about 200 bytes).
+pub const ENTRY_BYTES_MAX: usize = HEAD_BYTES_MAX + 512;
+
+/// The hash of an entry's signed bytes. Shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryHash(ContentHash);
+
+/// What an entry says and where it stands in its author's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Whose log this is; the key that signs.
+    pub author: PeerId,
+    /// Position in the log, from 0.
+    pub sequence: u64,
+    /// The entry before; none for the first.
+    pub previous: Option<EntryHash>,
+    /// When the author says that it made the entry.
+    pub time: Timestamp,
+    /// What happened.
+    pub record: Record,
+}
+
+/// An entry whose signature is known to be good. Cheap to clone the bytes of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedEntry {
+    entry: LogEntry,
+    hash: EntryHash,
+    bytes: Arc<[u8]>,
+}
+
+/// Why bytes are not a signed entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The bytes are not in the entry's canonical form.
+    #[error("the log entry is malformed {0}")]
+    Malformed(#[from] CodecError),
+    /// The signature is not its author's over these bytes; holds the sequence number.
+    #[error("the signature of log entry {0} does not match its author and content")]
+    Signature(u64),
+}
+
+impl EntryHash {
+    const CONTEXT: &'static str = "longhaul 2026 log entry v1";
+
+    fn of_body(body: &[u8]) -> Self {
+        Self(ContentHash::derive(Self::CONTEXT, body))
+    }
+
+    /// The hash, for the wire.
+    pub const fn as_hash(&self) -> &ContentHash {
+        &self.0
+    }
+}
+
+impl LogEntry {
+    fn body(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.map(5);
+        writer.unsigned(1).bytes(self.author.as_bytes());
+        writer.unsigned(2).unsigned(self.sequence);
+        writer.unsigned(3);
+        match &self.previous {
+            Some(previous) => writer.bytes(previous.0.as_bytes()),
+            None => writer.null(),
+        };
+        writer.unsigned(4).unsigned(self.time.dtn_ms());
+        writer.unsigned(5);
+        self.record.encode(&mut writer);
+        writer.into_bytes()
+    }
+
+    fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        reader.map(5)?;
+        reader.key(1)?;
+        let unusable = reader.invalid("a usable peer id");
+        let author = PeerId::from_bytes(reader.fixed()?).map_err(|_| unusable)?;
+        reader.key(2)?;
+        let sequence = reader.unsigned(u64::MAX)?;
+        reader.key(3)?;
+        let previous = match reader.null()? {
+            true => None,
+            false => Some(EntryHash(ContentHash::from_bytes(reader.fixed()?))),
+        };
+        reader.key(4)?;
+        let time = Timestamp::from_dtn_ms(reader.unsigned(u64::MAX)?);
+        reader.key(5)?;
+        let record = Record::decode(reader)?;
+        Ok(Self { author, sequence, previous, time, record })
+    }
+}
+
+impl SignedEntry {
+    /// Signs `entry` with the key of its author.
+    ///
+    /// # Panics
+    /// If `key` is not the author's, or the record is above its limit: both
+    /// are mistakes of the caller, who made the record.
+    pub(crate) fn sign(entry: LogEntry, key: &SecretKey) -> Self {
+        assert_eq!(key.peer_id(), entry.author, "an entry is signed by its author");
+        let body = entry.body();
+        let signature = key.sign(Domain::LogEntry, &body);
+        let mut writer = Writer::new();
+        writer.array(2).raw(&body).bytes(signature.as_bytes());
+        let bytes = writer.into_bytes();
+        assert!(bytes.len() <= ENTRY_BYTES_MAX, "a record's head is within its limit");
+        Self { entry, hash: EntryHash::of_body(&body), bytes: bytes.into() }
+    }
+
+    /// Reads one entry strictly and checks its signature.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        let unsigned = Unsigned::read(bytes)?;
+        if unsigned.bytes_len < bytes.len() {
+            let trailing = CodecErrorKind::Trailing;
+            return Err(CodecError { position: unsigned.bytes_len, kind: trailing }.into());
+        }
+        let Unsigned { entry, body, signature, .. } = unsigned;
+        if entry.author.verify(Domain::LogEntry, body, &signature).is_err() {
+            return Err(EntryError::Signature(entry.sequence));
+        }
+        Ok(Self { entry, hash: EntryHash::of_body(body), bytes: bytes.into() })
+    }
+
+    /// True if `bytes` could be the beginning of an entry whose end is missing.
+    pub(crate) fn is_cut_short(bytes: &[u8]) -> bool {
+        matches!(Unsigned::read(bytes), Err(error) if error.kind == CodecErrorKind::Truncated)
+    }
+
+    /// What the entry says.
+    pub const fn entry(&self) -> &LogEntry {
+        &self.entry
+    }
+
+    /// What happened.
+    pub const fn record(&self) -> &Record {
+        &self.entry.record
+    }
+
+    /// True for a version record, with which an audit file ends.
+    pub const fn is_version(&self) -> bool {
+        matches!(self.entry.record, Record::Version { .. })
+    }
+
+    /// The hash that the next entry names.
+    pub const fn hash(&self) -> EntryHash {
+        self.hash
+    }
+
+    /// The canonical bytes, signature included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A well-formed entry whose signature has not been looked at.
+struct Unsigned<'a> {
+    entry: LogEntry,
+    body: &'a [u8],
+    signature: Signature,
+    bytes_len: usize,
+}
+
+impl<'a> Unsigned<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(reader.error(CodecErrorKind::AboveLimit(ENTRY_BYTES_MAX as u64)));
+        }
+        reader.tuple(2)?;
+        let start = reader.position();
+        let entry = LogEntry::read_body(&mut reader)?;
+        let body = reader.since(start);
+        let signature = Signature::from_bytes(reader.fixed()?);
+        Ok(Self { entry, body, signature, bytes_len: reader.position() })
+    }
+}
+
+impl fmt::Display for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntryHash({})", self.0.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::arb_record;
+    use proptest::prelude::*;
+
+    fn arb_entry() -> impl Strategy<Value = SignedEntry> {
+        let previous = prop::option::of(any::<[u8; 32]>());
+        (any::<[u8; 32]>(), any::<u64>(), previous, any::<u64>(), arb_record()).prop_map(
+            |(seed, sequence, previous, time, record)| {
+                let key = SecretKey::from_seed(&seed);
+                let previous = previous.map(ContentHash::from_bytes).map(EntryHash);
+                let time = Timestamp::from_dtn_ms(time);
+                let author = key.peer_id();
+                SignedEntry::sign(LogEntry { author, sequence, previous, time, record }, &key)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back_what_it_signed(entry in arb_entry()) {
+            prop_assert_eq!(SignedEntry::decode(entry.as_bytes()), Ok(entry));
+        }
+
+        #[test]
+        fn refuses_every_flipped_byte(entry in arb_entry(), at in any::<usize>(), xor in 1u8..) {
+            let mut bytes = entry.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] ^= xor;
+            prop_assert!(SignedEntry::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn knows_a_beginning_from_the_whole(entry in arb_entry(), at in any::<usize>()) {
+            let bytes = entry.as_bytes();
+            prop_assert!(SignedEntry::is_cut_short(&bytes[..at % bytes.len()]));
+            prop_assert!(!SignedEntry::is_cut_short(bytes));
+        }
+
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(SignedEntry::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn refuses_bytes_after_the_signature() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let record = Record::Update { head: vec![1, 2, 3] };
+        let time = Timestamp::default();
+        let entry = LogEntry { author: key.peer_id(), sequence: 0, previous: None, time, record };
+        let mut bytes = SignedEntry::sign(entry, &key).as_bytes().to_vec();
+        bytes.push(0);
+        let found = SignedEntry::decode(&bytes).unwrap_err();
+        assert!(found.to_string().contains("bytes follow the end"), "{found}");
+    }
+}

@@ -1,0 +1,32 @@
+//! How an update is recorded: manifests, signed logs, and the auditor.
+//!
+//! A [`Manifest`] fixes everything that the members of a federation agree on;
+//! signed, its hash is the [`FederationId`]. Each peer keeps an append-only log
+//! of [`SignedEntry`]s: what it made, accepted and refused, and which model
+//! that gives. [`audit`] packs a log and its payloads into one file from which
+//! anybody can derive the model again, offline.
+//!
+//! Nothing here reads a clock, a file, a socket or entropy; the binary
+//! `longhaul-audit` is the only place in this crate that opens files. What
+//! belongs to training, contacts and storage is in the crates to the right.
+
+pub mod audit;
+pub mod bounds;
+pub mod entry;
+pub mod federation;
+pub mod log;
+pub mod manifest;
+pub mod plan;
+pub mod record;
+pub mod scan;
+pub mod task;
+
+pub use bounds::Bounds;
+pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
+pub use federation::FederationId;
+pub use log::{Chain, LogError, LogWriter, verify_chain};
+pub use manifest::{InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest};
+pub use plan::TrainingPlan;
+pub use record::{HEAD_BYTES_MAX, Record};
+pub use scan::{Corruption, Scan, Tail, frame_entry, scan_log};
+pub use task::Task;

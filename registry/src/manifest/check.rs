@@ -1,0 +1,197 @@
+//! What makes a manifest sound: the range of every value, and how the values
+//! have to fit one another.
+//!
+//! A manifest is checked when it is signed and again whenever it is read, so
+//! that every other piece of code may rely on these ranges.
+
+use longhaul_aggregation::RecipeError;
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::{Span, Timestamp};
+
+use super::Manifest;
+use crate::bounds::{BUNDLE_LIFETIME_MAX, PAYLOAD_BYTES_MAX, SUMMARY_WINDOW_MAX};
+use crate::plan::{BATCH_MAX, RATE_MICRO_MAX, STEPS_MAX};
+use crate::task::TASK_NAME_BYTES_MAX;
+
+/// Most bytes of a federation's name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Most members of a federation.
+pub const MEMBERS_MAX: usize = 1024;
+/// Most epochs of a federation; a successor names it as its parent.
+pub const EPOCHS_MAX: u32 = 1_000_000;
+/// Shortest epoch.
+pub const EPOCH_LENGTH_MIN: Span = Span::from_ms(100);
+/// Longest epoch: a year.
+pub const EPOCH_LENGTH_MAX: Span = Span::from_ms(366 * 24 * 3_600_000);
+/// Latest start, some 8,900 years from 2000: sums of times stay far from overflow.
+pub const START_MAX: Timestamp = Timestamp::from_dtn_ms(1 << 48);
+/// Largest share of attackers: no rule survives half of the members.
+pub const ATTACKER_SHARE_PERMILLE_MAX: u16 = 499;
+
+/// What is wrong with the values of a manifest, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidManifest {
+    /// A name is empty, too long or not printable; holds which and the most bytes.
+    #[error("{0} has to be 1 to {1} printable bytes without space at its ends")]
+    Text(&'static str, usize),
+    /// There are no members, or too many; holds the number.
+    #[error("{0} members, a federation has 1 to {MEMBERS_MAX}; list fewer or split it")]
+    MemberCount(usize),
+    /// The members are not in ascending order; holds the first out of place.
+    #[error("member {0} is out of order; sort the members by the bytes of their ids")]
+    MembersUnsorted(PeerId),
+    /// A member is listed twice; holds it.
+    #[error("member {0} is listed twice; list it once")]
+    MemberTwice(PeerId),
+    /// The quorum cannot be reached or asks for nobody.
+    #[error("a quorum of {quorum} among {members} members; choose 1 to {members}")]
+    Quorum {
+        /// The recipe's quorum.
+        quorum: u16,
+        /// Number of members.
+        members: usize,
+    },
+    /// The epochs are too short or too long; holds their length.
+    #[error("epochs of {0}; choose {EPOCH_LENGTH_MIN} to {EPOCH_LENGTH_MAX}")]
+    EpochLength(Span),
+    /// There are no epochs, or too many; holds the number.
+    #[error("{0} epochs; choose 1 to {EPOCHS_MAX} and let a successor manifest go on from there")]
+    Epochs(u32),
+    /// The start is absurdly late.
+    #[error("the start lies more than 8,900 years ahead; check its unit, milliseconds")]
+    Start,
+    /// A value of the training plan is out of range.
+    #[error("training plan: {what} is {found}; choose 1 to {max}")]
+    Training {
+        /// Which value.
+        what: &'static str,
+        /// What it is.
+        found: u32,
+        /// The most it may be.
+        max: u32,
+    },
+    /// Half of the members or more are assumed to attack; holds the share.
+    #[error("{0}/1000 attackers; choose 0 to {ATTACKER_SHARE_PERMILLE_MAX}: no rule survives half")]
+    AttackerShare(u16),
+    /// The payload bound is too small for the schema, or absurd.
+    #[error("a payload of {found} bytes; this schema needs {least} to {PAYLOAD_BYTES_MAX}")]
+    PayloadBytes {
+        /// The bound.
+        found: u32,
+        /// What the largest update of the schema takes.
+        least: u64,
+    },
+    /// The base summary's window is out of range; holds it.
+    #[error("a base summary of {0} epochs; choose 1 to {SUMMARY_WINDOW_MAX}")]
+    SummaryWindow(u8),
+    /// Bundles would expire before their epoch is over, or never.
+    #[error("bundles that live {found}; choose one epoch ({least}) to {BUNDLE_LIFETIME_MAX}")]
+    BundleLifetime {
+        /// The lifetime.
+        found: Span,
+        /// The epoch length.
+        least: Span,
+    },
+    /// The norm bound is zero: no update but nothing would pass.
+    #[error("a norm bound of zero refuses every update; choose a larger one")]
+    NormZero,
+    /// The recipe does not work for this many members.
+    #[error("the recipe does not fit: {0}")]
+    Recipe(#[from] RecipeError),
+}
+
+impl Manifest {
+    /// Checks every range and how the values fit one another.
+    pub fn validate(&self) -> Result<(), InvalidManifest> {
+        check_text("the name", &self.name, NAME_BYTES_MAX)?;
+        check_text("the task's model", &self.task.model, TASK_NAME_BYTES_MAX)?;
+        check_text("the task's data", &self.task.data, TASK_NAME_BYTES_MAX)?;
+        self.check_members()?;
+        self.check_recipe()?;
+        self.check_epochs()?;
+        self.check_training()?;
+        self.check_bounds()
+    }
+
+    fn check_members(&self) -> Result<(), InvalidManifest> {
+        let count = self.members.len();
+        if !(1..=MEMBERS_MAX).contains(&count) {
+            return Err(InvalidManifest::MemberCount(count));
+        }
+        for pair in self.members.windows(2) {
+            match pair[0].cmp(&pair[1]) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Err(InvalidManifest::MemberTwice(pair[0])),
+                std::cmp::Ordering::Greater => {
+                    return Err(InvalidManifest::MembersUnsorted(pair[1]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_recipe(&self) -> Result<(), InvalidManifest> {
+        let (quorum, members) = (self.recipe.quorum, self.members.len());
+        if quorum == 0 || usize::from(quorum) > members {
+            return Err(InvalidManifest::Quorum { quorum, members });
+        }
+        if self.attacker_share_permille > ATTACKER_SHARE_PERMILLE_MAX {
+            return Err(InvalidManifest::AttackerShare(self.attacker_share_permille));
+        }
+        Ok(self.recipe.validate(members)?)
+    }
+
+    fn check_epochs(&self) -> Result<(), InvalidManifest> {
+        if self.start > START_MAX {
+            return Err(InvalidManifest::Start);
+        }
+        if !(EPOCH_LENGTH_MIN..=EPOCH_LENGTH_MAX).contains(&self.epoch_length) {
+            return Err(InvalidManifest::EpochLength(self.epoch_length));
+        }
+        if !(1..=EPOCHS_MAX).contains(&self.epochs) {
+            return Err(InvalidManifest::Epochs(self.epochs));
+        }
+        Ok(())
+    }
+
+    fn check_training(&self) -> Result<(), InvalidManifest> {
+        let plan = &self.training;
+        for (what, found, max) in [
+            ("the number of steps", plan.steps, STEPS_MAX),
+            ("the batch size", plan.batch, BATCH_MAX),
+            ("the learning rate in millionths", plan.rate_micro, RATE_MICRO_MAX),
+        ] {
+            if !(1..=max).contains(&found) {
+                return Err(InvalidManifest::Training { what, found, max });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), InvalidManifest> {
+        let bounds = &self.bounds;
+        if bounds.norm_max.units() == 0 {
+            return Err(InvalidManifest::NormZero);
+        }
+        let (found, least) = (bounds.payload_bytes_max, self.schema.payload_bytes_max() as u64);
+        if u64::from(found) < least || found > PAYLOAD_BYTES_MAX {
+            return Err(InvalidManifest::PayloadBytes { found, least });
+        }
+        if !(1..=SUMMARY_WINDOW_MAX).contains(&bounds.summary_window) {
+            return Err(InvalidManifest::SummaryWindow(bounds.summary_window));
+        }
+        let (found, least) = (bounds.bundle_lifetime, self.epoch_length);
+        if !(least..=BUNDLE_LIFETIME_MAX).contains(&found) {
+            return Err(InvalidManifest::BundleLifetime { found, least });
+        }
+        Ok(())
+    }
+}
+
+fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), InvalidManifest> {
+    let printable = !text.chars().any(char::is_control) && text.trim() == text;
+    if printable && (1..=max).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(InvalidManifest::Text(what, max))
+}

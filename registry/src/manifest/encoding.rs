@@ -1,0 +1,123 @@
+//! The manifest's canonical body: a map with the keys 0 to 14.
+//!
+//! Key 0 is the version of the format. Reading checks form only; whether the
+//! values make sense together is [`super::check`]'s concern.
+
+use std::sync::Arc;
+
+use longhaul_aggregation::{Recipe, Schema};
+use longhaul_dtn::codec::{CodecError, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::{Span, Timestamp};
+
+use super::{MEMBERS_MAX, Manifest, NAME_BYTES_MAX};
+use crate::bounds::Bounds;
+use crate::federation::FederationId;
+use crate::plan::{TrainingPlan, read_u32};
+use crate::task::Task;
+
+const VERSION: u64 = 1;
+const PAIRS: usize = 15;
+
+impl Manifest {
+    /// The canonical body: what is signed and hashed.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.map(PAIRS).unsigned(0).unsigned(VERSION);
+        writer.unsigned(1).text(&self.name);
+        writer.unsigned(2).bytes(self.creator.as_bytes());
+        writer.unsigned(3);
+        match &self.parent {
+            Some(parent) => writer.bytes(parent.as_hash().as_bytes()),
+            None => writer.null(),
+        };
+        writer.unsigned(4).bytes(&self.seed);
+        self.task.encode(writer.unsigned(5));
+        self.schema.encode(writer.unsigned(6));
+        writer.unsigned(7).unsigned(self.start.dtn_ms());
+        writer.unsigned(8).unsigned(self.epoch_length.ms());
+        writer.unsigned(9).unsigned(u64::from(self.epochs));
+        self.training.encode(writer.unsigned(10));
+        self.recipe.encode(writer.unsigned(11));
+        writer.unsigned(12).unsigned(u64::from(self.attacker_share_permille));
+        writer.unsigned(13).array(self.members.len());
+        for member in &self.members {
+            writer.bytes(member.as_bytes());
+        }
+        self.bounds.encode(writer.unsigned(14));
+        writer.into_bytes()
+    }
+
+    /// Reads a canonical body; the rest of `reader` is left.
+    pub(super) fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        reader.map(PAIRS)?;
+        reader.key(0)?;
+        let newer = reader.invalid("manifest version 1; a newer Longhaul wrote this");
+        if reader.unsigned(u64::MAX)? != VERSION {
+            return Err(newer);
+        }
+        reader.key(1)?;
+        let name = reader.text(NAME_BYTES_MAX)?.to_owned();
+        reader.key(2)?;
+        let creator = read_peer(reader)?;
+        reader.key(3)?;
+        let parent = match reader.null()? {
+            true => None,
+            false => Some(FederationId::from_hash(ContentHash::from_bytes(reader.fixed()?))),
+        };
+        reader.key(4)?;
+        let seed = reader.fixed()?;
+        reader.key(5)?;
+        let task = Task::decode(reader)?;
+        reader.key(6)?;
+        let schema = Arc::new(Schema::decode(reader)?);
+        reader.key(7)?;
+        let start = Timestamp::from_dtn_ms(reader.unsigned(u64::MAX)?);
+        reader.key(8)?;
+        let epoch_length = Span::from_ms(reader.unsigned(u64::MAX)?);
+        reader.key(9)?;
+        let epochs = read_u32(reader)?;
+        reader.key(10)?;
+        let training = TrainingPlan::decode(reader)?;
+        reader.key(11)?;
+        let recipe = Recipe::decode(reader)?;
+        reader.key(12)?;
+        let attacker_share_permille = read_share(reader)?;
+        reader.key(13)?;
+        let members = read_members(reader)?;
+        reader.key(14)?;
+        let bounds = Bounds::decode(reader)?;
+        Ok(Self {
+            name,
+            creator,
+            parent,
+            seed,
+            task,
+            schema,
+            start,
+            epoch_length,
+            epochs,
+            training,
+            recipe,
+            attacker_share_permille,
+            members,
+            bounds,
+        })
+    }
+}
+
+fn read_share(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
+    let above = reader.invalid("thousandths");
+    u16::try_from(reader.unsigned(1_000)?).map_err(|_| above)
+}
+
+fn read_members(reader: &mut Reader<'_>) -> Result<Vec<PeerId>, CodecError> {
+    let count = reader.array(MEMBERS_MAX)?;
+    (0..count).map(|_| read_peer(reader)).collect()
+}
+
+fn read_peer(reader: &mut Reader<'_>) -> Result<PeerId, CodecError> {
+    let unusable = reader.invalid("a usable peer id");
+    PeerId::from_bytes(reader.fixed()?).map_err(|_| unusable)
+}

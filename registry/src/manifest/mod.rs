@@ -1,0 +1,118 @@
+//! Manifest: everything that the members of a federation agree on beforehand.
+//!
+//! Verdicts and models are pure functions of (manifest, set of updates), so
+//! whatever influences them stands here: the schema, the seed of the initial
+//! parameters, the epochs, the recipe, the members and the bounds. The
+//! manifest is a value; [`Manifest::sign`] makes the signed, immutable form
+//! that gives the federation its id.
+
+mod check;
+mod encoding;
+mod signed;
+mod summary;
+
+use std::sync::Arc;
+
+use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema};
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::{Span, Timestamp};
+
+use crate::bounds::Bounds;
+use crate::federation::FederationId;
+use crate::plan::TrainingPlan;
+use crate::task::Task;
+
+pub use check::{
+    ATTACKER_SHARE_PERMILLE_MAX, EPOCH_LENGTH_MAX, EPOCH_LENGTH_MIN, EPOCHS_MAX, InvalidManifest,
+    MEMBERS_MAX, NAME_BYTES_MAX, START_MAX,
+};
+pub use signed::{MANIFEST_BYTES_MAX, ManifestError, SignedManifest};
+pub use summary::ManifestSummary;
+
+/// What a federation is. See [`Manifest::validate`] for the ranges.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// What people call the federation; carries no meaning.
+    pub name: String,
+    /// Who signs the manifest; need not be a member.
+    pub creator: PeerId,
+    /// The federation that this one follows, if any.
+    pub parent: Option<FederationId>,
+    /// Seed of the initial parameters.
+    pub seed: [u8; 32],
+    /// What is learnt from what.
+    pub task: Task,
+    /// Names and shapes of the parameters.
+    pub schema: Arc<Schema>,
+    /// When epoch 0 begins.
+    pub start: Timestamp,
+    /// How long each epoch lasts.
+    pub epoch_length: Span,
+    /// Number of epochs.
+    pub epochs: u32,
+    /// What each peer does locally in an epoch.
+    pub training: TrainingPlan,
+    /// How updates become a term of the model.
+    pub recipe: Recipe,
+    /// Share of members assumed to attack, in thousandths.
+    pub attacker_share_permille: u16,
+    /// Who may fill slots: sorted, distinct.
+    pub members: Vec<PeerId>,
+    /// What one update may weigh.
+    pub bounds: Bounds,
+}
+
+impl Manifest {
+    /// The index under which the fold knows `peer`, if it is a member.
+    pub fn member_index(&self, peer: &PeerId) -> Option<MemberIndex> {
+        let index = self.members.binary_search(peer).ok()?;
+        u16::try_from(index).ok().map(MemberIndex::new)
+    }
+
+    /// The member of that index.
+    pub fn member(&self, index: MemberIndex) -> Option<PeerId> {
+        self.members.get(index.index()).copied()
+    }
+
+    /// The epoch in which `now` lies; none before the start and after the end.
+    pub fn epoch_at(&self, now: Timestamp) -> Option<Epoch> {
+        if now < self.start {
+            return None;
+        }
+        let number = now.since(self.start).ms().checked_div(self.epoch_length.ms())?;
+        let number = u32::try_from(number).ok()?;
+        (number < self.epochs).then(|| Epoch::new(number))
+    }
+
+    /// The epoch in which `now` lies, the first before the start, the last
+    /// after the end.
+    pub fn epoch_or_last(&self, now: Timestamp) -> Epoch {
+        let last = self.epochs.saturating_sub(1);
+        match self.epoch_at(now) {
+            Some(epoch) => epoch,
+            None if now < self.start => Epoch::new(0),
+            None => Epoch::new(last),
+        }
+    }
+
+    /// When `epoch` begins.
+    pub const fn epoch_start(&self, epoch: Epoch) -> Timestamp {
+        self.start.plus(self.epoch_length.times(epoch.get() as u64))
+    }
+
+    /// When the last epoch is over.
+    pub const fn end(&self) -> Timestamp {
+        self.start.plus(self.epoch_length.times(self.epochs as u64))
+    }
+
+    /// True once the last epoch is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.end()
+    }
+
+    /// F, the number of attackers assumed: the share of the members, rounded
+    /// down.
+    pub fn attackers(&self) -> usize {
+        self.members.len() * usize::from(self.attacker_share_permille) / 1_000
+    }
+}

@@ -1,0 +1,133 @@
+//! The signed manifest: a sound manifest, its creator's signature, its id.
+//!
+//! On the wire `[body, signature]`. The id covers the body alone, so a second
+//! signature of the same creator does not make a second federation.
+
+use longhaul_aggregation::{AdmissionPolicy, Fold};
+use longhaul_dtn::bundle::BundleLimits;
+use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
+use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
+
+use super::{InvalidManifest, Manifest};
+use crate::federation::FederationId;
+use crate::plan::SAMPLES_MAX;
+
+/// Most bytes of an encoded signed manifest: 1,024 members at 34 bytes and 256
+/// tensors at about 100 leave half of it free.
+pub const MANIFEST_BYTES_MAX: usize = 128 * 1024;
+
+/// A manifest whose values are sound and whose signature is good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignedManifest {
+    manifest: Manifest,
+    id: FederationId,
+    bytes: Vec<u8>,
+}
+
+/// Why something is not a signed manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// The bytes are not in the canonical form.
+    #[error("the manifest is malformed {0}")]
+    Malformed(#[from] CodecError),
+    /// The values make no sound federation.
+    #[error("the manifest is not sound: {0}")]
+    Invalid(#[from] InvalidManifest),
+    /// The signature is not the creator's over this body; holds the creator.
+    #[error("the manifest is not signed by its creator {0}; ask them for the file again")]
+    Signature(PeerId),
+    /// The key that should sign is not the creator's.
+    #[error("the manifest names {creator} as its creator, the key belongs to {key}")]
+    NotTheCreator {
+        /// The creator in the manifest.
+        creator: PeerId,
+        /// The id of the key.
+        key: PeerId,
+    },
+}
+
+impl Manifest {
+    /// Checks and signs the manifest with the key of its creator.
+    pub fn sign(self, key: &SecretKey) -> Result<SignedManifest, ManifestError> {
+        self.validate()?;
+        if key.peer_id() != self.creator {
+            return Err(ManifestError::NotTheCreator { creator: self.creator, key: key.peer_id() });
+        }
+        let body = self.body();
+        let signature = key.sign(Domain::Manifest, &body);
+        let mut writer = Writer::new();
+        writer.array(2).raw(&body).bytes(signature.as_bytes());
+        let bytes = writer.into_bytes();
+        assert!(bytes.len() <= MANIFEST_BYTES_MAX, "sound values fit");
+        Ok(SignedManifest { id: FederationId::of_body(&body), manifest: self, bytes })
+    }
+}
+
+impl SignedManifest {
+    /// Reads a signed manifest strictly; checks signature and soundness.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut reader = Reader::new(bytes);
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            let limit = CodecErrorKind::AboveLimit(MANIFEST_BYTES_MAX as u64);
+            return Err(reader.error(limit).into());
+        }
+        reader.tuple(2)?;
+        let start = reader.position();
+        let manifest = Manifest::read_body(&mut reader)?;
+        let body = reader.since(start);
+        let signature = Signature::from_bytes(reader.fixed()?);
+        reader.finish()?;
+        let creator = manifest.creator;
+        if creator.verify(Domain::Manifest, body, &signature).is_err() {
+            return Err(ManifestError::Signature(creator));
+        }
+        manifest.validate()?;
+        Ok(Self { id: FederationId::of_body(body), manifest, bytes: bytes.to_vec() })
+    }
+
+    /// The id of the federation.
+    pub const fn id(&self) -> FederationId {
+        self.id
+    }
+
+    /// What the creator signed.
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The canonical bytes, signature included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The rules by which every member admits or refuses an update.
+    pub fn admission_policy(&self) -> AdmissionPolicy {
+        let manifest = &self.manifest;
+        AdmissionPolicy {
+            federation: self.id.hash(),
+            members: manifest.members.len(),
+            epochs: manifest.epochs,
+            norm_max: manifest.bounds.norm_max,
+            summary_window: u32::from(manifest.bounds.summary_window),
+            schema: manifest.schema.clone(),
+            steps_max: manifest.training.steps,
+            samples_max: SAMPLES_MAX,
+        }
+    }
+
+    /// The limits that the transport puts on a bundle.
+    pub fn bundle_limits(&self) -> BundleLimits {
+        let bounds = &self.manifest.bounds;
+        BundleLimits {
+            header_bytes_max: self.admission_policy().header_limits().bytes_max(),
+            payload_bytes_max: u64::from(bounds.payload_bytes_max),
+            lifetime_max: bounds.bundle_lifetime,
+        }
+    }
+
+    /// The fold of no updates: the initial model.
+    pub fn fold(&self) -> Fold {
+        let manifest = &self.manifest;
+        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe)
+    }
+}

@@ -1,0 +1,128 @@
+//! The manifest for people and programs: every value under a stable name.
+
+use longhaul_aggregation::{Clip, Rule};
+use serde::Serialize;
+
+use super::SignedManifest;
+
+/// A manifest as reports show it; serialises to JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ManifestSummary {
+    /// The federation id, 64 hexadecimal digits.
+    pub federation: String,
+    /// What people call the federation.
+    pub name: String,
+    /// Peer id of the creator.
+    pub creator: String,
+    /// The federation that this one follows.
+    pub parent: Option<String>,
+    /// The model that is trained.
+    pub model: String,
+    /// The kind of data.
+    pub data: String,
+    /// Number of parameters of the model.
+    pub parameters: u64,
+    /// Names and shapes of the tensors, such as `dense.weight [10, 32]`.
+    pub tensors: Vec<String>,
+    /// Begin of epoch 0, in milliseconds since 1970.
+    pub start_unix_ms: u64,
+    /// Length of an epoch.
+    pub epoch_length_ms: u64,
+    /// Number of epochs.
+    pub epochs: u32,
+    /// Local steps per epoch.
+    pub steps: u32,
+    /// Samples per step.
+    pub batch: u32,
+    /// Learning rate in millionths.
+    pub rate_micro: u32,
+    /// The rule by which updates become a term: `mean` or `trimmed-mean:K`.
+    pub rule: String,
+    /// What each update is clipped to before: `none` or `median`.
+    pub clip: String,
+    /// Authors that a term needs.
+    pub quorum: u16,
+    /// Share of attackers assumed, in thousandths.
+    pub attacker_share_permille: u16,
+    /// Peer ids of the members; a member's index is its place here.
+    pub members: Vec<String>,
+    /// Largest norm of an update.
+    pub norm_max: String,
+    /// Most bytes of a payload.
+    pub payload_bytes_max: u32,
+    /// Epochs that a base summary speaks of.
+    pub summary_window: u8,
+    /// How long a bundle may travel.
+    pub bundle_lifetime_ms: u64,
+}
+
+impl SignedManifest {
+    /// Every value of the manifest in the form that reports show.
+    pub fn describe(&self) -> ManifestSummary {
+        let manifest = self.manifest();
+        let tensors = manifest.schema.tensors();
+        ManifestSummary {
+            federation: self.id().to_string(),
+            name: manifest.name.clone(),
+            creator: manifest.creator.to_string(),
+            parent: manifest.parent.map(|parent| parent.to_string()),
+            model: manifest.task.model.clone(),
+            data: manifest.task.data.clone(),
+            parameters: manifest.schema.parameter_count() as u64,
+            tensors: tensors.iter().map(|it| format!("{} {:?}", it.name(), it.shape())).collect(),
+            start_unix_ms: manifest.start.unix_ms(),
+            epoch_length_ms: manifest.epoch_length.ms(),
+            epochs: manifest.epochs,
+            steps: manifest.training.steps,
+            batch: manifest.training.batch,
+            rate_micro: manifest.training.rate_micro,
+            rule: rule_text(manifest.recipe.rule),
+            clip: clip_text(manifest.recipe.clip).to_owned(),
+            quorum: manifest.recipe.quorum,
+            attacker_share_permille: manifest.attacker_share_permille,
+            members: manifest.members.iter().map(ToString::to_string).collect(),
+            norm_max: manifest.bounds.norm_max.to_string(),
+            payload_bytes_max: manifest.bounds.payload_bytes_max,
+            summary_window: manifest.bounds.summary_window,
+            bundle_lifetime_ms: manifest.bounds.bundle_lifetime.ms(),
+        }
+    }
+}
+
+fn rule_text(rule: Rule) -> String {
+    match rule {
+        Rule::Mean => "mean".to_owned(),
+        Rule::TrimmedMean { trim } => format!("trimmed-mean:{trim}"),
+    }
+}
+
+const fn clip_text(clip: Clip) -> &'static str {
+    match clip {
+        Clip::None => "none",
+        Clip::Median => "median",
+    }
+}
+
+impl std::fmt::Display for ManifestSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "federation  {}", self.federation)?;
+        writeln!(f, "name        {}", self.name)?;
+        writeln!(f, "creator     {}", self.creator)?;
+        writeln!(f, "parent      {}", self.parent.as_deref().unwrap_or("none"))?;
+        writeln!(f, "task        {} on {}", self.model, self.data)?;
+        writeln!(f, "parameters  {} in {} tensors", self.parameters, self.tensors.len())?;
+        writeln!(f, "epochs      {} of {} ms", self.epochs, self.epoch_length_ms)?;
+        writeln!(f, "start       {} ms after 1970", self.start_unix_ms)?;
+        let rate = f64::from(self.rate_micro) / 1e6;
+        writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
+        writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
+        writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
+        writeln!(f, "norm        at most {} per update", self.norm_max)?;
+        writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;
+        writeln!(f, "members     {}", self.members.len())?;
+        self.members
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, member)| writeln!(f, "  {index:>8}  {member}"))
+    }
+}

@@ -1,0 +1,290 @@
+//! Record: what one entry of a peer's log says.
+//!
+//! A record is `[kind, {1: …, 2: …}]` in deterministic CBOR; kinds and keys are
+//! integers that are never given a second meaning. A record names its subject
+//! in full: an update record carries the whole signed bundle head, so that an
+//! auditor needs no other source for the author's signature. What a head means
+//! is checked where it is used (admission, the auditor), not here.
+
+use longhaul_aggregation::{Epoch, ModelId};
+use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::codec::{CodecError, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
+
+use crate::federation::FederationId;
+
+/// Most bytes of an encoded bundle head inside a record. A head is about 500
+/// bytes plus the update header, whose base summary has at most 32 rows of
+/// 1,024 members at one byte each.
+pub const HEAD_BYTES_MAX: usize = 48 * 1024;
+
+/// Something a peer did or learnt, worth keeping for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// The log begins, for this federation. First entry of every log.
+    Genesis {
+        /// The federation that the log is about.
+        federation: FederationId,
+    },
+    /// The peer made an update; recorded before the update leaves the peer.
+    Update {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+    },
+    /// The peer accepted another peer's update into its fold.
+    Accept {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over; not necessarily its author.
+        from: PeerId,
+    },
+    /// The peer refused a bundle.
+    Refuse {
+        /// The bundle, where enough of it was read to know its id.
+        bundle: Option<BundleId>,
+        /// Who handed it over.
+        from: PeerId,
+        /// The stable code of the reason.
+        code: u16,
+    },
+    /// The model that the updates recorded so far make.
+    Version {
+        /// The epoch in which the peer took stock.
+        epoch: Epoch,
+        /// Root over the set of updates.
+        set_root: ContentHash,
+        /// The model that the set folds to.
+        model: ModelId,
+        /// Number of slots that the updates recorded so far fill, void or not.
+        updates: u64,
+    },
+}
+
+const GENESIS: u64 = 0;
+const UPDATE: u64 = 1;
+const ACCEPT: u64 = 2;
+const REFUSE: u64 = 3;
+const VERSION: u64 = 4;
+
+impl Record {
+    /// Appends the canonical form.
+    pub fn encode(&self, writer: &mut Writer) {
+        writer.array(2);
+        match self {
+            Self::Genesis { federation } => {
+                writer.unsigned(GENESIS).map(1);
+                writer.unsigned(1).bytes(federation.as_hash().as_bytes());
+            }
+            Self::Update { head } => {
+                writer.unsigned(UPDATE).map(1);
+                writer.unsigned(1).bytes(head);
+            }
+            Self::Accept { head, from } => {
+                writer.unsigned(ACCEPT).map(2);
+                writer.unsigned(1).bytes(head);
+                writer.unsigned(2).bytes(from.as_bytes());
+            }
+            Self::Refuse { bundle, from, code } => {
+                writer.unsigned(REFUSE).map(3).unsigned(1);
+                match bundle {
+                    Some(id) => writer.bytes(id.as_hash().as_bytes()),
+                    None => writer.null(),
+                };
+                writer.unsigned(2).bytes(from.as_bytes());
+                writer.unsigned(3).unsigned(u64::from(*code));
+            }
+            Self::Version { epoch, set_root, model, updates } => {
+                writer.unsigned(VERSION).map(4);
+                writer.unsigned(1).unsigned(u64::from(epoch.get()));
+                writer.unsigned(2).bytes(set_root.as_bytes());
+                writer.unsigned(3).bytes(model.as_hash().as_bytes());
+                writer.unsigned(4).unsigned(*updates);
+            }
+        }
+    }
+
+    /// Reads a record strictly.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        reader.tuple(2)?;
+        let unknown = reader.invalid("a kind of record, 0 to 4");
+        match reader.unsigned(u64::MAX)? {
+            GENESIS => read_genesis(reader),
+            UPDATE => {
+                reader.map(1)?;
+                Ok(Self::Update { head: read_head(reader)? })
+            }
+            ACCEPT => {
+                reader.map(2)?;
+                let head = read_head(reader)?;
+                Ok(Self::Accept { head, from: read_from(reader)? })
+            }
+            REFUSE => read_refuse(reader),
+            VERSION => read_version(reader),
+            _ => Err(unknown),
+        }
+    }
+
+    /// The encoded bundle head of an own or accepted update.
+    pub fn head(&self) -> Option<&[u8]> {
+        match self {
+            Self::Update { head } | Self::Accept { head, .. } => Some(head),
+            Self::Genesis { .. } | Self::Refuse { .. } | Self::Version { .. } => None,
+        }
+    }
+
+    /// One word for people and reports.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::Update { .. } => "update",
+            Self::Accept { .. } => "accept",
+            Self::Refuse { .. } => "refuse",
+            Self::Version { .. } => "version",
+        }
+    }
+}
+
+fn read_genesis(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
+    reader.map(1)?;
+    Ok(Record::Genesis { federation: FederationId::from_hash(read_hash(reader, 1)?) })
+}
+
+fn read_refuse(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
+    reader.map(3)?;
+    reader.key(1)?;
+    let bundle = match reader.null()? {
+        true => None,
+        false => Some(BundleId::from_hash(ContentHash::from_bytes(reader.fixed()?))),
+    };
+    let from = read_from(reader)?;
+    reader.key(3)?;
+    let above = reader.invalid("a code of 16 bits");
+    let code = reader.unsigned(u64::from(u16::MAX))?;
+    Ok(Record::Refuse { bundle, from, code: u16::try_from(code).map_err(|_| above)? })
+}
+
+fn read_version(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
+    reader.map(4)?;
+    reader.key(1)?;
+    let above = reader.invalid("an epoch of 32 bits");
+    let epoch = reader.unsigned(u64::from(u32::MAX))?;
+    let epoch = Epoch::new(u32::try_from(epoch).map_err(|_| above)?);
+    let set_root = read_hash(reader, 2)?;
+    let model = ModelId::from_hash(read_hash(reader, 3)?);
+    reader.key(4)?;
+    let updates = reader.unsigned(u64::MAX)?;
+    Ok(Record::Version { epoch, set_root, model, updates })
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<Vec<u8>, CodecError> {
+    reader.key(1)?;
+    Ok(reader.bytes(HEAD_BYTES_MAX)?.to_vec())
+}
+
+fn read_from(reader: &mut Reader<'_>) -> Result<PeerId, CodecError> {
+    reader.key(2)?;
+    let unusable = reader.invalid("a usable peer id");
+    PeerId::from_bytes(reader.fixed()?).map_err(|_| unusable)
+}
+
+fn read_hash(reader: &mut Reader<'_>, key: u64) -> Result<ContentHash, CodecError> {
+    reader.key(key)?;
+    Ok(ContentHash::from_bytes(reader.fixed()?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use longhaul_dtn::identity::SecretKey;
+    use proptest::prelude::*;
+
+    fn arb_hash() -> impl Strategy<Value = ContentHash> {
+        any::<[u8; 32]>().prop_map(ContentHash::from_bytes)
+    }
+
+    fn arb_peer() -> impl Strategy<Value = PeerId> {
+        any::<[u8; 32]>().prop_map(|seed| SecretKey::from_seed(&seed).peer_id())
+    }
+
+    fn arb_head() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..600)
+    }
+
+    /// Any record, its head opaque bytes.
+    pub(crate) fn arb_record() -> impl Strategy<Value = Record> {
+        prop_oneof![
+            arb_hash().prop_map(|id| Record::Genesis { federation: FederationId::from_hash(id) }),
+            arb_head().prop_map(|head| Record::Update { head }),
+            (arb_head(), arb_peer()).prop_map(|(head, from)| Record::Accept { head, from }),
+            (prop::option::of(arb_hash()), arb_peer(), any::<u16>()).prop_map(
+                |(bundle, from, code)| {
+                    Record::Refuse { bundle: bundle.map(BundleId::from_hash), from, code }
+                }
+            ),
+            (any::<u32>(), arb_hash(), arb_hash(), any::<u64>()).prop_map(
+                |(epoch, set_root, model, updates)| Record::Version {
+                    epoch: Epoch::new(epoch),
+                    set_root,
+                    model: ModelId::from_hash(model),
+                    updates,
+                }
+            ),
+        ]
+    }
+
+    fn encoded(record: &Record) -> Vec<u8> {
+        let mut writer = Writer::new();
+        record.encode(&mut writer);
+        writer.into_bytes()
+    }
+
+    fn decoded(bytes: &[u8]) -> Result<Record, CodecError> {
+        let mut reader = Reader::new(bytes);
+        let record = Record::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(record)
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back_what_it_wrote(record in arb_record()) {
+            prop_assert_eq!(decoded(&encoded(&record)), Ok(record));
+        }
+
+        #[test]
+        fn accepts_only_its_own_form(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(record) = decoded(&bytes) {
+                prop_assert_eq!(encoded(&record), bytes);
+            }
+        }
+
+        #[test]
+        fn a_mutant_is_refused_or_canonical(record in arb_record(), at in any::<usize>(), xor in 1u8..) {
+            let mut bytes = encoded(&record);
+            let at = at % bytes.len();
+            bytes[at] ^= xor;
+            if let Ok(found) = decoded(&bytes) {
+                prop_assert_ne!(&found, &record);
+                prop_assert_eq!(encoded(&found), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_an_unknown_kind() {
+        let mut writer = Writer::new();
+        writer.array(2).unsigned(5).map(0);
+        assert!(
+            decoded(&writer.into_bytes()).unwrap_err().to_string().contains("a kind of record")
+        );
+    }
+
+    #[test]
+    fn refuses_a_head_above_the_limit() {
+        let long = Record::Update { head: vec![0; HEAD_BYTES_MAX + 1] };
+        assert!(decoded(&encoded(&long)).is_err());
+        let fits = Record::Update { head: vec![0; HEAD_BYTES_MAX] };
+        assert_eq!(decoded(&encoded(&fits)), Ok(fits));
+    }
+}

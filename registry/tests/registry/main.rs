@@ -1,0 +1,15 @@
+//! The registry as a whole: manifests, logs and audit files made through the
+//! real transport and aggregation, then attacked.
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod flips;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod world;

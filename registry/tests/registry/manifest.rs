@@ -1,0 +1,241 @@
+//! Sound manifests sign and read back; unsound ones are refused with advice.
+
+use longhaul_aggregation::{Epoch, NormBound, Rule};
+use longhaul_dtn::codec::{Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::{Domain, SecretKey};
+use longhaul_dtn::time::{Span, Timestamp};
+use longhaul_registry::{FederationId, InvalidManifest, Manifest, ManifestError, SignedManifest};
+
+use crate::world::{key, manifest};
+
+#[test]
+fn reads_back_what_it_signed() {
+    let mut with_parent = manifest();
+    with_parent.parent = Some(FederationId::from_hash(ContentHash::of(b"parent")));
+    for manifest in [manifest(), with_parent] {
+        let signed = manifest.clone().sign(&key(1)).unwrap();
+        assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed.clone()));
+        assert_eq!(signed.manifest(), &manifest);
+    }
+}
+
+#[test]
+fn every_value_changes_the_id() {
+    let id = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = manifest();
+        change(&mut manifest);
+        manifest.sign(&key(1)).unwrap().id()
+    };
+    let changes: [&dyn Fn(&mut Manifest); 12] = [
+        &|_| {},
+        &|it| it.name.push('x'),
+        &|it| it.parent = Some(FederationId::from_hash(ContentHash::of(b"parent"))),
+        &|it| it.seed[31] ^= 1,
+        &|it| it.task.model.push('x'),
+        &|it| it.start = it.start.plus(Span::from_ms(1)),
+        &|it| it.epochs += 1,
+        &|it| it.training.steps += 1,
+        &|it| it.recipe.quorum += 1,
+        &|it| it.attacker_share_permille += 1,
+        &|it| it.members.truncate(4),
+        &|it| it.bounds.summary_window += 1,
+    ];
+    let ids: std::collections::BTreeSet<_> = changes.iter().map(|change| id(change)).collect();
+    assert_eq!(ids.len(), changes.len());
+}
+
+#[test]
+fn refuses_every_flipped_byte() {
+    let signed = manifest().sign(&key(1)).unwrap();
+    for at in 0..signed.as_bytes().len() {
+        for xor in [1, 0x80] {
+            let mut bytes = signed.as_bytes().to_vec();
+            bytes[at] ^= xor;
+            assert!(SignedManifest::decode(&bytes).is_err(), "byte {at} xor {xor:#x}");
+        }
+    }
+}
+
+#[test]
+fn refuses_every_truncation_and_a_byte_too_many() {
+    let signed = manifest().sign(&key(1)).unwrap();
+    let bytes = signed.as_bytes();
+    for len in 0..bytes.len() {
+        assert!(SignedManifest::decode(&bytes[..len]).is_err(), "cut at {len}");
+    }
+    let longer = [bytes, &[0]].concat();
+    assert!(SignedManifest::decode(&longer).unwrap_err().to_string().contains("bytes follow"));
+    let huge = vec![0; 200_000];
+    assert!(SignedManifest::decode(&huge).unwrap_err().to_string().contains("above the limit"));
+}
+
+#[test]
+fn refuses_another_signer_domain_or_version() {
+    let signed = manifest().sign(&key(1)).unwrap();
+    let mut reader = Reader::new(signed.as_bytes());
+    reader.tuple(2).unwrap();
+    let start = reader.position();
+    let body = signed.as_bytes()[start..signed.as_bytes().len() - 66].to_vec();
+    let with = |body: &[u8], key: &SecretKey, domain: Domain| {
+        let mut writer = Writer::new();
+        writer.array(2).raw(body).bytes(key.sign(domain, body).as_bytes());
+        SignedManifest::decode(&writer.into_bytes())
+    };
+    assert_eq!(with(&body, &key(1), Domain::Manifest), Ok(signed));
+    let creator = key(1).peer_id();
+    assert_eq!(with(&body, &key(2), Domain::Manifest), Err(ManifestError::Signature(creator)));
+    assert_eq!(with(&body, &key(1), Domain::LogEntry), Err(ManifestError::Signature(creator)));
+    let mut newer = body;
+    newer[2] = 2;
+    let found = with(&newer, &key(1), Domain::Manifest).unwrap_err().to_string();
+    assert!(found.contains("manifest version 1"), "{found}");
+}
+
+#[test]
+fn only_the_creator_signs() {
+    let found = manifest().sign(&key(2)).unwrap_err();
+    assert!(matches!(found, ManifestError::NotTheCreator { .. }), "{found}");
+}
+
+/// A change makes the manifest unsound, and the error says this.
+fn check(change: impl Fn(&mut Manifest), says: &str) {
+    let mut changed = manifest();
+    change(&mut changed);
+    let found = changed.validate().unwrap_err();
+    assert!(found.to_string().contains(says), "{says:?} is not in {:?}", found.to_string());
+    assert_eq!(changed.sign(&key(1)), Err(ManifestError::Invalid(found)));
+}
+
+#[test]
+fn refuses_names_that_cannot_be_shown() {
+    check(|it| it.name.clear(), "the name has to be 1 to 64 printable bytes");
+    check(|it| it.name = "x".repeat(65), "the name");
+    check(|it| it.name = "a\u{1b}[31m".to_owned(), "the name");
+    check(|it| it.name = " a".to_owned(), "without space at its ends");
+    check(|it| it.task.model.clear(), "the task's model");
+    check(|it| it.task.data = "x".repeat(129), "the task's data");
+}
+
+#[test]
+fn refuses_unsound_members() {
+    check(|it| it.members.clear(), "0 members");
+    check(|it| it.members.swap(0, 1), "out of order");
+    check(|it| it.members.insert(1, it.members[0]), "listed twice");
+    let many = |it: &mut Manifest| {
+        let seed = |number: u32| *ContentHash::of(&number.to_be_bytes()).as_bytes();
+        it.members =
+            (0..1_025).map(|number| SecretKey::from_seed(&seed(number)).peer_id()).collect();
+        it.members.sort_unstable();
+    };
+    check(many, "1025 members");
+    let mut most = manifest();
+    many(&mut most);
+    most.members.pop();
+    let signed = most.sign(&key(1)).unwrap();
+    assert!(SignedManifest::decode(signed.as_bytes()).is_ok());
+}
+
+#[test]
+fn refuses_unsound_recipes() {
+    check(|it| it.recipe.quorum = 0, "a quorum of 0 among 5");
+    check(|it| it.recipe.quorum = 6, "choose 1 to 5");
+    check(|it| it.recipe.rule = Rule::TrimmedMean { trim: 2 }, "leaves nothing of a quorum of 3");
+    check(|it| it.attacker_share_permille = 500, "no rule survives half");
+}
+
+#[test]
+fn refuses_unsound_times() {
+    check(|it| it.epoch_length = Span::from_ms(99), "epochs of 99 ms; choose 100 ms to");
+    check(|it| it.epoch_length = Span::from_ms(u64::MAX), "epochs of");
+    check(|it| it.epochs = 0, "0 epochs; choose 1 to 1000000");
+    check(|it| it.epochs = 1_000_001, "successor manifest");
+    check(|it| it.start = Timestamp::from_dtn_ms(u64::MAX), "check its unit");
+    check(|it| it.bounds.bundle_lifetime = Span::from_ms(999), "choose one epoch (1000 ms) to");
+    check(|it| it.bounds.bundle_lifetime = Span::from_ms(u64::MAX), "bundles that live");
+}
+
+#[test]
+fn refuses_unsound_training_and_bounds() {
+    check(|it| it.training.steps = 0, "the number of steps is 0; choose 1 to 1000000");
+    check(|it| it.training.batch = 65_537, "the batch size is 65537");
+    check(|it| it.training.rate_micro = 0, "the learning rate in millionths is 0");
+    check(|it| it.bounds.norm_max = NormBound::from_units(0), "refuses every update");
+    check(|it| it.bounds.payload_bytes_max = 40, "this schema needs");
+    check(|it| it.bounds.payload_bytes_max = u32::MAX, "to 268435456");
+    check(|it| it.bounds.summary_window = 0, "choose 1 to 32");
+    check(|it| it.bounds.summary_window = 33, "choose 1 to 32");
+}
+
+#[test]
+fn reading_checks_soundness_too() {
+    let good = manifest().sign(&key(1)).unwrap();
+    // The encoding of a recipe with quorum 3 ends in 3; make it 9 and sign again.
+    let body = &good.as_bytes()[1..good.as_bytes().len() - 66];
+    let recipe = [0x0b, 0x83, 0x82, 1, 1, 1, 3];
+    let at = body.windows(recipe.len()).position(|window| window == recipe).unwrap();
+    let mut body = body.to_vec();
+    body[at + recipe.len() - 1] = 9;
+    let mut writer = Writer::new();
+    writer.array(2).raw(&body).bytes(key(1).sign(Domain::Manifest, &body).as_bytes());
+    let found = SignedManifest::decode(&writer.into_bytes());
+    let expected = InvalidManifest::Quorum { quorum: 9, members: 5 };
+    assert_eq!(found, Err(ManifestError::Invalid(expected)));
+}
+
+#[test]
+fn cuts_time_into_epochs() {
+    let manifest = manifest();
+    let at = |ms: i64| Timestamp::from_dtn_ms(manifest.start.dtn_ms().saturating_add_signed(ms));
+    for (ms, epoch, or_last) in [
+        (-1, None, 0),
+        (0, Some(0), 0),
+        (999, Some(0), 0),
+        (1_000, Some(1), 1),
+        (7_999, Some(7), 7),
+        (8_000, None, 7),
+        (i64::MAX, None, 7),
+    ] {
+        assert_eq!(manifest.epoch_at(at(ms)), epoch.map(Epoch::new), "at {ms}");
+        assert_eq!(manifest.epoch_or_last(at(ms)), Epoch::new(or_last), "at {ms}");
+        assert_eq!(manifest.is_over(at(ms)), ms >= 8_000, "at {ms}");
+    }
+    for epoch in (0..8).map(Epoch::new) {
+        assert_eq!(manifest.epoch_at(manifest.epoch_start(epoch)), Some(epoch));
+    }
+}
+
+#[test]
+fn knows_its_members_by_index() {
+    let manifest = manifest();
+    for (index, peer) in manifest.members.iter().enumerate() {
+        let found = manifest.member_index(peer).unwrap();
+        assert_eq!((found.index(), manifest.member(found)), (index, Some(*peer)));
+    }
+    assert_eq!(manifest.member_index(&key(9).peer_id()), None);
+    assert_eq!(manifest.attackers(), 1);
+}
+
+#[test]
+fn policies_follow_from_the_manifest() {
+    let signed = manifest().sign(&key(1)).unwrap();
+    let policy = signed.admission_policy();
+    assert_eq!(policy.federation, signed.id().hash());
+    assert_eq!((policy.members, policy.epochs, policy.summary_window), (5, 8, 12));
+    let limits = signed.bundle_limits();
+    assert_eq!(limits.payload_bytes_max, 1_024);
+    assert_eq!(limits.lifetime_max, signed.manifest().bounds.bundle_lifetime);
+    assert!(limits.header_bytes_max >= policy.header_limits().bytes_max());
+}
+
+#[test]
+fn describes_itself_for_programs_and_people() {
+    let signed = manifest().sign(&key(1)).unwrap();
+    let summary = signed.describe();
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["federation"], signed.id().to_string());
+    assert_eq!(json["rule"], "trimmed-mean:1");
+    assert_eq!(json["norm_max"], "4.000");
+    assert_eq!(json["members"].as_array().unwrap().len(), 5);
+    assert!(summary.to_string().contains("linear:8-4 on edgesense"));
+}
