@@ -1,0 +1,83 @@
+//! Intake: what becomes of a bundle that somebody handed over.
+//!
+//! The contact machine asks for a judgement and withholds its acknowledgement;
+//! admission is a pure function of the manifest and the update. Accepted
+//! updates enter the log and the fold together.
+
+use longhaul_aggregation::{Admitted, Inserted, Refusal, admit};
+use longhaul_dtn::agent::{self, Held};
+use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::identity::PeerId;
+use longhaul_registry::Record;
+
+use super::{Event, InStore, Peer};
+
+/// Refusals recorded in the log per neighbour and run; further ones are only
+/// counted, so that a hostile member cannot fill the disk with verdicts.
+const REFUSALS_RECORDED_MAX: u32 = 256;
+
+impl Peer {
+    pub(super) fn judge(&mut self, held: Held, from: PeerId) {
+        let id = held.head.id();
+        let author = self.manifest().member_index(&held.head.author());
+        let admitted = admit(&self.policy, author, held.head.header(), held.payload.clone());
+        match admitted.and_then(|admitted| self.screened(admitted)) {
+            Ok(admitted) => self.accept(held, admitted, from),
+            Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
+        }
+    }
+
+    /// Turns away what changes nothing: an update held already, or one more
+    /// header for a slot that two others have spent.
+    fn screened(&self, admitted: Admitted) -> Result<Admitted, Refusal> {
+        let epoch = admitted.header.epoch;
+        self.fold.screen(admitted.author, epoch, admitted.header_hash).map(|()| admitted)
+    }
+
+    fn accept(&mut self, held: Held, admitted: Admitted, from: PeerId) {
+        let (epoch, author) = (admitted.header.epoch, admitted.author);
+        let bundle = held.head.id();
+        let record = Record::Accept { head: held.head.encode(), from };
+        let payload = (held.head.payload_hash(), held.payload.clone());
+        self.missing.remove(&bundle);
+        self.insert(admitted);
+        let then = InStore::Accepted { epoch, author, bundle, from };
+        self.persist(Some(payload), vec![record], then);
+    }
+
+    /// Puts an update into the fold; the log entry is made in the same step.
+    pub(super) fn insert(&mut self, admitted: Admitted) {
+        let (epoch, author) = (admitted.header.epoch, admitted.author);
+        match self.fold.insert(admitted) {
+            Inserted::New => self.version_wanted(),
+            Inserted::Duplicate => {}
+            Inserted::Void(_) => {
+                self.version_wanted();
+                self.event(Event::Voided { epoch, author });
+            }
+        }
+    }
+
+    fn reject(&mut self, id: BundleId, from: PeerId, code: u16, reason: String) {
+        self.refuse(from, Some(id), code, reason);
+        let verdict = agent::Verdict::Refuse { code };
+        self.agent.handle(self.now, agent::Input::Judged { id, verdict });
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        from: PeerId,
+        bundle: Option<BundleId>,
+        code: u16,
+        reason: String,
+    ) {
+        *self.refusals.entry(code).or_default() += 1;
+        let recorded = self.refusals_recorded.entry(from).or_default();
+        if *recorded < REFUSALS_RECORDED_MAX {
+            *recorded += 1;
+            let record = Record::Refuse { bundle, from, code };
+            self.persist(None, vec![record], InStore::Entries);
+        }
+        self.event(Event::Refused { from, code, reason });
+    }
+}

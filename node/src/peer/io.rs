@@ -1,0 +1,185 @@
+//! What happens to a peer and what it asks for.
+//!
+//! The contract of the machine is these two enums: [`Input`] is a thing that
+//! happened, [`Output`] a thing to do. Training and disk are outputs that a
+//! later input answers.
+
+use std::sync::Arc;
+
+use longhaul_aggregation::{Epoch, MemberIndex, ModelId};
+use longhaul_dtn::agent::LinkId;
+use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
+use longhaul_registry::{SignedEntry, TrainingPlan};
+
+/// Names a [`PersistRequest`]; counts up from zero within one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub(super) u64);
+
+impl Ticket {
+    /// The number, for logs.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// A thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The peer's process came up; give this once, before anything else.
+    Start,
+    /// A contact with an authenticated member begins.
+    LinkUp {
+        /// Names the contact; never used again in this run.
+        link: LinkId,
+        /// Who is at the other end, as proved by the carrier.
+        peer: PeerId,
+    },
+    /// A contact ended, for whatever reason.
+    LinkDown {
+        /// The contact.
+        link: LinkId,
+    },
+    /// One whole frame arrived.
+    Frame {
+        /// The contact that it came over.
+        link: LinkId,
+        /// The frame without its length prefix.
+        bytes: Vec<u8>,
+    },
+    /// A [`TrainRequest`] was carried out.
+    Trained(TrainedModel),
+    /// A [`TrainRequest`] could not be carried out; the epoch is skipped.
+    TrainingFailed {
+        /// The epoch of the request.
+        epoch: Epoch,
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// A [`PersistRequest`] is on stable storage.
+    Persisted {
+        /// The request's ticket.
+        ticket: Ticket,
+    },
+    /// The moment of [`super::Peer::wake_at`] has come.
+    Wake,
+}
+
+/// The answer to a [`TrainRequest`].
+#[derive(Debug, Clone)]
+pub struct TrainedModel {
+    /// The epoch of the request.
+    pub epoch: Epoch,
+    /// The parameters after training, in the order of the schema.
+    pub parameters: Vec<f32>,
+    /// Number of samples that the steps drew.
+    pub samples: u32,
+    /// Mean loss of the request's `shared` model on the peer's own held-out
+    /// share; decides the header's vouch bit.
+    pub shared_loss: f32,
+}
+
+/// A thing to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send one frame.
+    Transmit {
+        /// The contact to send over.
+        link: LinkId,
+        /// The frame without its length prefix.
+        frame: Vec<u8>,
+    },
+    /// End a contact.
+    Close {
+        /// The contact.
+        link: LinkId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Train; answer with [`Input::Trained`] or [`Input::TrainingFailed`].
+    Train(TrainRequest),
+    /// Store durably; answer with [`Input::Persisted`], in order.
+    Persist(PersistRequest),
+    /// Something that a person or a report may want to know.
+    Event(Event),
+}
+
+/// Local training for one epoch: `plan.steps` steps from `base`.
+#[derive(Debug, Clone)]
+pub struct TrainRequest {
+    /// The slot that the result will fill.
+    pub epoch: Epoch,
+    /// Where training starts: the model plus the own pending updates.
+    pub base: Arc<Vec<f32>>,
+    /// The model that all holders of the same set share.
+    pub shared: Arc<Vec<f32>>,
+    /// Steps, batch size and rate, from the manifest.
+    pub plan: TrainingPlan,
+    /// Seed of the batch order.
+    pub seed: [u8; 32],
+}
+
+/// Bytes that must reach stable storage: the payload first, then the entries.
+#[derive(Debug, Clone)]
+pub struct PersistRequest {
+    /// Names the request in the answer.
+    pub ticket: Ticket,
+    /// A payload and its content hash.
+    pub payload: Option<(ContentHash, Arc<[u8]>)>,
+    /// Entries to append to the log, in this order.
+    pub entries: Vec<SignedEntry>,
+}
+
+/// Something that a person or a report may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An own update is durable and on offer.
+    Published {
+        /// The slot.
+        epoch: Epoch,
+        /// The bundle.
+        bundle: BundleId,
+    },
+    /// Another peer's update was accepted.
+    Accepted {
+        /// The slot's epoch.
+        epoch: Epoch,
+        /// The slot's author.
+        author: MemberIndex,
+        /// Who handed it over.
+        from: PeerId,
+    },
+    /// A bundle was refused; nothing of it was kept.
+    Refused {
+        /// Who handed it over.
+        from: PeerId,
+        /// The code that the verdict records.
+        code: u16,
+        /// The reason, for people.
+        reason: String,
+    },
+    /// A slot turned out to be void.
+    Voided {
+        /// The slot's epoch.
+        epoch: Epoch,
+        /// The author who signed contradictory headers.
+        author: MemberIndex,
+    },
+    /// A version of the model was recorded in the log.
+    Version {
+        /// The epoch in which it was recorded.
+        epoch: Epoch,
+        /// The model's id.
+        model: ModelId,
+        /// Number of updates that it is the fold of.
+        updates: u64,
+    },
+    /// An epoch passed without an own update.
+    Skipped {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why, for people.
+        why: String,
+    },
+}

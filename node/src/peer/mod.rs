@@ -1,0 +1,289 @@
+//! The peer: one machine that exchanges, merges, records and asks for training.
+//!
+//! Inputs in, outputs out: [`Peer::handle`] takes what happened and the time at
+//! which it did, [`Peer::poll`] gives what to do until it is empty, and
+//! [`Peer::wake_at`] says when to come back. Nothing here reads a clock, a
+//! file, a socket or entropy, so the simulator runs exactly this code.
+//!
+//! Three rules hold everywhere below:
+//!
+//! - an update enters the fold when its log entry is made, so that the log,
+//!   read front to back, always explains the model;
+//! - nothing leaves the peer (an own update, an acknowledgement) before the
+//!   entry that speaks of it is on stable storage;
+//! - whether an update counts is a pure function of the manifest and the
+//!   update (design rule: verdicts never depend on clock, quota or arrival).
+
+mod intake;
+mod io;
+mod recording;
+mod restore;
+mod status;
+mod training;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use longhaul_aggregation::{
+    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous,
+};
+use longhaul_dtn::agent::{self, Agent, Held};
+use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::{PeerId, SecretKey};
+use longhaul_dtn::time::Timestamp;
+use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
+
+pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
+pub use status::Status;
+
+/// What a peer is made from.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The federation.
+    pub manifest: Arc<SignedManifest>,
+    /// The peer's key; its id must be a member.
+    pub key: SecretKey,
+    /// Entropy for batch order and contact nonces; secret is not needed.
+    pub nonce: [u8; 32],
+}
+
+/// What stable storage held at the start; empty at the very first.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// The whole log, oldest entry first.
+    pub entries: Vec<SignedEntry>,
+    /// The payloads by their content hash, verified.
+    pub payloads: BTreeMap<ContentHash, Arc<[u8]>>,
+}
+
+/// Why a peer cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The key's peer id is not in the manifest; holds the id.
+    #[error(
+        "{0} is not a member of this federation; ask its creator for a manifest that lists this id"
+    )]
+    NotAMember(PeerId),
+    /// The log does not verify.
+    #[error("the log does not verify: {0}")]
+    Log(#[from] longhaul_registry::LogError),
+    /// The log belongs to another federation.
+    #[error("the log belongs to federation {found}, the manifest to {expected}")]
+    ForeignLog {
+        /// The federation of the manifest.
+        expected: ContentHash,
+        /// The federation of the log's first entry.
+        found: ContentHash,
+    },
+    /// A bundle in the log does not verify; holds its sequence number.
+    #[error("entry {sequence} of the log holds a bundle that does not verify: {why}")]
+    Bundle {
+        /// The entry's sequence number.
+        sequence: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// One peer of a federation.
+#[derive(Debug)]
+pub struct Peer {
+    manifest: Arc<SignedManifest>,
+    key: SecretKey,
+    me: MemberIndex,
+    nonce: [u8; 32],
+    policy: AdmissionPolicy,
+    agent: Agent,
+    fold: Fold,
+    /// What storage held; on offer from the start on.
+    restored: Vec<Held>,
+    compressor: Compressor,
+    log: LogWriter,
+    started: bool,
+    now: Timestamp,
+    /// The own slot signed last; the next header names it.
+    last_slot: Option<Previous>,
+    training: Option<training::InFlight>,
+    /// The newest epoch for which training was asked or given up.
+    attempted: Option<Epoch>,
+    vouch_reference: Option<f32>,
+    next_ticket: u64,
+    in_store: BTreeMap<Ticket, InStore>,
+    /// Bundles that the log names and whose payloads were lost.
+    missing: BTreeSet<BundleId>,
+    version_due: Option<Timestamp>,
+    refusals_recorded: BTreeMap<PeerId, u32>,
+    refusals: BTreeMap<u16, u64>,
+    links: BTreeMap<agent::LinkId, PeerId>,
+    outputs: VecDeque<Output>,
+}
+
+/// What becomes of a persist request once it is durable.
+#[derive(Debug)]
+enum InStore {
+    Own { epoch: Epoch, held: Held },
+    Accepted { epoch: Epoch, author: MemberIndex, bundle: BundleId, from: PeerId },
+    Entries,
+}
+
+impl Peer {
+    /// Makes a peer from its configuration and what storage held.
+    ///
+    /// Cost: one signature check per log entry and per bundle, one norm per
+    /// update, and the fold of all of them.
+    pub fn new(config: PeerConfig, restored: Restored) -> Result<Self, PeerError> {
+        let manifest = config.manifest.manifest();
+        let id = config.key.peer_id();
+        let me = manifest.member_index(&id).ok_or(PeerError::NotAMember(id))?;
+        let state = restore::replay(&config, restored)?;
+        let agent = Agent::new(agent_config(&config));
+        Ok(Self {
+            me,
+            nonce: config.nonce,
+            policy: config.manifest.admission_policy(),
+            agent,
+            fold: state.fold,
+            restored: state.held,
+            compressor: Compressor::new(&manifest.schema),
+            log: state.log,
+            started: false,
+            now: Timestamp::default(),
+            attempted: state.last_slot.as_ref().map(|slot| slot.epoch),
+            last_slot: state.last_slot,
+            training: None,
+            vouch_reference: None,
+            next_ticket: 0,
+            in_store: BTreeMap::new(),
+            missing: state.missing,
+            version_due: None,
+            refusals_recorded: BTreeMap::new(),
+            refusals: state.refusals,
+            links: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            key: config.key,
+            manifest: config.manifest,
+        })
+    }
+
+    /// Takes what happened at `now`. Time that runs backwards is held still.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.now = now.max(self.now);
+        match input {
+            Input::Start => self.start(),
+            Input::LinkUp { link, peer } => {
+                self.links.insert(link, peer);
+                self.tell_agent(agent::Input::LinkUp { link, peer });
+            }
+            Input::LinkDown { link } => {
+                self.links.remove(&link);
+                self.tell_agent(agent::Input::LinkDown { link });
+            }
+            Input::Frame { link, bytes } => self.tell_agent(agent::Input::Frame { link, bytes }),
+            Input::Trained(trained) => self.publish(trained),
+            Input::TrainingFailed { epoch, why } => self.skip(epoch, why),
+            Input::Persisted { ticket } => self.persisted(ticket),
+            Input::Wake => {}
+        }
+        self.tick();
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Wake`], if nothing else happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        [self.agent.wake_at(), self.version_due, self.training_due()].into_iter().flatten().min()
+    }
+
+    /// The model: a function of the updates held.
+    pub fn model(&mut self) -> &Parameters {
+        self.fold.model()
+    }
+
+    /// The updates held and their terms.
+    pub fn fold(&mut self) -> &mut Fold {
+        &mut self.fold
+    }
+
+    /// The peer's own index in the manifest.
+    pub const fn member(&self) -> MemberIndex {
+        self.me
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.manifest.manifest()
+    }
+
+    fn start(&mut self) {
+        assert!(!self.started, "a peer is started once");
+        self.started = true;
+        for held in std::mem::take(&mut self.restored) {
+            self.tell_agent(agent::Input::Publish(held));
+        }
+        if self.log.is_empty() {
+            self.record_genesis();
+        }
+    }
+
+    fn tick(&mut self) {
+        if !self.started {
+            return;
+        }
+        if self.agent.wake_at().is_some_and(|due| due <= self.now) {
+            self.tell_agent(agent::Input::Wake);
+        }
+        self.train_if_due();
+        self.record_version_if_due();
+    }
+
+    fn tell_agent(&mut self, input: agent::Input) {
+        self.agent.handle(self.now, input);
+        while let Some(output) = self.agent.poll() {
+            match output {
+                agent::Output::Transmit { link, frame } => {
+                    self.outputs.push_back(Output::Transmit { link, frame });
+                }
+                agent::Output::Close { link, reason } => {
+                    let reason = reason.to_string();
+                    self.outputs.push_back(Output::Close { link, reason });
+                }
+                agent::Output::Judge { held, from } => self.judge(held, from),
+                agent::Output::Refused { from, id, reason } => {
+                    self.refuse(from, id, reason.code(), reason.to_string());
+                }
+            }
+        }
+    }
+
+    fn persisted(&mut self, ticket: Ticket) {
+        match self.in_store.remove(&ticket) {
+            None | Some(InStore::Entries) => {}
+            Some(InStore::Own { epoch, held }) => {
+                let bundle = held.head.id();
+                self.tell_agent(agent::Input::Publish(held));
+                self.event(Event::Published { epoch, bundle });
+            }
+            Some(InStore::Accepted { epoch, author, bundle, from }) => {
+                let verdict = agent::Verdict::Accept;
+                self.tell_agent(agent::Input::Judged { id: bundle, verdict });
+                self.event(Event::Accepted { epoch, author, from });
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
+    agent::AgentConfig::new(
+        config.key.peer_id(),
+        config.manifest.id().hash(),
+        config.manifest.bundle_limits(),
+        config.nonce,
+    )
+}

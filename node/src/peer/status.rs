@@ -1,0 +1,68 @@
+//! Status: what a peer would tell its owner.
+
+use std::collections::BTreeMap;
+
+use longhaul_aggregation::{Epoch, ModelId};
+use longhaul_dtn::identity::PeerId;
+
+use super::Peer;
+
+/// A snapshot of a peer, cheap enough to take every second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The epoch of the manifest's clock; none before its start.
+    pub epoch: Option<Epoch>,
+    /// True once the last epoch is over.
+    pub over: bool,
+    /// The epoch of the newest own update.
+    pub own_newest: Option<Epoch>,
+    /// The newest epoch whose term is not empty.
+    pub term_newest: Option<Epoch>,
+    /// Number of updates held.
+    pub updates: usize,
+    /// Bundles on offer or under way that are not accepted yet.
+    pub waiting: usize,
+    /// Requests that are not durable yet.
+    pub in_store: usize,
+    /// True while training is under way.
+    pub training: bool,
+    /// The shared model.
+    pub model: ModelId,
+    /// Who is in contact, by link.
+    pub contacts: Vec<PeerId>,
+    /// Number of refusals by code, from the log and this run.
+    pub refusals: BTreeMap<u16, u64>,
+}
+
+impl Peer {
+    /// Takes a snapshot as of the last input.
+    pub fn status(&mut self) -> Status {
+        let manifest = self.manifest.manifest();
+        Status {
+            epoch: manifest.epoch_at(self.now),
+            over: manifest.is_over(self.now),
+            own_newest: self.last_slot.map(|slot| slot.epoch),
+            term_newest: self.newest_term(),
+            updates: self.fold.slot_count(),
+            waiting: self.agent.waiting(),
+            in_store: self.in_store.len(),
+            training: self.training.is_some(),
+            model: self.fold.model_id(),
+            contacts: self.links.values().copied().collect(),
+            refusals: self.refusals.clone(),
+        }
+    }
+
+    /// The newest epoch that has a quorum.
+    pub(super) fn newest_term(&self) -> Option<Epoch> {
+        self.fold.epochs().rev().find(|&epoch| self.fold.term_status(epoch).quorate)
+    }
+
+    /// True when the federation is over and this peer has nothing left to do
+    /// with the contacts that it has now.
+    pub fn is_drained(&mut self) -> bool {
+        let status = self.status();
+        let idle = !status.training && status.in_store == 0 && status.waiting == 0;
+        status.over && idle && !self.version_is_due()
+    }
+}

@@ -1,0 +1,73 @@
+//! `longhaul bench`: how fast this machine trains.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::train::bench::{BenchReport, bench as measure};
+use crate::train::{DeviceChoice, ModelKind, open_device};
+
+/// What is measured when nothing is named: model, batch, steps.
+const DEFAULTS: [(&str, u32, u32); 4] = [
+    ("edgesense-cnn", 16, 400),
+    ("mlp:784-32-10", 16, 1_000),
+    ("mlp:784-128-10", 64, 400),
+    ("image-cnn", 64, 30),
+];
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// The device: auto, cpu, vulkan or cuda.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: DeviceChoice,
+    /// Measure only this model.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<ModelKind>,
+    /// Samples per step, with --model.
+    #[arg(long, default_value_t = 64, requires = "model", value_name = "N")]
+    batch: u32,
+    /// Steps to measure, with --model.
+    #[arg(long, default_value_t = 200, requires = "model", value_name = "N")]
+    steps: u32,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    let (device, report) = open_device(args.device)?;
+    eprintln!("device: {report}, opened in {:.2} s", start.elapsed().as_secs_f64());
+    let jobs = match &args.model {
+        Some(kind) => vec![(kind.clone(), args.batch, args.steps)],
+        None => DEFAULTS
+            .into_iter()
+            .map(|(name, batch, steps)| Ok((name.parse()?, batch, steps)))
+            .collect::<anyhow::Result<_>>()?,
+    };
+    for (kind, batch, steps) in jobs {
+        let mut clock = || start.elapsed();
+        let found = measure(&kind, batch, steps, device.clone(), &mut clock)?;
+        show(&found, args.json)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(found: &BenchReport, json: bool) -> anyhow::Result<()> {
+    if !json {
+        println!("{found}");
+        return Ok(());
+    }
+    let value = serde_json::json!({
+        "model": found.kind.to_string(),
+        "batch": found.batch,
+        "steps": found.steps,
+        "warm_up_s": found.warm_up.as_secs_f64(),
+        "elapsed_s": found.elapsed.as_secs_f64(),
+        "steps_per_s": found.steps_per_s,
+    });
+    println!("{}", serde_json::to_string(&value)?);
+    Ok(())
+}

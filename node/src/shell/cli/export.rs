@@ -1,0 +1,58 @@
+//! `longhaul export`: the auditor's file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use longhaul_registry::audit::{self, Exported};
+
+use super::DirArg;
+use crate::shell::store::Store;
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    dir: DirArg,
+    /// Where to write the file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Writes the log up to its newest version record, with all payloads.
+///
+/// Works beside a running peer: the log only ever grows.
+pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
+    let snapshot = Store::read(dir)?;
+    let temporary = out.with_extension("part");
+    let file = std::fs::File::create(&temporary)
+        .with_context(|| format!("create {}", temporary.display()))?;
+    let mut writer = std::io::BufWriter::new(file);
+    let payloads = &snapshot.restored.payloads;
+    let exported = audit::export(
+        &snapshot.manifest,
+        &snapshot.restored.entries,
+        |hash| Ok(payloads.get(hash).cloned()),
+        &mut writer,
+    )
+    .context("write the audit file")?;
+    writer.flush()?;
+    writer.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+    std::fs::rename(&temporary, out).with_context(|| format!("write {}", out.display()))?;
+    Ok(exported)
+}
+
+pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let exported = export_audit_file(&args.dir.dir, &args.out)?;
+    eprintln!(
+        "{} log entries, {} payloads, {} bytes; {} payloads are missing",
+        exported.entries,
+        exported.payloads,
+        exported.bytes,
+        exported.missing.len()
+    );
+    eprintln!("Wrote {0}. Next: longhaul-audit replay {0}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,123 @@
+//! The command line of `longhaul`.
+//!
+//! Results go to stdout, progress and logs to stderr. Exit codes: 0 success,
+//! 1 the command failed or a verdict is negative, 2 the command line is wrong.
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+mod bench;
+mod export;
+mod inspect;
+mod model;
+mod plan;
+mod setup;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::demo::DemoOptions;
+
+pub(super) use export::export_audit_file;
+pub(super) use plan::{ManifestPlan, make_manifest};
+pub(super) use setup::{create_data_dir, join_data_dir};
+
+/// Data directory used when none is named.
+const DEFAULT_DIR: &str = "longhaul-data";
+
+/// Trains one model together with peers that are rarely connected, without a
+/// server. Peers that hold the same updates hold the same model, bit for bit.
+#[derive(Debug, Parser)]
+#[command(name = "longhaul", version, after_help = MAIN_EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const MAIN_EXAMPLES: &str = "\
+Examples:
+  longhaul demo                                   five peers on this machine, cut apart and healed
+  longhaul init                                   make a key and a data directory; prints the peer id
+  longhaul manifest new --member ID --member ID --out team.manifest
+  longhaul join team.manifest && longhaul up      take part
+
+Exit codes: 0 success, 1 the command failed or a verdict is negative, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a data directory with a fresh key, and print the peer id.
+    #[command(after_help = "Examples:\n  longhaul init\n  longhaul init /var/lib/longhaul --json")]
+    Init(setup::InitArgs),
+    /// Make or show the signed manifest of a federation.
+    #[command(subcommand)]
+    Manifest(setup::ManifestCommand),
+    /// Join the federation of a manifest file.
+    #[command(after_help = "Example:\n  longhaul join team.manifest --dir /var/lib/longhaul")]
+    Join(setup::JoinArgs),
+    /// Run the peer: train, exchange, merge, record.
+    #[command(
+        after_help = "Examples:\n  longhaul up\n  longhaul up --listen /ip4/0.0.0.0/tcp/4001 \
+        --peer ID@/ip4/10.0.0.7/tcp/4001\n  longhaul up --until-drained"
+    )]
+    Up(up::UpArgs),
+    /// Show what the peer in a data directory is doing.
+    #[command(after_help = "Examples:\n  longhaul status\n  longhaul status --json | jq .accuracy")]
+    Status(inspect::StatusArgs),
+    /// List, export or evaluate the versions of the model.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Write a self-contained file that `longhaul-audit` can verify and replay.
+    #[command(
+        after_help = "Example:\n  longhaul export --out run.audit && longhaul-audit replay run.audit"
+    )]
+    Export(export::ExportArgs),
+    /// Run a federation of real processes on this machine, cut it apart, heal
+    /// it, and compare.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoOptions),
+    /// Measure local training on this machine.
+    #[command(after_help = "Examples:\n  longhaul bench\n  longhaul bench --device vulkan --json")]
+    Bench(bench::BenchArgs),
+}
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  longhaul demo
+  longhaul demo --peers 7 --seconds 60
+  longhaul demo --data DIR      DIR holds t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz
+  longhaul demo --keep DIR      keep the data directories and the audit file";
+
+/// Names the data directory.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DirArg {
+    /// The peer's data directory.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+}
+
+/// Runs the command line; returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => setup::init(&args),
+        Command::Manifest(command) => setup::manifest(&command),
+        Command::Join(args) => setup::join(&args),
+        Command::Up(args) => up::up(&args),
+        Command::Status(args) => inspect::status(&args),
+        Command::Model(command) => model::model(&command),
+        Command::Export(args) => export::export(&args),
+        Command::Demo(options) => super::demo::demo(&options),
+        Command::Bench(args) => bench::bench(&args),
+    }
+}

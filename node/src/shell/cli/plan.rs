@@ -1,0 +1,195 @@
+//! From what a person asks for to a signed manifest.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use longhaul_aggregation::{Clip, NormBound, Recipe, Rule};
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::{Span, Timestamp};
+use longhaul_registry::{Bounds, Manifest, SignedManifest, Task, TrainingPlan};
+
+use crate::shell::entropy;
+use crate::shell::store::Store;
+use crate::train::ModelKind;
+
+/// Epochs that a header's base summary covers (design section 2).
+const SUMMARY_WINDOW: u8 = 12;
+/// How long after the last epoch bundles still travel, at least.
+const LIFETIME_SLACK: Span = Span::from_ms(30 * 24 * 3_600 * 1_000);
+
+/// An aggregation rule as named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shell) struct RuleChoice(pub Rule);
+
+impl FromStr for RuleChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "mean" {
+            return Ok(Self(Rule::Mean));
+        }
+        let trim = text.strip_prefix("trimmed-mean:").and_then(|trim| trim.parse().ok());
+        let trim = trim.ok_or_else(|| format!("{text}: use mean or trimmed-mean:K"))?;
+        Ok(Self(Rule::TrimmedMean { trim }))
+    }
+}
+
+/// What a manifest is made from; amounts as a person says them.
+#[derive(Debug, Clone)]
+pub(in crate::shell) struct ManifestPlan {
+    /// Name of the federation.
+    pub name: String,
+    /// Model, see [`ModelKind`].
+    pub model: String,
+    /// Kind of data: edgesense or idx.
+    pub data: String,
+    /// The members' ids, in any order.
+    pub members: Vec<PeerId>,
+    /// Start of the first epoch.
+    pub start: Timestamp,
+    /// Number of epochs.
+    pub epochs: u32,
+    /// Length of an epoch.
+    pub epoch_length: Span,
+    /// Distinct authors that an epoch needs; none takes a third of the members.
+    pub quorum: Option<u16>,
+    /// The rule.
+    pub rule: RuleChoice,
+    /// Whether updates are clipped to the epoch's median norm first.
+    pub clip_to_median: bool,
+    /// Local steps per epoch.
+    pub steps: u32,
+    /// Samples per step.
+    pub batch: u32,
+    /// Learning rate.
+    pub rate: f64,
+    /// Largest L2 norm of one update.
+    pub norm_max: f64,
+    /// Assumed share of attackers, 0 to 0.49.
+    pub attacker_share: f64,
+    /// Seconds of training that the demo gives this workload.
+    pub default_seconds: u32,
+}
+
+impl ManifestPlan {
+    /// The demo's workload without data: the built-in sensor windows.
+    pub(in crate::shell) fn demo_sensors() -> Self {
+        Self {
+            name: "demo".to_owned(),
+            model: "edgesense-cnn".to_owned(),
+            data: "edgesense".to_owned(),
+            members: Vec::new(),
+            start: Timestamp::default(),
+            epochs: 0,
+            epoch_length: Span::from_ms(500),
+            quorum: Some(2),
+            rule: RuleChoice(Rule::Mean),
+            clip_to_median: false,
+            steps: 20,
+            batch: 16,
+            rate: 0.1,
+            norm_max: 16.0,
+            attacker_share: 0.2,
+            default_seconds: 30,
+        }
+    }
+
+    /// The demo's workload on IDX images: a perceptron.
+    pub(in crate::shell) fn demo_images() -> Self {
+        Self {
+            model: "mlp:784-32-10".to_owned(),
+            data: "idx".to_owned(),
+            epoch_length: Span::from_ms(1_000),
+            default_seconds: 120,
+            ..Self::demo_sensors()
+        }
+    }
+
+    fn recipe(&self) -> anyhow::Result<Recipe> {
+        let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
+        let quorum = self.quorum.unwrap_or(third.max(2));
+        let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
+        Ok(Recipe { rule: self.rule.0, clip, quorum })
+    }
+
+    fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
+        ensure!(
+            self.norm_max > 0.0 && self.norm_max <= 1e6,
+            "--norm-max {}: choose a number above 0 and up to 1000000",
+            self.norm_max
+        );
+        Ok(Bounds {
+            norm_max: NormBound::from_milli((self.norm_max * 1e3).round() as u64),
+            payload_bytes_max: u32::try_from(payload_bytes).context("the model is too large")?,
+            summary_window: SUMMARY_WINDOW,
+            bundle_lifetime: Span::from_ms(
+                self.epoch_length
+                    .times(u64::from(self.epochs))
+                    .ms()
+                    .saturating_add(LIFETIME_SLACK.ms()),
+            ),
+        })
+    }
+}
+
+/// Makes the manifest of `plan`, signed with the key in `dir`.
+pub(in crate::shell) fn make_manifest(
+    dir: &Path,
+    plan: &ManifestPlan,
+) -> anyhow::Result<SignedManifest> {
+    let key = Store::open(dir)?.load_key()?;
+    ensure!(
+        (0.0..0.5).contains(&plan.attacker_share),
+        "--attacker-share {}: choose 0 to 0.49",
+        plan.attacker_share
+    );
+    ensure!(plan.rate > 0.0 && plan.rate <= 100.0, "--rate {}: choose above 0 to 100", plan.rate);
+    let kind: ModelKind = plan.model.parse()?;
+    let schema = Arc::new(kind.schema());
+    let mut members = plan.members.clone();
+    members.sort_unstable();
+    members.dedup();
+    let manifest = Manifest {
+        name: plan.name.clone(),
+        creator: key.peer_id(),
+        parent: None,
+        seed: entropy::nonce()?,
+        task: Task { model: plan.model.clone(), data: plan.data.clone() },
+        start: plan.start,
+        epoch_length: plan.epoch_length,
+        epochs: plan.epochs,
+        training: TrainingPlan {
+            steps: plan.steps,
+            batch: plan.batch,
+            rate_micro: (plan.rate * 1e6).round() as u32,
+        },
+        recipe: plan.recipe()?,
+        attacker_share_permille: (plan.attacker_share * 1e3).round() as u16,
+        bounds: plan.bounds(schema.payload_bytes_max())?,
+        members,
+        schema,
+    };
+    Ok(manifest.sign(&key)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_rules_as_people_write_them() {
+        assert_eq!("mean".parse(), Ok(RuleChoice(Rule::Mean)));
+        let trimmed = RuleChoice(Rule::TrimmedMean { trim: 3 });
+        assert_eq!("trimmed-mean:3".parse(), Ok(trimmed));
+    }
+
+    #[test]
+    fn says_which_rules_there_are() {
+        for text in ["median", "trimmed-mean", "trimmed-mean:-1", ""] {
+            let found = text.parse::<RuleChoice>();
+            assert!(found.is_err_and(|why| why.contains("trimmed-mean:K")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `longhaul init`, `manifest` and `join`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::Span;
+
+use super::DEFAULT_DIR;
+use super::plan::{ManifestPlan, RuleChoice, make_manifest};
+use crate::shell::clock;
+use crate::shell::config::Config;
+use crate::shell::store::Store;
+use crate::shell::{entropy, task};
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The data directory to make.
+    #[arg(value_name = "DIR", default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+    /// Print the peer id as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a data directory with a fresh key and the default configuration.
+pub(in crate::shell) fn create_data_dir(dir: &std::path::Path) -> anyhow::Result<PeerId> {
+    let key = longhaul_dtn::identity::SecretKey::from_seed(&entropy::nonce()?);
+    Store::create(dir, &key)
+        .with_context(|| format!("make the data directory {}", dir.display()))?;
+    Config::save_example(dir)?;
+    Ok(key.peer_id())
+}
+
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
+    let id = create_data_dir(&args.dir)?;
+    if args.json {
+        println!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": args.dir }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{id}");
+    eprintln!(
+        "Made {} with a fresh key (mode 0600; back it up, it cannot be made again).",
+        args.dir.display()
+    );
+    eprintln!("Note: updates travel signed but not encrypted; whoever carries them can read them.");
+    eprintln!("Next: give the id above to the creator of the federation, then");
+    eprintln!("  longhaul join FILE --dir {0} && longhaul up --dir {0}", args.dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The `manifest` commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum ManifestCommand {
+    /// Make and sign the manifest of a new federation.
+    #[command(after_help = NEW_EXAMPLES)]
+    New(Box<NewArgs>),
+    /// Show what a manifest file says.
+    #[command(after_help = "Example:\n  longhaul manifest show team.manifest")]
+    Show {
+        /// The manifest file.
+        file: PathBuf,
+    },
+}
+
+const NEW_EXAMPLES: &str = "\
+Examples:
+  longhaul manifest new --member ID --member ID --member ID --out team.manifest
+  longhaul manifest new --member ID --member ID --data idx --model mlp:784-32-10 \\
+      --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest";
+
+/// Arguments of `manifest new`.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// Data directory whose key signs the manifest.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+    /// Where to write the manifest.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Peer id of a member; repeat for each, the creator's own included.
+    #[arg(long, value_name = "ID", required = true)]
+    member: Vec<PeerId>,
+    /// Name of the federation, for people.
+    #[arg(long, default_value = "longhaul", value_name = "NAME")]
+    name: String,
+    /// Model: edgesense-cnn, or mlp:INPUTS-HIDDEN-CLASSES.
+    #[arg(long, default_value = "edgesense-cnn", value_name = "MODEL")]
+    model: String,
+    /// Kind of data: edgesense (built in) or idx (gzipped IDX files).
+    #[arg(long, default_value = "edgesense", value_name = "KIND")]
+    data: String,
+    /// Number of epochs.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    epochs: u32,
+    /// Length of an epoch in milliseconds.
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    epoch_ms: u64,
+    /// Time until the first epoch begins, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    start_in_ms: u64,
+    /// Distinct authors that an epoch needs before it counts; default: a
+    /// third of the members, at least 2.
+    #[arg(long, value_name = "N")]
+    quorum: Option<u16>,
+    /// Aggregation rule: mean or trimmed-mean:K.
+    #[arg(long, default_value = "mean", value_name = "RULE")]
+    rule: RuleChoice,
+    /// Scale every update down to the median norm of its epoch.
+    #[arg(long)]
+    clip_to_median: bool,
+    /// Local steps per epoch.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    steps: u32,
+    /// Samples per step.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    batch: u32,
+    /// Learning rate.
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    rate: f64,
+    /// Largest L2 norm of one update.
+    #[arg(long, default_value_t = 16.0, value_name = "NORM")]
+    norm_max: f64,
+    /// Assumed share of attackers among the members, 0 to 0.49.
+    #[arg(long, default_value_t = 0.25, value_name = "SHARE")]
+    attacker_share: f64,
+}
+
+pub(super) fn manifest(command: &ManifestCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ManifestCommand::New(args) => new(args),
+        ManifestCommand::Show { file } => show(file),
+    }
+}
+
+fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
+    let plan = ManifestPlan {
+        name: args.name.clone(),
+        model: args.model.clone(),
+        data: args.data.clone(),
+        members: args.member.clone(),
+        start: clock::now().plus(Span::from_ms(args.start_in_ms)),
+        epochs: args.epochs,
+        epoch_length: Span::from_ms(args.epoch_ms),
+        quorum: args.quorum,
+        rule: args.rule,
+        clip_to_median: args.clip_to_median,
+        steps: args.steps,
+        batch: args.batch,
+        rate: args.rate,
+        norm_max: args.norm_max,
+        attacker_share: args.attacker_share,
+        default_seconds: 0,
+    };
+    let manifest = make_manifest(&args.dir, &plan)?;
+    std::fs::write(&args.out, manifest.as_bytes())
+        .with_context(|| format!("write {}", args.out.display()))?;
+    println!("{}", manifest.id());
+    eprintln!("Wrote {}; give it to every member: longhaul join {0}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let manifest = task::read_manifest(file)?;
+    println!("{}", serde_json::to_string_pretty(&manifest.describe())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Arguments of `join`.
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The manifest file.
+    file: PathBuf,
+    #[command(flatten)]
+    dir: super::DirArg,
+}
+
+/// Takes the manifest in `file` into the data directory.
+pub(in crate::shell) fn join_data_dir(
+    dir: &std::path::Path,
+    file: &std::path::Path,
+) -> anyhow::Result<()> {
+    let manifest = task::read_manifest(file)?;
+    let mut store = Store::open(dir)?;
+    let me = store.load_key()?.peer_id();
+    anyhow::ensure!(
+        manifest.manifest().member_index(&me).is_some(),
+        "{me} is not a member of this federation; ask its creator for a manifest that lists this id"
+    );
+    task::check_model(manifest.manifest())?;
+    store.join(&manifest)?;
+    Ok(())
+}
+
+pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
+    let dir = &args.dir.dir;
+    join_data_dir(dir, &args.file)?;
+    eprintln!(
+        "Joined. Next: look at {}, then longhaul up --dir {}",
+        dir.join("longhaul.toml").display(),
+        dir.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,68 @@
+//! `longhaul up`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::DirArg;
+use crate::shell::config::Config;
+use crate::shell::driver::{self, UpOptions};
+
+/// Libraries that say more than an operator wants to hear.
+const QUIET: &str = "libp2p=warn,sled=warn";
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    dir: DirArg,
+    /// Listen here instead of at the configured addresses; may be repeated.
+    #[arg(long, value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// Dial this member besides the configured ones, as ID@MULTIADDR; may be
+    /// repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Vec<String>,
+    /// End once the last epoch is over and nothing is waiting.
+    #[arg(long)]
+    until_drained: bool,
+    /// Print a report per line on stdout as JSON.
+    #[arg(long)]
+    events: bool,
+    /// Take `cut ID…`, `heal` and `stop` on stdin, one per line.
+    #[arg(long)]
+    control: bool,
+    /// Also train a model alone on the own data, to compare with.
+    #[arg(long)]
+    alone: bool,
+    /// Log as JSON lines instead of text.
+    #[arg(long)]
+    log_json: bool,
+    /// What to log instead of the configured level: error, warn, info, debug,
+    /// trace, or a tracing filter.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.dir.dir)?;
+    let filter = args.log.clone().unwrap_or_else(|| format!("{},{QUIET}", config.log));
+    start_log(&filter, args.log_json)?;
+    driver::run(UpOptions {
+        dir: args.dir.dir.clone(),
+        listen: args.listen.clone(),
+        peers: args.peer.clone(),
+        until_drained: args.until_drained,
+        events: args.events,
+        control: args.control,
+        alone: args.alone,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json { log.json().try_init() } else { log.try_init() };
+    started.map_err(|error| anyhow::anyhow!("start the log: {error}"))
+}

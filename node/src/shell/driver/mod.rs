@@ -1,0 +1,308 @@
+//! The driver: gives the pure peer a network, a disk, a clock and training.
+//!
+//! One loop on one thread. What happened (a frame, a finished training, a
+//! durable write, a due moment) goes into the peer, and what the peer asks for
+//! goes out to three helpers: the network task, the disk thread and the
+//! training thread. Requests to the disk keep their order, so the log is
+//! written as the peer decided it.
+//!
+//! With `control`, stdin takes one command per line: `cut ID ID…` refuses and
+//! drops contacts with these members, `heal` ends that, `stop` ends the peer.
+//! The end of stdin ends the peer, too.
+
+mod control;
+mod disk;
+mod reporting;
+mod work;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::config::Config;
+use super::net::{self, NetEvent, NetHandle};
+use super::store::Store;
+use super::{clock, entropy, task};
+use crate::peer::{Event, Input, Output, Peer, PeerConfig};
+use control::Control;
+use disk::Disk;
+use reporting::Reporting;
+use work::{Done, Work};
+
+/// Longest sleep without a due moment.
+const IDLE_MAX: Duration = Duration::from_millis(250);
+/// With `until_drained`: how long all must be quiet after the last epoch.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How to run a peer.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Listen addresses instead of the configured ones, unless empty.
+    pub listen: Vec<String>,
+    /// Addresses of peers besides the configured ones.
+    pub peers: Vec<String>,
+    /// End once the last epoch is over and nothing is waiting.
+    pub until_drained: bool,
+    /// Print a report per line on stdout as JSON.
+    pub events: bool,
+    /// Take control lines on stdin.
+    pub control: bool,
+    /// Train a second model alone on the own data, for comparison.
+    pub alone: bool,
+}
+
+struct Driver {
+    peer: Peer,
+    net: NetHandle,
+    disk: Disk,
+    work: Work,
+    reporting: Reporting,
+    options: UpOptions,
+    cut: BTreeSet<PeerId>,
+    quiet_since: Option<Instant>,
+    stopping: bool,
+}
+
+/// Runs the peer in `options.dir` until it is told to end.
+pub fn run(options: UpOptions) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(up(options))
+}
+
+async fn up(options: UpOptions) -> anyhow::Result<()> {
+    let mut config = Config::load(&options.dir)?;
+    if !options.listen.is_empty() {
+        config.listen.clone_from(&options.listen);
+    }
+    config.peers.extend(options.peers.iter().cloned());
+    let mut store = Store::open(&options.dir)?;
+    let key = store.load_key()?;
+    let loaded = store.load()?;
+    loaded.report.lines().for_each(|line| tracing::warn!("{line}"));
+    let manifest = Arc::new(loaded.manifest);
+    let me = key.peer_id();
+    let (trainer, device) = task::build(&config, manifest.manifest(), me)?;
+    tracing::info!(peer = %me, federation = %manifest.id(), device, "up");
+    let peer_config =
+        PeerConfig { manifest: manifest.clone(), key: key.clone(), nonce: entropy::nonce()? };
+    let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
+    let (net, net_events) = net::start(config.net(&key, manifest.manifest())?)?;
+    let (disk, stored) = Disk::start(store);
+    let (work, done) = Work::start(trainer, &manifest, options.alone);
+    let control = Control::start(options.control);
+    let reporting = Reporting::new(&options, me, &manifest);
+    let cut = BTreeSet::new();
+    let (quiet_since, stopping) = (None, false);
+    let driver = Driver { peer, net, disk, work, reporting, options, cut, quiet_since, stopping };
+    driver.run(Streams { net_events, stored, done, control }).await
+}
+
+/// Where inputs come from.
+struct Streams {
+    net_events: mpsc::Receiver<NetEvent>,
+    stored: mpsc::UnboundedReceiver<disk::Stored>,
+    done: mpsc::UnboundedReceiver<Done>,
+    control: Control,
+}
+
+impl Driver {
+    async fn run(mut self, mut streams: Streams) -> anyhow::Result<()> {
+        self.give(Input::Start)?;
+        let mut hang_up = std::pin::pin!(signal());
+        while !self.stopping {
+            let due = self.due();
+            tokio::select! {
+                event = streams.net_events.recv() => self.net_event(event)?,
+                stored = streams.stored.recv() => self.stored(stored)?,
+                done = streams.done.recv() => self.done(done)?,
+                line = streams.control.next() => self.control(line).await?,
+                () = tokio::time::sleep_until(due) => self.give(Input::Wake)?,
+                () = &mut hang_up => self.stopping = true,
+            }
+            self.report_and_evaluate();
+        }
+        self.finish(&mut streams).await
+    }
+
+    /// Lets the disk finish what was asked for and says goodbye.
+    async fn finish(mut self, streams: &mut Streams) -> anyhow::Result<()> {
+        // A network that has ended already needs no goodbye.
+        let _ = self.net.shutdown().await;
+        self.peer.record_version();
+        self.drain()?;
+        while self.peer.in_store() > 0 {
+            let stored = streams.stored.recv().await;
+            self.stored(stored)?;
+        }
+        self.reporting.write(&mut self.peer, clock::now());
+        tracing::info!(model = %self.peer.status().model, "down");
+        Ok(())
+    }
+
+    fn due(&self) -> Instant {
+        let now = clock::now();
+        let span = self.peer.wake_at().map_or(IDLE_MAX, |at: Timestamp| {
+            Duration::from_millis(at.since(now).ms()).min(IDLE_MAX)
+        });
+        Instant::now() + span
+    }
+
+    /// Gives the peer one input and does all that it asks for.
+    fn give(&mut self, input: Input) -> anyhow::Result<()> {
+        self.peer.handle(clock::now(), input);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some(output) = self.peer.poll() {
+            match output {
+                Output::Transmit { link, frame } => {
+                    // A link that ended, or ends for being too slow, is reported
+                    // as LinkDown.
+                    let _ = self.net.send(link, frame);
+                }
+                Output::Close { link, reason } => {
+                    tracing::debug!(?link, reason, "close contact");
+                    self.net.close(link);
+                }
+                Output::Train(request) => self.work.train(request),
+                Output::Persist(request) => self.disk.persist(request)?,
+                Output::Event(event) => log_event(&event),
+            }
+        }
+        Ok(())
+    }
+
+    fn net_event(&mut self, event: Option<NetEvent>) -> anyhow::Result<()> {
+        match event {
+            None => bail!("the network task ended"),
+            Some(NetEvent::LinkUp { link, peer }) => {
+                tracing::info!(%peer, "contact");
+                self.give(Input::LinkUp { link, peer })
+            }
+            Some(NetEvent::LinkDown { link, end }) => {
+                tracing::info!(?link, %end, "contact ended");
+                self.give(Input::LinkDown { link })
+            }
+            Some(NetEvent::Frame { link, bytes }) => self.give(Input::Frame { link, bytes }),
+            Some(NetEvent::Listening(address)) => {
+                tracing::info!(%address, "listening");
+                Ok(())
+            }
+            Some(NetEvent::Refused { peer, why }) => {
+                let peer = peer.map(|peer| peer.to_string());
+                tracing::warn!(peer, %why, "refused a connection");
+                Ok(())
+            }
+        }
+    }
+
+    fn stored(&mut self, stored: Option<disk::Stored>) -> anyhow::Result<()> {
+        let stored = stored.context("the disk thread ended")?;
+        for ticket in stored.context("store durably (nothing that was acknowledged is lost)")? {
+            self.give(Input::Persisted { ticket })?;
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, done: Option<Done>) -> anyhow::Result<()> {
+        match done.context("the training thread ended")? {
+            Done::Trained(trained) => self.give(Input::Trained(trained)),
+            Done::Failed { epoch, why } => self.give(Input::TrainingFailed { epoch, why }),
+            Done::Alone(accuracy) => {
+                self.reporting.alone(accuracy);
+                Ok(())
+            }
+            Done::Evaluated { model, evaluation } => {
+                self.reporting.evaluated(model, evaluation);
+                Ok(())
+            }
+        }
+    }
+
+    async fn control(&mut self, line: control::Line) -> anyhow::Result<()> {
+        match line {
+            control::Line::Cut(peers) => {
+                self.cut.extend(&peers);
+                self.net.cut(self.cut.clone()).await?;
+            }
+            control::Line::Heal => self.net.heal(std::mem::take(&mut self.cut)).await?,
+            control::Line::Stop => self.stopping = true,
+            control::Line::Unknown(line) => {
+                tracing::warn!(line, "control line not understood: use cut ID…, heal or stop");
+            }
+        }
+        Ok(())
+    }
+
+    fn report_and_evaluate(&mut self) {
+        if !self.reporting.is_due() {
+            return;
+        }
+        let now = clock::now();
+        let report = self.reporting.write(&mut self.peer, now);
+        if self.reporting.wants_evaluation(&report) {
+            let model = self.peer.fold().model_id();
+            self.work.evaluate(model, self.peer.model().to_f32());
+        }
+        self.end_if_drained(report.drained && report.evaluated.as_ref() == Some(&report.model));
+    }
+
+    fn end_if_drained(&mut self, drained: bool) {
+        if !self.options.until_drained || !drained {
+            self.quiet_since = None;
+            return;
+        }
+        let since = *self.quiet_since.get_or_insert_with(Instant::now);
+        self.stopping |= since.elapsed() >= QUIET;
+    }
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::Published { epoch, .. } => tracing::info!(epoch = epoch.get(), "published"),
+        Event::Accepted { epoch, author, from } => {
+            tracing::debug!(epoch = epoch.get(), author = author.get(), from = %from.short(), "accepted");
+        }
+        Event::Refused { from, code, reason } => {
+            tracing::warn!(from = %from.short(), code, reason, "refused a bundle");
+        }
+        Event::Voided { epoch, author } => {
+            tracing::warn!(
+                epoch = epoch.get(),
+                author = author.get(),
+                "void slot: its author signed contradictory headers"
+            );
+        }
+        Event::Version { epoch, model, updates } => {
+            tracing::debug!(epoch = epoch.get(), %model, updates, "version");
+        }
+        Event::Skipped { epoch, why } => {
+            tracing::warn!(epoch = epoch.get(), why, "no update for this epoch");
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

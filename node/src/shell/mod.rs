@@ -1,0 +1,21 @@
+//! Everything of a peer that touches the world: disk, network, clock, entropy
+//! and the command line. Only here may time be read or a file opened.
+
+pub mod clock;
+pub mod entropy;
+pub mod net;
+pub mod store;
+
+#[cfg(feature = "train")]
+pub mod cli;
+#[cfg(feature = "train")]
+pub mod config;
+#[cfg(feature = "train")]
+#[expect(clippy::disallowed_methods, reason = "the demo watches real processes in real time")]
+mod demo;
+#[cfg(feature = "train")]
+pub mod driver;
+#[cfg(feature = "train")]
+mod report;
+#[cfg(feature = "train")]
+mod task;

@@ -1,0 +1,65 @@
+//! The report of a running peer: one JSON object, the same in `status.json`,
+//! in `longhaul status --json` and on the event stream of `up --events`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// What a running peer says about itself. Field names are stable.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeReport {
+    /// The peer's id.
+    pub peer_id: String,
+    /// The federation's id.
+    pub federation: String,
+    /// The epoch of the manifest's clock; null before the start and after the end.
+    pub epoch: Option<u32>,
+    /// Number of epochs of the federation.
+    pub epochs: u32,
+    /// The newest epoch whose term is not empty.
+    pub term_newest: Option<u32>,
+    /// True once the last epoch is over.
+    pub over: bool,
+    /// True when nothing is left to do with the contacts at hand.
+    pub drained: bool,
+    /// Number of members in contact now.
+    pub contacts: usize,
+    /// Number of updates held.
+    pub updates: usize,
+    /// Bundles on offer or under way that are not accepted yet.
+    pub waiting: usize,
+    /// Number of bundles refused.
+    pub refused: u64,
+    /// The model's id, 64 hexadecimal digits.
+    pub model: String,
+    /// The model whose accuracy is given below.
+    pub evaluated: Option<String>,
+    /// Accuracy of that model on the held-out set, from 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Accuracy of training alone on the own data with the same steps.
+    pub alone: Option<f64>,
+    /// Time of this report, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+/// Name of the report in the data directory.
+const FILE: &str = "status.json";
+
+/// Replaces the report in `dir`; readers see the old one or the new one.
+pub(super) fn save(dir: &Path, report: &NodeReport) -> std::io::Result<()> {
+    let temporary = dir.join("status.json.new");
+    std::fs::write(&temporary, serde_json::to_vec_pretty(report)?)?;
+    std::fs::rename(temporary, dir.join(FILE))
+}
+
+/// Reads the newest report in `dir`.
+pub(super) fn load(dir: &Path) -> anyhow::Result<NodeReport> {
+    let file = dir.join(FILE);
+    let text = std::fs::read(&file).with_context(|| {
+        format!("read {}; has `longhaul up --dir {}` run yet?", file.display(), dir.display())
+    })?;
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is damaged; it is rewritten by `longhaul up`", file.display()))
+}

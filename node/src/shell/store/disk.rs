@@ -1,0 +1,107 @@
+//! Disk: the few operations that change the data directory.
+//!
+//! Every change goes through this trait, so that a test can record the changes
+//! and rebuild what a power loss after each of them may leave behind. Reading
+//! needs no such care and uses the standard library directly.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Who may read a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The owner only.
+    Private,
+    /// Whoever the process's mask lets.
+    Default,
+}
+
+/// Changes to files and directories. What a call names as durable survives a
+/// power loss after it returned.
+pub(super) trait Disk: fmt::Debug + Send {
+    /// Makes a directory and its missing parents; not durable by itself.
+    fn make_dir(&mut self, path: &Path) -> io::Result<()>;
+    /// Writes a file whole; its content is durable, its name is not.
+    fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()>;
+    /// Appends to a file; durable.
+    fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts a file to `len` bytes; durable.
+    fn truncate(&mut self, path: &Path, len: u64) -> io::Result<()>;
+    /// Gives a file another name; not durable by itself.
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file; not durable by itself.
+    fn remove(&mut self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Debug, Default)]
+pub(super) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn make_dir(&mut self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        restrict(&mut options, access);
+        let mut file = options.open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // Write and sync through one handle: a later one may not be told of a
+        // write error.
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn truncate(&mut self, path: &Path, len: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+#[cfg(unix)]
+fn restrict(options: &mut OpenOptions, access: Access) {
+    use std::os::unix::fs::OpenOptionsExt;
+    if access == Access::Private {
+        options.mode(0o600);
+    }
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &mut OpenOptions, _: Access) {}
+
+/// Writes a file so that it is there whole or not at all; durable.
+pub(super) fn replace(
+    disk: &mut dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    access: Access,
+) -> io::Result<()> {
+    let part = path.with_extension("part");
+    disk.write(&part, bytes, access)?;
+    disk.rename(&part, path)?;
+    disk.sync_dir(path.parent().expect("a file of the data directory has a parent"))
+}

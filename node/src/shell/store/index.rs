@@ -1,0 +1,191 @@
+//! Index: what the payload folder should hold, kept in sled.
+//!
+//! The only file that names sled (0.34.7). sled's `flush` is not durable on
+//! Linux (spacejam/sled#1452: it syncs a file range and never the blob and
+//! configuration files), so nothing here is the truth: the log and the payload
+//! files are. The index only lets a restart notice that a payload file is
+//! gone. If sled reports an error or panics, its folder is moved aside and the
+//! index is built again from the files; if that fails too, the peer goes on
+//! without one.
+//!
+//! Keys are 33 bytes (`p` and the hash), values 8 (the length, big-endian).
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use longhaul_dtn::hash::{ContentHash, HASH_BYTES};
+
+use super::log::free_name;
+
+/// Memory for sled's cache, in bytes; the index of 100,000 payloads fits.
+const CACHE_BYTES: u64 = 8 << 20;
+/// First byte of the key of a payload.
+const PAYLOAD: u8 = b'p';
+
+/// The index of one data directory.
+#[derive(Debug)]
+pub(super) struct Index {
+    dir: PathBuf,
+    db: Option<sled::Db>,
+}
+
+/// Why sled could not do something: its error, or what it panicked with.
+#[derive(Debug, thiserror::Error)]
+enum IndexError {
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it panicked")]
+    Panic,
+    #[error("it holds an entry of another kind")]
+    Foreign,
+}
+
+impl Index {
+    /// Opens the index; a broken one is replaced by an empty one.
+    pub(super) fn open(dir: &Path) -> Self {
+        let mut index = Self { dir: dir.to_path_buf(), db: None };
+        match index.open_db() {
+            Ok(db) => index.db = Some(db),
+            Err(error) => index.replace(&error),
+        }
+        index
+    }
+
+    /// The payloads that were stored, with their lengths in bytes.
+    pub(super) fn payloads(&mut self) -> BTreeMap<ContentHash, u64> {
+        self.with(BTreeMap::new(), |db| {
+            db.scan_prefix([PAYLOAD])
+                .map(|item| {
+                    let (key, value) = item?;
+                    read_item(&key, &value).ok_or(IndexError::Foreign)
+                })
+                .collect()
+        })
+    }
+
+    /// Notes payloads that are durable now.
+    pub(super) fn add(&mut self, payloads: impl Iterator<Item = (ContentHash, usize)>) {
+        let items: Vec<_> = payloads.map(|(hash, len)| (hash, len as u64)).collect();
+        self.with((), |db| {
+            for (hash, len) in items {
+                db.insert(key(&hash), &len.to_be_bytes())?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Makes the index hold exactly these payloads, durably.
+    pub(super) fn rebuild(&mut self, payloads: &BTreeMap<ContentHash, u64>) {
+        let known = self.payloads();
+        let dir = self.folder();
+        self.with((), |db| {
+            for hash in known.keys().filter(|hash| !payloads.contains_key(hash)) {
+                db.remove(key(hash))?;
+            }
+            for (hash, len) in payloads.iter().filter(|(hash, len)| known.get(hash) != Some(*len)) {
+                db.insert(key(hash), &len.to_be_bytes())?;
+            }
+            flush(db, &dir)
+        });
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.join("index")
+    }
+
+    fn open_db(&self) -> Result<sled::Db, IndexError> {
+        let folder = self.folder();
+        guarded(|| {
+            // Flushing is ours: once at start and once at the end.
+            let config = sled::Config::new().path(&folder).cache_capacity(CACHE_BYTES);
+            let db = config.flush_every_ms(None).open()?;
+            flush(&db, &folder)?;
+            Ok(db)
+        })
+    }
+
+    /// Runs `work`; a failure replaces the index and yields `otherwise`.
+    fn with<T>(
+        &mut self,
+        otherwise: T,
+        work: impl FnOnce(&sled::Db) -> Result<T, IndexError>,
+    ) -> T {
+        let Some(db) = &self.db else { return otherwise };
+        match guarded(|| work(db)) {
+            Ok(value) => value,
+            Err(error) => {
+                self.replace(&error);
+                otherwise
+            }
+        }
+    }
+
+    /// Moves the broken folder aside and begins an empty index.
+    fn replace(&mut self, error: &IndexError) {
+        if let Some(db) = self.db.take() {
+            let _ = guarded(|| {
+                drop(db);
+                Ok(())
+            });
+        }
+        let aside = free_name(&self.dir, "index.broken");
+        tracing::warn!(%error, kept = %aside.display(), "the index is broken and is built again");
+        let moved = match fs::rename(self.folder(), &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => self.open_db(),
+        };
+        match moved {
+            Ok(db) => self.db = Some(db),
+            Err(error) => tracing::warn!(%error, "going on without an index"),
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        let folder = self.folder();
+        if let Some(db) = self.db.take() {
+            let closed = guarded(|| flush(&db, &folder));
+            let _ = guarded(|| {
+                drop(db);
+                Ok(())
+            });
+            if let Err(error) = closed {
+                tracing::debug!(%error, "the index was not flushed");
+            }
+        }
+    }
+}
+
+/// Writes out what sled holds and syncs the files that it does not.
+fn flush(db: &sled::Db, folder: &Path) -> Result<(), IndexError> {
+    db.flush()?;
+    for name in ["db", "conf"] {
+        File::open(folder.join(name))?.sync_all()?;
+    }
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// Turns a panic of sled into an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    // Whatever a panic leaves behind is dropped with the index.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(IndexError::Panic))
+}
+
+fn key(hash: &ContentHash) -> [u8; 1 + HASH_BYTES] {
+    let mut key = [PAYLOAD; 1 + HASH_BYTES];
+    key[1..].copy_from_slice(hash.as_bytes());
+    key
+}
+
+fn read_item(key: &[u8], value: &[u8]) -> Option<(ContentHash, u64)> {
+    let hash = key.strip_prefix(&[PAYLOAD])?.try_into().ok()?;
+    let len = value.try_into().ok()?;
+    Some((ContentHash::from_bytes(hash), u64::from_be_bytes(len)))
+}

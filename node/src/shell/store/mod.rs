@@ -1,0 +1,189 @@
+//! Store: the data directory of one peer.
+//!
+//! ```text
+//! key               the secret, mode 0600
+//! longhaul.toml     the configuration
+//! manifest          the signed manifest of the federation
+//! log/00000001.log  the signed log: the truth about what this peer did
+//! log/torn-N        ends of the log that a power loss cut short
+//! payload/xx/HASH   the payloads, named by their blake3 hash
+//! payload/aside/    files that did not have the hash of their name
+//! index/            sled; can be thrown away at any time
+//! lock              held by the running process
+//! ```
+//!
+//! The log and the payload files are the truth, everything else can be made
+//! again. [`Store::persist_all`] returns when its requests survive a power loss;
+//! only then may anything that speaks of them leave the peer, or an honest peer
+//! could sign one epoch twice. Nothing that was acknowledged is ever deleted:
+//! what does not fit is moved aside and reported.
+
+#[cfg(test)]
+mod crash;
+mod disk;
+mod error;
+mod index;
+mod key;
+mod load;
+mod lock;
+mod log;
+mod payload;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::SecretKey;
+use longhaul_registry::{SignedEntry, SignedManifest};
+
+use crate::peer::PersistRequest;
+use disk::{Access, Disk, RealDisk};
+use error::io_error;
+use index::Index;
+use lock::Lock;
+
+pub use error::StoreError;
+pub use load::{LoadReport, Loaded, Snapshot};
+
+/// The data directory of one peer, locked for this process.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    disk: Box<dyn Disk>,
+    index: Option<Index>,
+    /// A write failed: what is on the disk is unknown until the next start.
+    stopped: bool,
+    _lock: Lock,
+}
+
+impl Store {
+    /// Makes the data directory of a new peer; refuses one that holds a key.
+    pub fn create(dir: &Path, key: &SecretKey) -> Result<(), StoreError> {
+        Self::create_on(&mut RealDisk, dir, key)
+    }
+
+    fn create_on(disk: &mut dyn Disk, dir: &Path, key: &SecretKey) -> Result<(), StoreError> {
+        disk.make_dir(dir).map_err(io_error("create", dir))?;
+        let _lock = lock::take(dir)?;
+        if key::path(dir).exists() {
+            return Err(StoreError::Exists(dir.to_path_buf()));
+        }
+        // The key comes last: a directory without one is not a peer's yet.
+        log::create(disk, dir)?;
+        payload::create(disk, dir)?;
+        key::save(disk, dir, key)?;
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        disk.sync_dir(parent).map_err(io_error("sync", parent))
+    }
+
+    /// Opens and locks the data directory of a peer.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_on(Box::new(RealDisk), dir)
+    }
+
+    fn open_on(disk: Box<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
+        if !key::path(dir).exists() {
+            return Err(StoreError::Absent(dir.to_path_buf()));
+        }
+        let lock = lock::take(dir)?;
+        Ok(Self { dir: dir.to_path_buf(), disk, index: None, stopped: false, _lock: lock })
+    }
+
+    /// The peer's key.
+    pub fn load_key(&self) -> Result<SecretKey, StoreError> {
+        Self::key(&self.dir)
+    }
+
+    /// The key of the peer in `dir`, without locking it.
+    pub fn key(dir: &Path) -> Result<SecretKey, StoreError> {
+        key::load(dir)
+    }
+
+    /// Takes the peer into a federation. Once the log has begun, only the
+    /// manifest of the same federation is accepted.
+    pub fn join(&mut self, manifest: &SignedManifest) -> Result<(), StoreError> {
+        match read_manifest(&self.dir) {
+            Ok(old) if old.id() != manifest.id() && self.has_begun()? => {
+                let (found, wanted) = (old.id(), manifest.id());
+                return Err(StoreError::OtherFederation { dir: self.dir.clone(), found, wanted });
+            }
+            Ok(_) | Err(StoreError::NotJoined(_) | StoreError::Manifest { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let path = self.dir.join("manifest");
+        disk::replace(&mut *self.disk, &path, manifest.as_bytes(), Access::Default)
+            .map_err(io_error("write", &path))
+    }
+
+    fn has_begun(&self) -> Result<bool, StoreError> {
+        let path = log::path(&self.dir);
+        let meta = fs::metadata(&path).map_err(io_error("open", &path))?;
+        Ok(meta.len() > 0)
+    }
+
+    /// Reads everything that is stored, repairs what a power loss may leave
+    /// behind, and reports what it moved aside.
+    pub fn load(&mut self) -> Result<Loaded, StoreError> {
+        let mut index = Index::open(&self.dir);
+        let loaded = load::load(&mut *self.disk, &self.dir, &mut index)?;
+        self.index = Some(index);
+        Ok(loaded)
+    }
+
+    /// Reads what is stored in `dir` without locking or changing anything; a
+    /// write that is under way in another process is left out.
+    pub fn read(dir: &Path) -> Result<Snapshot, StoreError> {
+        load::read(dir)
+    }
+
+    /// Makes one request durable.
+    pub fn persist(&mut self, request: &PersistRequest) -> Result<(), StoreError> {
+        self.persist_all(std::slice::from_ref(request))
+    }
+
+    /// Makes requests durable, in order, with one sync of the log for all of
+    /// them. After an error nothing more is accepted until a restart: none of
+    /// these requests may be acknowledged, and all earlier ones are safe.
+    pub fn persist_all(&mut self, requests: &[PersistRequest]) -> Result<(), StoreError> {
+        let payloads = requests.iter().filter_map(|request| request.payload.clone()).collect();
+        let entries = requests.iter().flat_map(|request| &request.entries);
+        self.write(&payloads, entries)
+    }
+
+    fn write<'a>(
+        &mut self,
+        payloads: &BTreeMap<ContentHash, Arc<[u8]>>,
+        entries: impl Iterator<Item = &'a SignedEntry>,
+    ) -> Result<(), StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        self.stopped = true;
+        payload::save(&mut *self.disk, &self.dir, payloads)?;
+        log::append(&mut *self.disk, &self.dir, entries)?;
+        self.stopped = false;
+        if let Some(index) = &mut self.index {
+            index.add(payloads.iter().map(|(hash, bytes)| (*hash, bytes.len())));
+        }
+        Ok(())
+    }
+}
+
+fn read_manifest(dir: &Path) -> Result<SignedManifest, StoreError> {
+    let path = dir.join("manifest");
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::NotJoined(dir.to_path_buf()))
+        }
+        Err(error) => Err(io_error("read", &path)(error)),
+        Ok(bytes) => {
+            SignedManifest::decode(&bytes).map_err(|why| StoreError::Manifest { path, why })
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! One data directory through its life, good and bad.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use longhaul_aggregation::{Clip, Init, NormBound, Recipe, Rule, Schema, TensorSpec};
+use longhaul_dtn::time::{Span, Timestamp};
+use longhaul_registry::{Bounds, LogWriter, Manifest, Record, Task, TrainingPlan};
+
+use super::*;
+
+/// A new directory that goes away with the value.
+pub(super) struct Folder(pub PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("longhaul-store-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a temporary directory");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) fn key() -> SecretKey {
+    SecretKey::from_seed(&[1; 32])
+}
+
+pub(super) fn manifest(name: &str) -> SignedManifest {
+    let weights = TensorSpec::new("weights", vec![3], Init::Zero).expect("a tensor");
+    let schema = Arc::new(Schema::new(vec![weights]).expect("a schema"));
+    let manifest = Manifest {
+        name: name.to_owned(),
+        creator: key().peer_id(),
+        parent: None,
+        seed: [7; 32],
+        task: Task { model: "mlp:3".to_owned(), data: "idx".to_owned() },
+        start: Timestamp::from_dtn_ms(1_000_000),
+        epoch_length: Span::from_ms(60_000),
+        epochs: 10,
+        training: TrainingPlan { steps: 1, batch: 1, rate_micro: 1 },
+        recipe: Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 1 },
+        attacker_share_permille: 0,
+        members: vec![key().peer_id()],
+        bounds: Bounds {
+            norm_max: NormBound::from_milli(1_000),
+            payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),
+            summary_window: 1,
+            bundle_lifetime: Span::from_ms(600_000),
+        },
+        schema,
+    };
+    manifest.sign(&key()).expect("a valid manifest")
+}
+
+pub(super) type Payloads = BTreeMap<ContentHash, Arc<[u8]>>;
+
+/// What a peer asks to store, one request after the other.
+pub(super) struct Story {
+    log: LogWriter,
+    pub requests: Vec<(Payloads, Vec<SignedEntry>)>,
+}
+
+impl Story {
+    pub(super) fn new(requests: u64) -> Self {
+        let mut story = Self { log: LogWriter::new(key()), requests: Vec::new() };
+        let federation = manifest("test").id();
+        let genesis = story.append(Record::Genesis { federation });
+        story.requests.push((BTreeMap::new(), vec![genesis]));
+        for number in 1..requests {
+            let payload: Arc<[u8]> = number.to_be_bytes().repeat(100).into();
+            let hash = ContentHash::of(&payload);
+            let entries = [
+                Record::Update { head: hash.as_bytes().to_vec() },
+                Record::Update { head: vec![8; 700] },
+            ];
+            let entries = entries.map(|record| story.append(record)).to_vec();
+            story.requests.push(([(hash, payload)].into(), entries));
+        }
+        story
+    }
+
+    fn append(&mut self, record: Record) -> SignedEntry {
+        self.log.append(Timestamp::from_dtn_ms(5), record)
+    }
+
+    /// What must be there once the first `count` requests were acknowledged.
+    pub(super) fn after(&self, count: usize) -> (Vec<SignedEntry>, Payloads) {
+        let done = &self.requests[..count];
+        let entries = done.iter().flat_map(|(_, entries)| entries.clone()).collect();
+        let payloads = done.iter().flat_map(|(payloads, _)| payloads.clone()).collect();
+        (entries, payloads)
+    }
+}
+
+/// A joined data directory with the story's requests stored.
+fn stored(requests: u64) -> (Folder, Store, Story) {
+    let folder = Folder::new();
+    let dir = folder.0.join("peer");
+    Store::create(&dir, &key()).expect("a new directory");
+    let mut store = Store::open(&dir).expect("made just now");
+    store.join(&manifest("test")).expect("no manifest yet");
+    store.load().expect("nothing is wrong");
+    let story = Story::new(requests);
+    for (payloads, entries) in &story.requests {
+        store.write(payloads, entries.iter()).expect("room on the disk");
+    }
+    (folder, store, story)
+}
+
+fn reload(store: Store) -> Result<(Store, Loaded), StoreError> {
+    let dir = store.dir.clone();
+    drop(store);
+    let mut store = Store::open(&dir)?;
+    let loaded = store.load()?;
+    Ok((store, loaded))
+}
+
+fn payload_file(store: &Store, story: &Story, request: usize) -> (ContentHash, PathBuf) {
+    let (hash, _) = story.requests[request].0.first_key_value().expect("it has a payload");
+    let name = hash.to_string();
+    (*hash, store.dir.join("payload").join(&name[..2]).join(name))
+}
+
+#[test]
+fn brings_back_what_it_stored() {
+    let (_folder, store, story) = stored(5);
+    let (_store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!((loaded.restored.entries, loaded.restored.payloads), story.after(5));
+    assert_eq!(loaded.report, LoadReport::default());
+    assert_eq!(loaded.manifest.id(), manifest("test").id());
+}
+
+#[test]
+fn goes_on_after_a_restart() {
+    let (_folder, store, story) = stored(5);
+    let (mut store, _) = reload(store).expect("nothing is wrong");
+    let longer = Story::new(8);
+    for (payloads, entries) in &longer.requests[5..] {
+        store.write(payloads, entries.iter()).expect("room on the disk");
+    }
+    assert_eq!(longer.requests[..5].len(), story.requests.len());
+    let (_store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!((loaded.restored.entries, loaded.restored.payloads), longer.after(8));
+}
+
+#[test]
+fn can_be_read_while_a_process_holds_it() {
+    let (_folder, store, story) = stored(4);
+    let snapshot = Store::read(&store.dir).expect("nothing is wrong");
+    let restored = snapshot.restored;
+    assert_eq!((restored.entries, restored.payloads), story.after(4));
+    assert_eq!(Store::key(&store.dir).expect("a key").peer_id(), key().peer_id());
+}
+
+#[test]
+fn lets_one_process_in() {
+    let (_folder, store, _) = stored(1);
+    let error = Store::open(&store.dir).expect_err("it is held");
+    let pid = std::process::id();
+    assert!(matches!(&error, StoreError::Locked { pid: Some(found), .. } if *found == pid));
+    assert!(error.to_string().contains(&format!("process {pid}")), "{error}");
+}
+
+#[test]
+fn makes_no_peer_over_another() {
+    let (_folder, store, _) = stored(1);
+    let dir = store.dir.clone();
+    drop(store);
+    let error = Store::create(&dir, &SecretKey::from_seed(&[2; 32])).expect_err("there is one");
+    assert!(matches!(error, StoreError::Exists(_)), "{error}");
+    assert_eq!(Store::key(&dir).expect("the first key").peer_id(), key().peer_id());
+}
+
+#[test]
+fn says_what_to_do_first() {
+    let folder = Folder::new();
+    let absent = Store::open(&folder.0).expect_err("no peer").to_string();
+    assert!(absent.contains("longhaul init"), "{absent}");
+    let absent = Store::read(&folder.0).expect_err("no peer").to_string();
+    assert!(absent.contains("longhaul init"), "{absent}");
+    Store::create(&folder.0, &key()).expect("an empty directory");
+    let alone = Store::read(&folder.0).expect_err("not joined").to_string();
+    assert!(alone.contains("longhaul join"), "{alone}");
+}
+
+#[test]
+#[cfg(unix)]
+fn refuses_a_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, store, _) = stored(1);
+    let path = store.dir.join("key");
+    for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("our own file");
+        let found = store.load_key();
+        assert_eq!(found.is_ok(), fine, "{mode:o}");
+        if let Err(error) = found {
+            let text = error.to_string();
+            assert!(text.contains("chmod 600") && text.contains(&format!("{mode:o}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn refuses_a_malformed_key() {
+    let (_folder, store, _) = stored(1);
+    let path = store.dir.join("key");
+    let good = fs::read(&path).expect("a key");
+    for bytes in [&b""[..], &good[1..], b"\xff\xfe", &good.repeat(9)] {
+        fs::write(&path, bytes).expect("our own file");
+        assert!(matches!(store.load_key(), Err(StoreError::KeyMalformed(_))), "{bytes:?}");
+    }
+}
+
+#[test]
+fn stays_in_its_federation_once_the_log_has_begun() {
+    let folder = Folder::new();
+    Store::create(&folder.0, &key()).expect("an empty directory");
+    let mut store = Store::open(&folder.0).expect("made just now");
+    store.join(&manifest("first")).expect("no manifest yet");
+    store.join(&manifest("test")).expect("nothing was done yet");
+    let story = Story::new(1);
+    store.write(&BTreeMap::new(), story.requests[0].1.iter()).expect("room on the disk");
+    store.join(&manifest("test")).expect("the same one");
+    let error = store.join(&manifest("other")).expect_err("another one");
+    assert!(matches!(error, StoreError::OtherFederation { .. }), "{error}");
+}
+
+#[test]
+fn keeps_a_torn_end_aside_and_cuts_it() {
+    let (_folder, store, story) = stored(4);
+    let path = log::path(&store.dir);
+    let whole = fs::read(&path).expect("a log");
+    let last = frame_len(&story, 3);
+    for missing in [1, 64, last - 1] {
+        fs::write(&path, &whole[..whole.len() - missing]).expect("our own file");
+        let mut again = reopen(&store);
+        let loaded = again.load().expect("a torn end is not fatal");
+        let (mut entries, _) = story.after(4);
+        entries.pop();
+        assert_eq!(loaded.restored.entries, entries);
+        let kept = loaded.report.torn.clone().expect("it is reported");
+        let remains = &whole[whole.len() - last..whole.len() - missing];
+        assert_eq!(fs::read(kept).expect("kept aside"), remains);
+        assert_eq!(again.load().expect("now it is clean").report, LoadReport::default());
+    }
+}
+
+/// A second handle without the lock, for changes behind the first one's back.
+fn reopen(store: &Store) -> Store {
+    let file = Folder::new();
+    fs::create_dir_all(&file.0).expect("a temporary directory");
+    let lock = lock::take(&file.0).expect("nobody else's");
+    Store {
+        dir: store.dir.clone(),
+        disk: Box::new(RealDisk),
+        index: None,
+        stopped: false,
+        _lock: lock,
+    }
+}
+
+fn frame_len(story: &Story, request: usize) -> usize {
+    let entry = story.requests[request].1.last().expect("it has entries");
+    longhaul_registry::frame_entry(entry).len()
+}
+
+#[test]
+fn takes_sectors_that_never_arrived_for_torn() {
+    let (_folder, store, story) = stored(4);
+    let path = log::path(&store.dir);
+    let whole = fs::read(&path).expect("a log");
+    let sector = (whole.len() - 300) / 512 * 512;
+    for zeros in [vec![0; 4_096], vec![0; 600]] {
+        let after = [&whole[..], &zeros].concat();
+        let half = [&whole[..sector], &zeros].concat();
+        for (bytes, entries) in [(after, 7), (half, 6)] {
+            fs::write(&path, bytes).expect("our own file");
+            let snapshot = Store::read(&store.dir).expect("torn, not corrupt");
+            assert_eq!(snapshot.restored.entries, story.after(4).0[..entries]);
+        }
+    }
+}
+
+#[test]
+fn refuses_a_flipped_byte_of_the_log_and_changes_nothing() {
+    let (_folder, store, _) = stored(4);
+    let path = log::path(&store.dir);
+    let whole = fs::read(&path).expect("a log");
+    for at in (0..whole.len()).step_by(37).chain([whole.len() - 1]) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x40;
+        fs::write(&path, &bytes).expect("our own file");
+        let error = reopen(&store).load().expect_err("it is corrupt");
+        let StoreError::LogCorrupt { offset, .. } = &error else { panic!("{error}") };
+        assert!(*offset <= at, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("00000001.log") && text.contains(&format!("byte {offset}")),
+            "{text}"
+        );
+        assert_eq!(fs::read(&path).expect("a log"), bytes);
+    }
+}
+
+#[test]
+fn refuses_to_go_on_without_its_log() {
+    let (_folder, store, _) = stored(2);
+    fs::remove_file(log::path(&store.dir)).expect("our own file");
+    let error = reload(store).expect_err("it could sign twice");
+    assert!(matches!(error, StoreError::LogMissing(_)), "{error}");
+}
+
+#[test]
+fn sets_a_damaged_payload_aside() {
+    let (_folder, store, story) = stored(4);
+    let (hash, file) = payload_file(&store, &story, 2);
+    fs::write(&file, b"something else").expect("our own file");
+    let (store, loaded) = reload(store).expect("not fatal");
+    let (entries, mut payloads) = story.after(4);
+    payloads.remove(&hash);
+    assert_eq!((loaded.restored.entries, loaded.restored.payloads), (entries, payloads));
+    let kept = &loaded.report.damaged[&hash];
+    assert_eq!(fs::read(kept).expect("kept aside"), b"something else");
+    assert!(loaded.report.lines().any(|line| line.contains(&hash.to_string())));
+    let (_store, loaded) = reload(store).expect("nothing is wrong any more");
+    assert_eq!(loaded.report, LoadReport::default());
+}
+
+#[test]
+fn reports_a_missing_payload_and_takes_it_again() {
+    let (_folder, store, story) = stored(4);
+    let (hash, file) = payload_file(&store, &story, 3);
+    fs::remove_file(&file).expect("our own file");
+    let (mut store, loaded) = reload(store).expect("not fatal");
+    assert_eq!(loaded.report.missing, vec![hash]);
+    assert!(!loaded.restored.payloads.contains_key(&hash));
+    store.write(&story.requests[3].0, [].iter()).expect("room on the disk");
+    let (_store, loaded) = reload(store).expect("nothing is wrong any more");
+    assert_eq!(loaded.restored.payloads, story.after(4).1);
+    assert_eq!(loaded.report, LoadReport::default());
+}
+
+#[test]
+fn sweeps_up_payloads_that_were_never_finished() {
+    let (_folder, store, story) = stored(2);
+    let part = payload_file(&store, &story, 1).1.with_extension("part");
+    fs::write(&part, b"half").expect("our own folder");
+    let (_store, loaded) = reload(store).expect("not fatal");
+    assert_eq!(loaded.report, LoadReport::default());
+    assert!(!part.exists());
+}
+
+#[test]
+fn survives_whatever_happens_to_the_index() {
+    type Damage = fn(&Path);
+    let damages: [Damage; 5] = [
+        |index| fs::remove_dir_all(index).expect("our own folder"),
+        |index| fs::write(index.join("db"), [0xff; 5_000]).expect("our own file"),
+        |index| fs::write(index.join("conf"), b"garbage").expect("our own file"),
+        |index| fs::write(index.join("db"), b"").expect("our own file"),
+        |index| {
+            fs::remove_dir_all(index).expect("our own folder");
+            fs::write(index, b"a file, no folder").expect("our own folder");
+        },
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let (_folder, store, story) = stored(4);
+        let dir = store.dir.clone();
+        drop(store);
+        damage(&dir.join("index"));
+        let mut store = Store::open(&dir).expect("the index is not needed");
+        let loaded = store.load().expect("the index is not needed");
+        let restored = loaded.restored;
+        assert_eq!((restored.entries, restored.payloads), story.after(4), "damage {number}");
+        store.write(&story.requests[1].0, [].iter()).expect("room on the disk");
+        let (_store, loaded) = reload(store).expect("nothing is wrong any more");
+        assert_eq!(loaded.report, LoadReport::default());
+    }
+}
+
+#[test]
+fn keeps_a_broken_index_for_inspection() {
+    let (_folder, store, _) = stored(2);
+    let dir = store.dir.clone();
+    drop(store);
+    fs::remove_dir_all(dir.join("index")).expect("our own folder");
+    fs::write(dir.join("index"), b"a file, no folder").expect("our own folder");
+    let mut store = Store::open(&dir).expect("the index is not needed");
+    store.load().expect("the index is not needed");
+    assert_eq!(fs::read(dir.join("index.broken-1")).expect("kept"), b"a file, no folder");
+    assert!(dir.join("index").is_dir());
+}

@@ -1,0 +1,140 @@
+//! The command line as a person meets it: clear refusals, exit codes, help.
+
+mod support;
+
+use support::{Federation, Plan, arg, fresh_dir, longhaul, longhaul_ok, text};
+
+fn refused(args: &[&str], says: &[&str]) {
+    let output = longhaul(args);
+    let err = text(&output.stderr);
+    assert!(!output.status.success(), "longhaul {args:?} should be refused");
+    for word in says {
+        assert!(err.contains(word), "longhaul {args:?} should say {word:?}, said:\n{err}");
+    }
+    assert!(!err.contains("panicked"), "{err}");
+}
+
+#[test]
+fn every_command_shows_examples() {
+    for command in [
+        &["--help"][..],
+        &["init", "--help"],
+        &["manifest", "new", "--help"],
+        &["manifest", "show", "--help"],
+        &["join", "--help"],
+        &["up", "--help"],
+        &["status", "--help"],
+        &["model", "ls", "--help"],
+        &["model", "export", "--help"],
+        &["model", "eval", "--help"],
+        &["export", "--help"],
+        &["demo", "--help"],
+        &["bench", "--help"],
+    ] {
+        assert!(longhaul_ok(command).contains("Example"), "{command:?}");
+    }
+}
+
+#[test]
+fn init_makes_a_key_once_and_never_overwrites_it() {
+    let root = fresh_dir("init");
+    let dir = root.join("data");
+    let id = longhaul_ok(&["init", arg(&dir)]);
+    assert_eq!(id.trim().len(), 52);
+    refused(&["init", arg(&dir)], &["data"]);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn refuses_what_is_missing_with_the_next_step() {
+    let root = fresh_dir("missing");
+    let dir = root.join("nothing");
+    refused(&["up", "--dir", arg(&dir)], &["nothing", "longhaul init"]);
+    refused(&["status", "--dir", arg(&dir)], &["longhaul up"]);
+    longhaul_ok(&["init", arg(&dir)]);
+    refused(&["up", "--dir", arg(&dir)], &["longhaul join"]);
+    refused(&["join", arg(&root.join("no.manifest")), "--dir", arg(&dir)], &["no.manifest"]);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn refuses_an_unknown_configuration_key_and_names_the_line() {
+    let mut federation = Federation::new("config", Plan { peers: 2, epochs: 2, epoch_ms: 200 });
+    let dir = federation.dir(0);
+    let file = dir.join("longhaul.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("colour = \"blue\"\n{before}")).unwrap();
+    refused(&["up", "--dir", arg(&dir)], &["colour", "line 1"]);
+    std::fs::write(&file, before).unwrap();
+    federation.start(0);
+    federation.start(1);
+    federation.wait();
+    federation.remove();
+}
+
+#[test]
+fn refuses_a_second_up_in_the_same_directory() {
+    let mut federation = Federation::new("lock", Plan { peers: 2, epochs: 20, epoch_ms: 200 });
+    federation.start(0);
+    federation.start(1);
+    let dir = federation.dir(0);
+    while !dir.join("status.json").exists() {
+        support::pause(std::time::Duration::from_millis(20));
+    }
+    refused(&["up", "--dir", arg(&dir)], &["pid"]);
+    federation.wait();
+    federation.remove();
+}
+
+#[test]
+fn refuses_a_manifest_that_was_tampered_with() {
+    let root = fresh_dir("manifest");
+    let dir = root.join("data");
+    let file = root.join("team.manifest");
+    let id = longhaul_ok(&["init", arg(&dir)]);
+    let id = id.trim();
+    longhaul_ok(&[
+        "manifest",
+        "new",
+        "--dir",
+        arg(&dir),
+        "--out",
+        arg(&file),
+        "--member",
+        id,
+        "--quorum",
+        "1",
+    ]);
+    assert!(longhaul_ok(&["manifest", "show", arg(&file)]).contains(id));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    refused(&["join", arg(&file), "--dir", arg(&dir)], &["team.manifest"]);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_short_federation_exports_what_the_auditor_replays() {
+    let mut federation = Federation::new("export", Plan { peers: 2, epochs: 6, epoch_ms: 250 });
+    federation.start(0);
+    federation.start(1);
+    federation.wait();
+    let dir = federation.dir(0);
+    let model = federation.status(0)["model"].as_str().unwrap().to_owned();
+    let file = dir.join("run.audit");
+    longhaul_ok(&["export", "--dir", arg(&dir), "--out", arg(&file)]);
+    let bytes = std::fs::read(&file).unwrap();
+    let report =
+        longhaul_registry::audit::audit(&bytes, longhaul_registry::audit::Check::Replay, None);
+    assert_eq!(report.replay.expect("a verified replay").model, model);
+    let weights = dir.join("model.safetensors");
+    let exported = longhaul_ok(&["model", "export", "--dir", arg(&dir), "--out", arg(&weights)]);
+    assert_eq!(exported.trim(), model);
+    let weights = std::fs::read(&weights).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    assert!(!tensors.is_empty());
+    assert!(longhaul_ok(&["model", "ls", "--dir", arg(&dir)]).contains(&model));
+    assert!(longhaul_ok(&["model", "eval", "--dir", arg(&dir)]).contains("accuracy"));
+    federation.remove();
+}

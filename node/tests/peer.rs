@@ -1,0 +1,231 @@
+//! Peers as machines, joined by a tiny virtual network: what they agree on,
+//! what they refuse, and what they remember.
+
+mod world;
+
+use std::sync::Arc;
+
+use longhaul_aggregation::{Epoch, UpdateHeader};
+use longhaul_dtn::agent::Held;
+use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::eid::Eid;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::time::Span;
+use longhaul_node::peer::{Event, Peer, PeerConfig, PeerError, Restored};
+use longhaul_registry::Record;
+use proptest::prelude::*;
+use world::{World, key};
+
+/// Epochs of the test federation.
+const EPOCHS: u32 = 6;
+
+#[test]
+fn peers_in_contact_end_with_one_model() {
+    let mut world = World::new(3, EPOCHS);
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    assert_eq!(world.peer(0).fold().slot_count(), 3 * EPOCHS as usize);
+}
+
+#[test]
+fn a_peer_that_was_away_catches_up_with_one_contact() {
+    let mut world = World::new(3, EPOCHS);
+    world.connect(0, 1);
+    world.run_to_end();
+    assert_ne!(world.model_id(0), world.model_id(2));
+    world.connect(1, 2);
+    world.settle();
+    world.assert_equal();
+}
+
+#[test]
+fn a_cut_federation_heals_by_set_union() {
+    let mut world = World::new(4, EPOCHS);
+    world.connect(0, 1);
+    world.connect(2, 3);
+    world.run_to_end();
+    assert_ne!(world.model_id(0), world.model_id(2));
+    world.connect(0, 2);
+    world.settle();
+    world.assert_equal();
+}
+
+#[test]
+fn nothing_leaves_before_it_is_durable() {
+    let mut world = World::new(2, EPOCHS);
+    world.connect(0, 1);
+    world.stop_disk(0);
+    world.run_to_end();
+    let held = world.peer(1).fold().authors(Epoch::new(1)).count();
+    assert_eq!(held, 1, "peer 1 has only its own update");
+    world.start_disk(0);
+    world.settle();
+    world.assert_equal();
+}
+
+#[test]
+fn a_restarted_peer_has_its_model_and_signs_no_slot_again() {
+    let mut world = World::new(2, EPOCHS);
+    world.connect_all();
+    world.run_until(EPOCHS / 2);
+    let before = world.model_id(0);
+    world.restart(0);
+    assert_eq!(world.model_id(0), before);
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    assert!(world.peer(0).fold().equivocations().is_empty());
+}
+
+#[test]
+fn a_lost_payload_is_fetched_again_and_an_own_slot_is_not_signed_again() {
+    let mut world = World::new(2, EPOCHS);
+    world.connect_all();
+    world.run_until(EPOCHS / 2);
+    world.lose_payloads(0);
+    world.restart(0);
+    assert_eq!(world.peer(0).fold().slot_count(), 0);
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    world.assert_replays(0);
+    assert!(world.peer(0).fold().equivocations().is_empty());
+}
+
+#[test]
+fn refuses_a_log_of_another_federation() {
+    let mut world = World::new(2, EPOCHS);
+    world.run_to_end();
+    let entries = world.entries(0).to_vec();
+    let other = World::new(2, EPOCHS + 1);
+    let config = PeerConfig { manifest: other.manifest(), key: world.key(0), nonce: [0; 32] };
+    let found = Peer::new(config, Restored { entries, ..Restored::default() });
+    assert!(matches!(found, Err(PeerError::ForeignLog { .. })), "{found:?}");
+}
+
+#[test]
+fn refuses_a_key_that_is_no_member() {
+    let world = World::new(2, EPOCHS);
+    let config = PeerConfig { manifest: world.manifest(), key: key(9), nonce: [0; 32] };
+    let found = Peer::new(config, Restored::default());
+    assert!(matches!(found, Err(PeerError::NotAMember(_))), "{found:?}");
+}
+
+/// A bundle made by hand from an honest one of member 1.
+fn forged(world: &mut World, change: impl Fn(&mut UpdateHeader, &mut Vec<u8>), signer: u8) -> Held {
+    let (head, payload) = world.own_bundle(1);
+    let limits = world.manifest().admission_policy().header_limits();
+    let mut header = UpdateHeader::decode(head.header(), &limits).unwrap();
+    let mut payload = payload.to_vec();
+    change(&mut header, &mut payload);
+    let draft = BundleDraft {
+        destination: Eid::dtn("federation", "updates").unwrap(),
+        created: head.created(),
+        sequence: head.sequence() + 100,
+        lifetime: Span::from_ms(3_600_000),
+        hop_limit: 8,
+        header: header.encode(),
+        payload: &payload,
+    };
+    let head = BundleHead::seal(draft, &key(signer)).unwrap();
+    Held { head: Arc::new(head), payload: payload.into() }
+}
+
+#[test]
+fn refuses_bad_bundles_with_a_recorded_reason_and_goes_on() {
+    type Change = fn(&mut UpdateHeader, &mut Vec<u8>);
+    let rehash: Change = |header, payload| header.payload = ContentHash::of(payload);
+    let cases: [(&str, u8, Change); 5] = [
+        ("not a member", 9, rehash),
+        ("federation", 1, |header, _| header.federation = ContentHash::of(b"other")),
+        ("epoch", 1, |header, _| header.epoch = Epoch::new(u32::MAX)),
+        ("payload", 1, |header, payload| {
+            payload.pop();
+            header.payload = ContentHash::of(payload);
+        }),
+        ("hash", 1, |header, _| header.payload = ContentHash::of(b"something else")),
+    ];
+    for (name, signer, change) in cases {
+        let mut world = World::new(2, EPOCHS);
+        world.run_until(2);
+        let bundle = forged(&mut world, change, signer);
+        let before = world.model_id(0);
+        world.hand_over(0, 1, bundle);
+        let refusals = world.events(0).iter().filter(|it| matches!(it, Event::Refused { .. }));
+        assert_eq!(refusals.count(), 1, "{name}: {:?}", world.events(0));
+        let recorded = |record: &Record| matches!(record, Record::Refuse { .. });
+        assert!(world.entries(0).iter().any(|entry| recorded(entry.record())), "{name}");
+        assert_eq!(world.model_id(0), before, "{name}");
+        world.connect_all();
+        world.run_to_end();
+        world.assert_equal();
+    }
+}
+
+#[test]
+fn a_twin_voids_its_slot_everywhere_and_a_third_changes_nothing() {
+    let mut world = World::new(3, EPOCHS);
+    world.connect_all();
+    world.run_to_end();
+    let before = world.model_id(0);
+    let twin = forged(&mut world, |header, _| header.samples += 1, 1);
+    world.hand_over(0, 1, twin);
+    world.settle();
+    world.assert_equal();
+    assert_ne!(world.model_id(0), before);
+    let voided = world.model_id(0);
+    let third = forged(&mut world, |header, _| header.samples += 2, 1);
+    world.hand_over(2, 1, third);
+    world.settle();
+    world.assert_equal();
+    assert_eq!(world.model_id(0), voided);
+}
+
+#[test]
+fn refuses_an_expired_bundle() {
+    let mut world = World::new(2, EPOCHS);
+    world.run_until(2);
+    let bundle = forged(&mut world, |_, _| (), 1);
+    world.skip(Span::from_ms(4_000_000));
+    world.hand_over(0, 1, bundle);
+    let refused = world
+        .events(0)
+        .iter()
+        .any(|it| matches!(it, Event::Refused { reason, .. } if reason.contains("expired")));
+    assert!(refused, "{:?}", world.events(0));
+}
+
+#[test]
+fn garbage_frames_end_only_their_contact() {
+    let mut world = World::new(3, EPOCHS);
+    world.connect_all();
+    world.run_until(2);
+    world.inject(0, 1, vec![0xff; 300]);
+    world.run_to_end();
+    world.connect(0, 1);
+    world.settle();
+    world.assert_equal();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Random sets reach three peers in random order with random cuts.
+    #[test]
+    fn random_contacts_and_cuts_end_equal(steps in proptest::collection::vec((0usize..3, 0usize..3, 0u8..4), 1..60)) {
+        let mut world = World::new(3, EPOCHS);
+        for (a, b, what) in steps {
+            match what {
+                0 if a != b => world.connect(a, b),
+                1 if a != b => world.cut(a, b),
+                2 => world.deliver(1 + a + 3 * b),
+                _ => world.advance(),
+            }
+        }
+        world.run_to_end();
+        world.connect_all();
+        world.settle();
+        world.assert_equal();
+    }
+}

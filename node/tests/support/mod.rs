@@ -1,0 +1,184 @@
+//! Real `longhaul` processes on loopback, for whole-peer tests.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a federation may take to end after its last epoch.
+const END_MAX: Duration = Duration::from_secs(120);
+
+/// What a test federation is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Number of peers.
+    pub peers: usize,
+    /// Number of epochs.
+    pub epochs: u32,
+    /// Length of an epoch in milliseconds.
+    pub epoch_ms: u64,
+}
+
+/// Peers that share a folder of their own.
+pub struct Federation {
+    root: PathBuf,
+    ids: Vec<String>,
+    addresses: Vec<String>,
+    running: Vec<Option<Child>>,
+}
+
+/// Runs `longhaul` with `args` to its end.
+pub fn longhaul(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_longhaul"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// Runs `longhaul`, which must succeed, and returns its stdout.
+pub fn longhaul_ok(args: &[&str]) -> String {
+    let output = longhaul(args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "longhaul {args:?} failed:\n{out}\n{err}");
+    out
+}
+
+/// Bytes a program printed, as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A path as an argument.
+pub fn arg(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+/// A fresh folder for one test.
+pub fn fresh_dir(name: &str) -> PathBuf {
+    let root = std::env::temp_dir().join(format!("longhaul-test-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&root);
+    std::fs::create_dir_all(&root).expect("a temporary folder can be made");
+    root
+}
+
+impl Federation {
+    /// Makes keys, manifest and data directories; starts nothing.
+    pub fn new(name: &str, plan: Plan) -> Self {
+        let root = fresh_dir(name);
+        let dirs: Vec<PathBuf> =
+            (0..plan.peers).map(|index| root.join(index.to_string())).collect();
+        let ids: Vec<String> =
+            dirs.iter().map(|dir| longhaul_ok(&["init", arg(dir)]).trim().to_owned()).collect();
+        let file = root.join("test.manifest");
+        let (epochs, epoch_ms) = (plan.epochs.to_string(), plan.epoch_ms.to_string());
+        let mut args = vec!["manifest", "new", "--dir", arg(&dirs[0]), "--out", arg(&file)];
+        args.extend(["--epochs", &epochs, "--epoch-ms", &epoch_ms, "--quorum", "2"]);
+        args.extend(["--start-in-ms", "2000", "--steps", "2"]);
+        ids.iter().for_each(|id| args.extend(["--member", id]));
+        longhaul_ok(&args);
+        for dir in &dirs {
+            longhaul_ok(&["join", arg(&file), "--dir", arg(dir)]);
+            switch_mdns_off(dir);
+        }
+        let listeners: Vec<TcpListener> = (0..plan.peers)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"))
+            .collect();
+        let addresses = listeners
+            .iter()
+            .map(|it| format!("/ip4/127.0.0.1/tcp/{}", it.local_addr().expect("bound").port()))
+            .collect();
+        let running = (0..plan.peers).map(|_| None).collect();
+        Self { root, ids, addresses, running }
+    }
+
+    /// The data directory of a peer.
+    pub fn dir(&self, index: usize) -> PathBuf {
+        self.root.join(index.to_string())
+    }
+
+    /// Starts a peer; it ends by itself once it is drained.
+    pub fn start(&mut self, index: usize) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.join(format!("{index}.log")))
+            .expect("a log file can be made");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(["up", "--until-drained", "--dir"]).arg(self.dir(index));
+        command.args(["--listen", &self.addresses[index]]);
+        for (other, address) in self.addresses.iter().enumerate().filter(|(it, _)| *it != index) {
+            command.args(["--peer", &format!("{}@{address}", self.ids[other])]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.running[index] = Some(command.spawn().expect("the peer starts"));
+    }
+
+    /// Kills a peer with SIGKILL, wherever it is.
+    pub fn kill(&mut self, index: usize) {
+        let mut child = self.running[index].take().expect("the peer runs");
+        child.kill().expect("the peer can be killed");
+        child.wait().expect("the peer is gone");
+    }
+
+    /// Waits until every running peer has ended by itself.
+    pub fn wait(&mut self) {
+        let start = Instant::now();
+        for index in 0..self.running.len() {
+            let Some(mut child) = self.running[index].take() else { continue };
+            let status = loop {
+                if let Some(status) = child.try_wait().expect("the peer can be waited for") {
+                    break status;
+                }
+                assert!(
+                    start.elapsed() < END_MAX,
+                    "peer {index} does not end:\n{}",
+                    self.log(index)
+                );
+                pause(Duration::from_millis(50));
+            };
+            assert!(status.success(), "peer {index} failed:\n{}", self.log(index));
+        }
+    }
+
+    /// What a peer logged.
+    pub fn log(&self, index: usize) -> String {
+        std::fs::read_to_string(self.root.join(format!("{index}.log"))).unwrap_or_default()
+    }
+
+    /// A peer's report.
+    pub fn status(&self, index: usize) -> Value {
+        let dir = self.dir(index);
+        let out = longhaul_ok(&["status", "--json", "--dir", arg(&dir)]);
+        serde_json::from_str(&out).expect("the report is JSON")
+    }
+
+    /// Removes the folder; a failed test keeps it.
+    pub fn remove(self) {
+        std::fs::remove_dir_all(&self.root).expect("the folder can be removed");
+    }
+}
+
+impl Drop for Federation {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Lets real time pass while processes run.
+#[expect(clippy::disallowed_methods, reason = "real processes need real time")]
+pub fn pause(span: Duration) {
+    std::thread::sleep(span);
+}
+
+fn switch_mdns_off(dir: &Path) {
+    let file = dir.join("longhaul.toml");
+    let text = std::fs::read_to_string(&file).expect("init writes a configuration");
+    assert!(text.contains("mdns = true"), "the example configuration shows mdns");
+    std::fs::write(&file, text.replace("mdns = true", "mdns = false")).expect("it can be changed");
+}

@@ -1,0 +1,87 @@
+//! Virtual time: microseconds since the federation's start.
+//!
+//! The peers see milliseconds (their [`Timestamp`]); the engine counts finer,
+//! so that the order of frames on a fast link is the order of their arrival.
+
+use longhaul_dtn::time::Timestamp;
+
+/// Where every simulated federation starts: 2025-01-01 in DTN milliseconds.
+const START_DTN_MS: u64 = 789_004_800_000;
+const US_PER_MS: u64 = 1_000;
+
+/// A point of virtual time in microseconds since the federation's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct SimTime(u64);
+
+impl SimTime {
+    /// The federation's start.
+    pub const ZERO: Self = Self(0);
+
+    /// A point `us` microseconds after the start.
+    pub const fn from_us(us: u64) -> Self {
+        Self(us)
+    }
+
+    /// A point `ms` milliseconds after the start.
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms.saturating_mul(US_PER_MS))
+    }
+
+    /// The moment at which a peer sees `timestamp` first.
+    pub const fn of(timestamp: Timestamp) -> Self {
+        Self::from_ms(timestamp.dtn_ms().saturating_sub(START_DTN_MS))
+    }
+
+    /// Microseconds since the start.
+    pub const fn us(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the start.
+    pub const fn ms(self) -> u64 {
+        self.0 / US_PER_MS
+    }
+
+    /// The point `us` microseconds later.
+    pub const fn plus_us(self, us: u64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+
+    /// The point `ms` milliseconds later.
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        self.plus_us(ms.saturating_mul(US_PER_MS))
+    }
+
+    /// The first whole millisecond after this point.
+    pub const fn next_ms(self) -> Self {
+        Self::from_ms(self.ms().saturating_add(1))
+    }
+
+    /// What a peer's clock shows.
+    pub const fn timestamp(self) -> Timestamp {
+        Timestamp::from_dtn_ms(START_DTN_MS.saturating_add(self.ms()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_sees_whole_milliseconds() {
+        let late = SimTime::from_us(1_999);
+        assert_eq!(late.timestamp(), SimTime::from_ms(1).timestamp());
+        assert_eq!(SimTime::of(late.timestamp()), SimTime::from_ms(1));
+    }
+
+    #[test]
+    fn the_next_millisecond_is_later() {
+        assert_eq!(SimTime::from_us(1_000).next_ms(), SimTime::from_ms(2));
+        assert_eq!(SimTime::from_us(1_001).next_ms(), SimTime::from_ms(2));
+    }
+
+    #[test]
+    fn times_before_the_start_clamp_to_it() {
+        assert_eq!(SimTime::of(Timestamp::from_dtn_ms(1)), SimTime::ZERO);
+    }
+}

@@ -1,0 +1,151 @@
+//! The federation of a run: keys and the signed manifest, from the seed alone.
+
+use std::sync::Arc;
+
+use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Schema};
+use longhaul_dtn::identity::{PeerId, SecretKey};
+use longhaul_dtn::time::Span;
+use longhaul_node::train::{ModelError, ModelKind};
+use longhaul_registry::{Bounds, Manifest, ManifestError, SignedManifest, Task, TrainingPlan};
+
+use crate::clock::SimTime;
+use crate::scenario::{self, Scenario};
+use crate::seeds::{self, Node, Purpose};
+
+/// Longest update, in thousandths; an honest one of ten steps has about one.
+const NORM_MAX_MILLI: u64 = 64_000;
+/// Epochs that a base summary speaks of.
+const SUMMARY_WINDOW: u8 = 12;
+
+/// The peers of a run and what they agreed on.
+#[derive(Debug, Clone)]
+pub struct Federation {
+    /// The manifest that every peer holds.
+    pub manifest: Arc<SignedManifest>,
+    /// The key of each peer, in the order of the scenario.
+    pub keys: Vec<SecretKey>,
+    /// What is trained.
+    pub model: ModelKind,
+}
+
+/// Why a scenario describes no federation.
+#[derive(Debug, thiserror::Error)]
+pub enum FederationError {
+    /// The model is unknown.
+    #[error("task.model: {0}")]
+    Model(#[from] ModelError),
+    /// The manifest refuses some value.
+    #[error("the scenario gives no valid manifest: {0}")]
+    Manifest(#[from] ManifestError),
+}
+
+impl Federation {
+    /// Derives keys and manifest from the scenario and its seed.
+    pub fn new(scenario: &Scenario) -> Result<Self, FederationError> {
+        let model: ModelKind = scenario.task.model.parse()?;
+        let key = |node| SecretKey::from_seed(&seeds::bytes(scenario.seed, node, Purpose::Key));
+        let keys: Vec<_> = (0..scenario.peers.get()).map(|peer| key(Node::Peer(peer))).collect();
+        let creator = key(Node::World);
+        let manifest = manifest(scenario, model.schema(), &keys, creator.peer_id());
+        let manifest = Arc::new(manifest.sign(&creator)?);
+        Ok(Self { manifest, keys, model })
+    }
+}
+
+fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: PeerId) -> Manifest {
+    let mut members: Vec<_> = keys.iter().map(SecretKey::peer_id).collect();
+    members.sort();
+    Manifest {
+        name: scenario.name.as_str().to_owned(),
+        creator,
+        parent: None,
+        seed: seeds::bytes(scenario.seed, Node::World, Purpose::Model),
+        task: Task { model: scenario.task.model.clone(), data: scenario.task.data.clone() },
+        bounds: bounds(scenario, &schema),
+        schema: Arc::new(schema),
+        start: SimTime::ZERO.timestamp(),
+        epoch_length: epoch_length(scenario),
+        epochs: scenario.epochs.get(),
+        training: plan(&scenario.training),
+        recipe: recipe(&scenario.recipe),
+        attacker_share_permille: 0,
+        members,
+    }
+}
+
+fn epoch_length(scenario: &Scenario) -> Span {
+    Span::from_ms(u64::from(scenario.epoch_ms.get()))
+}
+
+/// Bundles live for the whole run and one epoch more: expiry is no part of
+/// this slice's faults.
+fn bounds(scenario: &Scenario, schema: &Schema) -> Bounds {
+    let epochs = u64::from(scenario.epochs_total()) + 1;
+    Bounds {
+        norm_max: NormBound::from_milli(NORM_MAX_MILLI),
+        payload_bytes_max: u32::try_from(schema.payload_bytes_max()).unwrap_or(u32::MAX),
+        summary_window: SUMMARY_WINDOW,
+        bundle_lifetime: epoch_length(scenario).times(epochs),
+    }
+}
+
+fn plan(training: &scenario::Training) -> TrainingPlan {
+    TrainingPlan {
+        steps: training.steps.get(),
+        batch: training.batch.get(),
+        rate_micro: training.rate.micro(),
+    }
+}
+
+const fn recipe(recipe: &scenario::Recipe) -> Recipe {
+    let rule = match recipe.rule {
+        scenario::Rule::Mean => Rule::Mean,
+        scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim: recipe.trim },
+    };
+    let clip = match recipe.clip {
+        scenario::Clip::None => Clip::None,
+        scenario::Clip::Median => Clip::Median,
+    };
+    Recipe { rule, clip, quorum: recipe.quorum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn every_peer_is_a_member() {
+        let federation = Federation::new(&testing::scenario()).expect("a federation");
+        let manifest = federation.manifest.manifest();
+        assert_eq!(manifest.members.len(), 4);
+        for key in &federation.keys {
+            assert!(manifest.member_index(&key.peer_id()).is_some());
+        }
+    }
+
+    #[test]
+    fn the_seed_alone_names_the_federation() {
+        let scenario = testing::scenario();
+        let id = |scenario| Federation::new(scenario).expect("a federation").manifest.id();
+        assert_eq!(id(&scenario), id(&scenario));
+        let other = Scenario { seed: scenario.seed + 1, ..scenario.clone() };
+        assert_ne!(id(&scenario), id(&other));
+    }
+
+    #[test]
+    fn bundles_outlive_the_run() {
+        let scenario = testing::scenario();
+        let federation = Federation::new(&scenario).expect("a federation");
+        let end_ms = scenario.epoch_us() / 1_000 * u64::from(scenario.epochs_total());
+        assert!(federation.manifest.manifest().bounds.bundle_lifetime.ms() > end_ms);
+    }
+
+    #[test]
+    fn an_unknown_model_is_refused() {
+        let mut scenario = testing::scenario();
+        scenario.task.model = "transformer".to_owned();
+        let error = Federation::new(&scenario).expect_err("no such model");
+        assert!(error.to_string().starts_with("task.model: "), "{error}");
+    }
+}

@@ -1,0 +1,40 @@
+//! A world of peers: the shipping peer under a virtual clock.
+//!
+//! A [`Scenario`] says who takes part, who meets whom, what goes wrong and what
+//! must hold; [`run`] drives `longhaul_node::peer::Peer`, the code that ships,
+//! through it and gives a [`RunReport`]. All order comes from one event heap
+//! and all randomness from ChaCha streams per (seed, node, purpose), so the
+//! same scenario and seed give the same trace digest, whatever the number of
+//! workers.
+//!
+//! There is no clock, network or disk here: links and disks are arithmetic,
+//! and training is an effect that is joined at its modelled completion.
+
+pub mod builtin;
+pub mod checks;
+pub mod clock;
+pub mod contacts;
+pub mod engine;
+pub mod faults;
+pub mod federation;
+pub mod host;
+pub mod lane;
+pub mod learner;
+pub mod links;
+pub mod metrics;
+pub mod network;
+pub mod pool;
+pub mod queue;
+pub mod report;
+mod run;
+pub mod scenario;
+pub mod seeds;
+#[cfg(test)]
+mod testing;
+pub mod trace;
+
+pub use checks::CheckOutcome;
+pub use engine::Progress;
+pub use report::{EpochReport, PeerReport, RunReport};
+pub use run::{RunError, RunOptions, run, run_watched};
+pub use scenario::{Scenario, ScenarioError};

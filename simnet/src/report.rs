@@ -1,0 +1,178 @@
+//! The report of a run: digest, table, checks, and CSV.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::checks::CheckOutcome;
+use crate::metrics::{Sample, Samples, mean};
+use crate::network::NetworkCounts;
+
+/// What came out of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// The scenario.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// blake3 over everything that happened.
+    pub digest: String,
+    /// Number of events.
+    pub events: u64,
+    /// Simulated time.
+    pub simulated_ms: u64,
+    /// Mean lag in epochs over all peers and training epochs.
+    pub mean_lag: f64,
+    /// What the network saw.
+    pub network: NetworkCounts,
+    /// Contacts that each partition ended or prevented.
+    pub partition_hits: Vec<u64>,
+    /// The course of the run.
+    pub epochs: Vec<EpochReport>,
+    /// The peers at the end.
+    pub peers: Vec<PeerReport>,
+    /// What had to hold.
+    pub checks: Vec<CheckOutcome>,
+    /// Whether all of it did.
+    pub passed: bool,
+    /// All samples, for the CSV.
+    #[serde(skip)]
+    pub samples: Samples,
+}
+
+/// The end of one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// The epoch.
+    pub epoch: u32,
+    /// Accuracy of the worst, the average and the best sampled peer.
+    pub accuracy: Option<[f64; 3]>,
+    /// Mean loss of the sampled peers.
+    pub loss: Option<f64>,
+    /// Mean lag of all peers.
+    pub lag: f64,
+    /// Mean number of updates that a peer holds.
+    pub updates: f64,
+    /// Number of different models.
+    pub models: usize,
+}
+
+/// One peer at the end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerReport {
+    /// Its index in the scenario.
+    pub peer: u16,
+    /// Its id.
+    pub id: String,
+    /// The id of its model.
+    pub model: String,
+    /// The model's accuracy, if it was measured.
+    pub accuracy: Option<f64>,
+    /// Updates held.
+    pub updates: usize,
+    /// Own updates.
+    pub published: u32,
+    /// Epochs skipped.
+    pub skipped: u32,
+    /// Bundles refused.
+    pub refused: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+}
+
+impl RunReport {
+    /// The samples in long form: `time_ms,epoch,peer,metric,value`.
+    pub fn metrics_csv(&self) -> String {
+        self.samples.to_csv()
+    }
+}
+
+impl EpochReport {
+    /// Sums up one epoch.
+    pub fn of(samples: &Samples, epoch: u32) -> Self {
+        let accuracies = samples.accuracies(epoch);
+        let worst = accuracies.iter().copied().reduce(f64::min);
+        let best = accuracies.iter().copied().reduce(f64::max);
+        let average = mean(accuracies.iter().copied());
+        let losses: Vec<_> =
+            samples.of_epoch(epoch).filter_map(|sample| sample.score).map(|it| it.loss).collect();
+        let of_all = |value: fn(&Sample) -> f64| mean(samples.of_epoch(epoch).map(value));
+        Self {
+            epoch,
+            accuracy: worst.zip(best).map(|(worst, best)| [worst, average, best]),
+            loss: (!losses.is_empty()).then(|| mean(losses.into_iter())),
+            lag: of_all(|sample| f64::from(sample.lag)),
+            updates: of_all(|sample| sample.updates as f64),
+            models: samples.models(epoch),
+        }
+    }
+}
+
+impl fmt::Display for RunReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} (seed {})", self.name, self.seed)?;
+        self.write_epochs(f)?;
+        self.write_peers(f)?;
+        let NetworkCounts { contacts, links, closed, frames, frames_lost } = self.network;
+        writeln!(
+            f,
+            "\n{} events in {:.0} simulated seconds; mean lag {:.2} epochs",
+            self.events,
+            self.simulated_ms as f64 / 1_000.0,
+            self.mean_lag
+        )?;
+        writeln!(
+            f,
+            "{contacts} contacts, {links} links ({closed} closed by a peer), \
+             {frames} frames arrived, {frames_lost} lost"
+        )?;
+        writeln!(f, "digest {}\n", self.digest)?;
+        for check in &self.checks {
+            let verdict = if check.passed { "pass" } else { "FAIL" };
+            writeln!(f, "{verdict}  {} ({})", check.name, check.found)?;
+        }
+        Ok(())
+    }
+}
+
+impl RunReport {
+    fn write_epochs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nepoch  accuracy: worst  mean  best    loss     lag  updates  models")?;
+        for row in &self.epochs {
+            let [worst, average, best] = match row.accuracy {
+                Some(accuracies) => accuracies.map(|value| format!("{value:.3}")),
+                None => [(); 3].map(|()| "-".to_owned()),
+            };
+            let loss = row.loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+            writeln!(
+                f,
+                "{:>5}  {worst:>15} {average:>5} {best:>5}  {loss:>6}  {:>6.2}  {:>7.1}  {:>6}",
+                row.epoch, row.lag, row.updates, row.models
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n peer  id        model       accuracy  updates  own  skipped  refused    sent kB"
+        )?;
+        for row in &self.peers {
+            let accuracy = row.accuracy.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            writeln!(
+                f,
+                "{:>5}  {:.8}  {:.10}  {accuracy:>8}  {:>7}  {:>3}  {:>7}  {:>7}  {:>9.1}",
+                row.peer,
+                row.id,
+                row.model,
+                row.updates,
+                row.published,
+                row.skipped,
+                row.refused,
+                row.bytes_sent as f64 / 1_000.0
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Whole runs: determinism, faults and checks.
+
+use longhaul_simnet::{RunOptions, RunReport, Scenario, builtin, run};
+
+/// The digest of the built-in scenario `protocol`. It changes with everything
+/// that peers send, record or merge: then say so in the commit.
+const PROTOCOL_DIGEST: &str = "";
+
+/// Six peers, training-free, cut three against three in epochs 2 and 3.
+const CUT: &str = r#"
+name = "cut"
+seed = 3
+peers = 6
+epochs = 6
+epoch_ms = 2000
+drain_epochs = 2
+contacts = "all-pairs"
+task = { model = "mlp:8-4-2", data = "edgesense" }
+training = { mode = "synthetic", steps = 2, batch = 4, rate = 0.1, pace_ms = 50 }
+recipe = { rule = "mean", quorum = 2 }
+metrics = { every_epochs = 1 }
+
+[[faults.partition]]
+from_epoch = 2
+to_epoch = 4
+groups = [[0, 1, 2], [3, 4, 5]]
+
+[checks.by_end]
+equal_models = true
+"#;
+
+fn scenario(text: &str) -> Scenario {
+    Scenario::from_toml(text).expect("a sound scenario")
+}
+
+fn play(scenario: &Scenario, workers: usize) -> RunReport {
+    run(scenario, &RunOptions { workers, data_dir: None }).expect("a run")
+}
+
+fn models(report: &RunReport, epoch: u32) -> usize {
+    report.samples.models(epoch)
+}
+
+#[test]
+fn everybody_ends_with_the_same_set_and_model() {
+    let report = play(&scenario(CUT), 1);
+    assert!(report.passed, "{report}");
+    assert!(report.peers.iter().all(|peer| peer.updates == 36 && peer.published == 6), "{report}");
+    assert!(report.peers.iter().all(|peer| peer.refused == 0 && peer.skipped == 0), "{report}");
+}
+
+#[test]
+fn a_partition_separates_and_heals() {
+    let report = play(&scenario(CUT), 1);
+    let seen: Vec<_> = (0..6).map(|epoch| models(&report, epoch)).collect();
+    assert_eq!(seen, [1, 1, 2, 2, 1, 1], "{report}");
+    let held = |epoch| report.samples.of_epoch(epoch).map(|sample| sample.updates).collect();
+    let (before, during): (Vec<_>, Vec<_>) = (held(1), held(3));
+    assert_eq!((before, during), (vec![12; 6], vec![18; 6]));
+    assert_eq!(report.partition_hits, [9]);
+}
+
+#[test]
+fn the_digest_depends_on_the_seed_and_not_on_the_workers() {
+    let scenario = scenario(CUT);
+    let digest = play(&scenario, 1).digest;
+    assert_eq!(play(&scenario, 1).digest, digest);
+    assert_eq!(play(&scenario, 2).digest, digest);
+    let other = Scenario { seed: 4, ..scenario };
+    assert_ne!(play(&other, 1).digest, digest);
+}
+
+#[test]
+fn a_partition_that_cuts_nothing_fails_the_run() {
+    let text = CUT.replace(
+        "contacts = \"all-pairs\"",
+        "contacts = { random-pairwise = { probability = 0.0, duration_ms = 100 } }",
+    );
+    let report = play(&scenario(&text), 1);
+    let failed: Vec<_> = report.checks.iter().filter(|check| !check.passed).collect();
+    assert_eq!(failed.len(), 1, "{report}");
+    assert_eq!(failed[0].name, "partition 0 cut a contact");
+    assert!(!report.passed);
+}
+
+#[test]
+fn peers_that_never_train_fail_the_run() {
+    let text = CUT.replace("pace_ms = 50", "pace_ms = 60000");
+    let report = play(&scenario(&text), 1);
+    let failed: Vec<_> = report.checks.iter().filter(|check| !check.passed).collect();
+    assert!(failed.iter().any(|check| check.name == "all 6 peers trained"), "{report}");
+}
+
+#[test]
+fn a_check_that_does_not_hold_fails_the_run() {
+    let text = format!("{CUT}\n[[checks.at_epoch]]\nepoch = 3\nequal_models = true\n");
+    let report = play(&scenario(&text), 1);
+    assert!(!report.passed, "{report}");
+    assert_eq!(report.checks.iter().filter(|check| !check.passed).count(), 1);
+}
+
+#[test]
+fn lag_grows_with_rarer_contacts() {
+    let rare = |probability: f64| {
+        let contacts = format!(
+            "contacts = {{ random-pairwise = {{ probability = {probability}, duration_ms = 1000 }} }}"
+        );
+        let text = CUT.replace("contacts = \"all-pairs\"", &contacts);
+        let report = play(&scenario(&text.replace("epochs = 6", "epochs = 30")), 2);
+        assert_eq!(models(&report, 31), 1, "{report}");
+        report.mean_lag
+    };
+    assert_eq!(play(&scenario(CUT), 1).mean_lag, 0.0);
+    assert!(rare(0.2) > rare(1.0));
+}
+
+#[test]
+fn the_protocol_scenario_has_its_committed_digest() {
+    let text = builtin::text("protocol").expect("a built-in scenario");
+    let report = play(&scenario(text), 2);
+    assert!(report.passed, "{report}");
+    assert_eq!(report.digest, PROTOCOL_DIGEST);
+}
+
+#[test]
+fn real_training_does_not_depend_on_the_workers() {
+    let text = builtin::text("smoke").expect("a built-in scenario");
+    let mut scenario = scenario(text);
+    scenario.epochs = 3.try_into().expect("a number of epochs");
+    scenario.faults.partition.clear();
+    scenario.checks.by_end = None;
+    let (one, two) = (play(&scenario, 1), play(&scenario, 2));
+    assert_eq!(one.digest, two.digest);
+    assert_eq!(one.metrics_csv(), two.metrics_csv());
+    assert!(one.passed && one.peers.iter().all(|peer| peer.accuracy.is_some()), "{one}");
+}
+
+#[test]
+fn metrics_cover_every_sampled_peer_and_due_epoch() {
+    let report = play(&scenario(CUT), 1);
+    let csv = report.metrics_csv();
+    // Eight epochs, six peers; lag, updates, model and bytes_sent.
+    assert_eq!(csv.lines().count(), 1 + 8 * 6 * 4, "{csv}");
+    assert!(csv.lines().nth(1).is_some_and(|line| line.starts_with("1999,0,0,lag,")), "{csv}");
+}
