@@ -168,23 +168,21 @@ impl Chain {
     }
 
     /// Contradictions such that every slot with any is in one of them; at most
-    /// three for each slot, however many there are.
+    /// two for each slot, however many there are.
     fn contradictions(&self) -> BTreeSet<Pair> {
         let mut pairs = BTreeSet::new();
-        // Intervals of later slots with one header, as the first epoch covered
-        // and the slot's own: the one that reaches back farthest shows whether a
-        // slot lies in any, the next slot's shows whether that is empty.
-        let (mut farthest, mut next): (Option<Pair>, Option<Pair>) = (None, None);
+        // Of the later slots with one header, the one whose interval begins first,
+        // as the first epoch covered and its own. A slot lies in any interval
+        // if it lies in this one. And if another slot's interval holds a slot,
+        // that other slot lies in this one too, or is it.
+        let mut farthest: Option<Pair> = None;
         for (&epoch, slot) in self.slots.iter().rev() {
-            let covering =
-                [farthest, next].into_iter().flatten().filter(|&(from, _)| from <= epoch);
+            let covering = farthest.filter(|&(from, _)| from <= epoch);
             pairs.extend(covering.map(|(_, late)| (epoch, late)));
-            next = None;
             if let Slot::One(entry) = slot {
                 pairs.extend(self.misnamed(entry).map(|early| (early, epoch)));
                 let interval = (entry.covers_from(), epoch);
                 farthest = Some(farthest.map_or(interval, |farthest| farthest.min(interval)));
-                next = Some(interval);
             }
         }
         pairs

@@ -122,8 +122,8 @@ fn refuses_for_what_the_payload_is() {
 fn refuses_who_is_not_a_member() {
     let policy = policy(&schema(&[3, 2]));
     for (author, expected) in [
-        (Some(MemberIndex::new(11)), Ok(())),
-        (Some(MemberIndex::new(12)), Err(RefusalKind::NotAMember)),
+        (Some(MemberIndex::new(63)), Ok(())),
+        (Some(MemberIndex::new(64)), Err(RefusalKind::NotAMember)),
         (None, Err(RefusalKind::NotAMember)),
     ] {
         assert_eq!(verdict(&policy, author, &good_payload(), |_| {}), expected);

@@ -94,8 +94,8 @@ fn trims_chunks_longer_than_a_block_alike() {
 proptest! {
     #[test]
     fn a_trimmed_mean_is_the_mean_of_the_sorted_middle(
-        rows in arb_rows(1..12, 3),
-        trim in 0_u16..8,
+        rows in arb_rows(1..60, 3),
+        trim in 0_u16..20,
     ) {
         let recipe = Recipe { rule: Rule::TrimmedMean { trim }, ..MEAN };
         let found = term(recipe, &schema(&[3]), &rows);

@@ -116,19 +116,19 @@ fn refuses_a_key_that_is_no_member() {
 fn forged(world: &mut World, change: impl Fn(&mut UpdateHeader, &mut Vec<u8>), signer: u8) -> Held {
     let (head, payload) = world.own_bundle(1);
     let limits = world.manifest().admission_policy().header_limits();
-    let mut header = UpdateHeader::decode(head.header(), &limits).unwrap();
+    let mut header = UpdateHeader::decode(head.header(), &limits).expect("test values are valid");
     let mut payload = payload.to_vec();
     change(&mut header, &mut payload);
     let draft = BundleDraft {
-        destination: Eid::dtn("federation", "updates").unwrap(),
+        destination: Eid::dtn("federation", "updates").expect("test values are valid"),
         created: head.created(),
         sequence: head.sequence() + 100,
-        lifetime: Span::from_ms(3_600_000),
-        hop_limit: 8,
+        lifetime: head.lifetime(),
+        hop_limit: 1,
         header: header.encode(),
         payload: &payload,
     };
-    let head = BundleHead::seal(draft, &key(signer)).unwrap();
+    let head = BundleHead::seal(draft, &key(signer)).expect("test values are valid");
     Held { head: Arc::new(head), payload: payload.into() }
 }
 
@@ -187,13 +187,59 @@ fn refuses_an_expired_bundle() {
     let mut world = World::new(2, EPOCHS);
     world.run_until(2);
     let bundle = forged(&mut world, |_, _| (), 1);
-    world.skip(Span::from_ms(4_000_000));
+    world.skip(Span::from_ms(25 * 3_600_000));
     world.hand_over(0, 1, bundle);
     let refused = world
         .events(0)
         .iter()
         .any(|it| matches!(it, Event::Refused { reason, .. } if reason.contains("expired")));
     assert!(refused, "{:?}", world.events(0));
+}
+
+#[test]
+fn refuses_a_bundle_that_lives_shorter_than_the_federation_says() {
+    let mut world = World::new(2, EPOCHS);
+    world.run_until(2);
+    let honest = forged(&mut world, |header, _| header.samples += 1, 1);
+    let draft = BundleDraft {
+        destination: Eid::dtn("federation", "updates").expect("test values are valid"),
+        created: honest.head.created(),
+        sequence: 7,
+        lifetime: Span::from_ms(10_000),
+        hop_limit: 8,
+        header: honest.head.header().to_vec(),
+        payload: &honest.payload,
+    };
+    let head = BundleHead::seal(draft, &key(1)).expect("test values are valid");
+    let before = world.model_id(0);
+    world.hand_over(0, 1, Held { head: Arc::new(head), payload: honest.payload.clone() });
+    let lives =
+        |it: &Event| matches!(it, Event::Refused { reason, .. } if reason.contains("lives"));
+    assert!(world.events(0).iter().any(lives), "{:?}", world.events(0));
+    assert_eq!(world.model_id(0), before);
+}
+
+#[test]
+fn sleeps_when_the_federation_is_over() {
+    let mut world = World::new(2, EPOCHS);
+    world.run_until(2);
+    world.skip(Span::from_ms(3_600_000));
+    let now = world.now();
+    assert!(world.peer(0).wake_at().is_none_or(|at| at > now));
+}
+
+#[test]
+fn trains_no_epoch_in_which_its_log_was_cut_off() {
+    let mut world = World::new(2, EPOCHS);
+    world.run_until(2);
+    world.tear_log(0);
+    world.run_until(2);
+    let own = world.own_slots(0);
+    assert!(!own.contains(&2), "{own:?}");
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    assert!(world.peer(0).fold().equivocations().is_empty());
 }
 
 #[test]

@@ -25,7 +25,9 @@ pub use bounds::Bounds;
 pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
 pub use federation::FederationId;
 pub use log::{Chain, LogError, LogWriter, verify_chain};
-pub use manifest::{InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest};
+pub use manifest::{
+    InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest, TermsError,
+};
 pub use plan::TrainingPlan;
 pub use record::{HEAD_BYTES_MAX, Record};
 pub use scan::{Corruption, Scan, Tail, frame_entry, scan_log};

@@ -3,9 +3,9 @@
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 
 /// Most local steps per epoch.
-pub const STEPS_MAX: u32 = 1_000_000;
+pub const STEPS_MAX: u32 = 100_000;
 /// Most samples per step.
-pub const BATCH_MAX: u32 = 65_536;
+pub const BATCH_MAX: u32 = 4_096;
 /// Highest learning rate: 100, in millionths.
 pub const RATE_MICRO_MAX: u32 = 100_000_000;
 /// Most samples that an update may claim to be made from. No rule weighs by

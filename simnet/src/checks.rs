@@ -141,6 +141,7 @@ mod tests {
             epoch: 4,
             peer,
             lag: 0,
+            due: true,
             updates: 0,
             bytes_sent: 0,
             model: ModelId::from_hash(ContentHash::of(&[models[usize::from(peer)]])),

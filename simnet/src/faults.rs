@@ -25,11 +25,8 @@ impl Partitions {
     /// The partitions of `scenario`, all off.
     pub fn new(scenario: &Scenario) -> Self {
         let peers = usize::from(scenario.peers.get());
-        let active = |cut: &Cut| Active {
-            group_of: groups_by_peer(&cut.groups, peers),
-            on: false,
-            hits: 0,
-        };
+        let active =
+            |cut: &Cut| Active { group_of: groups_by_peer(&cut.groups, peers), on: false, hits: 0 };
         Self { cuts: scenario.faults.partition.iter().map(active).collect() }
     }
 

@@ -32,7 +32,9 @@ pub struct Sample {
     pub bytes_sent: u64,
     /// The shared model.
     pub model: ModelId,
-    /// How good it is, in due epochs of sampled peers.
+    /// Whether it belongs in tables and CSV: a sampled peer in a due epoch.
+    pub due: bool,
+    /// How good the model is, if it is due and there is something to measure.
     pub score: Option<Score>,
 }
 
@@ -68,9 +70,14 @@ impl Recorder {
     }
 
     /// Records a sample; `parameters` gives the model if it is to be measured.
-    pub fn record(&mut self, sample: Sample, pool: &Pool, parameters: impl FnOnce() -> Vec<f32>) {
-        let due = self.is_due(sample.epoch) && self.sampled.contains(&sample.peer);
-        if due && !self.scores.contains_key(&sample.model) {
+    pub fn record(
+        &mut self,
+        mut sample: Sample,
+        pool: &Pool,
+        parameters: impl FnOnce() -> Vec<f32>,
+    ) {
+        sample.due = self.is_due(sample.epoch) && self.sampled.contains(&sample.peer);
+        if sample.due && !self.scores.contains_key(&sample.model) {
             let (learner, parameters) = (self.learner.clone(), parameters());
             let pending = pool.submit(move || learner.score(&parameters));
             self.scores.insert(sample.model, pending);
@@ -79,16 +86,14 @@ impl Recorder {
     }
 
     /// Waits for all measurements.
-    pub fn finish(mut self) -> Result<Samples, WorkerLost> {
+    pub fn finish(self) -> Result<Samples, WorkerLost> {
         let mut scores = BTreeMap::new();
-        for (model, pending) in std::mem::take(&mut self.scores) {
+        for (model, pending) in self.scores {
             scores.insert(model, pending.join()?);
         }
-        let mut samples = std::mem::take(&mut self.samples);
-        for sample in &mut samples {
-            if self.is_due(sample.epoch) && self.sampled.contains(&sample.peer) {
-                sample.score = scores.get(&sample.model).copied().flatten();
-            }
+        let mut samples = self.samples;
+        for sample in samples.iter_mut().filter(|sample| sample.due) {
+            sample.score = scores.get(&sample.model).copied().flatten();
         }
         Ok(Samples(samples))
     }
@@ -109,11 +114,10 @@ impl Samples {
         self.0.iter().filter(move |sample| sample.epoch == epoch)
     }
 
-    /// Epochs in which some model was measured, or all when none ever was.
-    pub fn epochs_shown(&self) -> Vec<u32> {
-        let measured = self.0.iter().any(|sample| sample.score.is_some());
-        let shown = |sample: &&Sample| !measured || sample.score.is_some();
-        let mut epochs: Vec<_> = self.0.iter().filter(shown).map(|sample| sample.epoch).collect();
+    /// The epochs that tables show.
+    pub fn epochs_due(&self) -> Vec<u32> {
+        let due = self.0.iter().filter(|sample| sample.due);
+        let mut epochs: Vec<_> = due.map(|sample| sample.epoch).collect();
         epochs.dedup();
         epochs
     }
@@ -138,12 +142,9 @@ impl Samples {
     }
 
     /// The samples in long form: `time_ms,epoch,peer,metric,value`.
-    ///
-    /// Only peers and epochs that were measured, or all when none ever was.
     pub fn to_csv(&self) -> String {
-        let measured = self.0.iter().any(|sample| sample.score.is_some());
         let mut csv = String::from("time_ms,epoch,peer,metric,value\n");
-        for sample in self.0.iter().filter(|sample| !measured || sample.score.is_some()) {
+        for sample in self.0.iter().filter(|sample| sample.due) {
             for (metric, value) in metrics(sample) {
                 let Sample { epoch, peer, at, .. } = sample;
                 // Writing to a string cannot fail.
@@ -187,6 +188,7 @@ mod tests {
             updates: 7,
             bytes_sent: 100,
             model: ModelId::from_hash(ContentHash::of(&[model])),
+            due: epoch > 0,
             score: accuracy.map(|accuracy| Score { accuracy, loss: 0.25 }),
         }
     }
@@ -207,7 +209,7 @@ mod tests {
         assert_eq!(samples.accuracies(1), [0.5, 0.75]);
         assert!(samples.accuracies(0).is_empty());
         assert_eq!((samples.mean_lag(2), samples.mean_lag(1)), (0.5, 0.0));
-        assert_eq!(samples.epochs_shown(), [1]);
+        assert_eq!(samples.epochs_due(), [1]);
     }
 
     #[test]
@@ -221,10 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn shows_every_epoch_when_nothing_is_measured() {
-        let samples = Samples::new(vec![sample(0, 0, 1, None), sample(1, 0, 1, None)]);
-        assert_eq!(samples.epochs_shown(), [0, 1]);
-        assert_eq!(samples.to_csv().lines().count(), 1 + 2 * 4);
+    fn leaves_out_what_was_not_measured() {
+        let csv = Samples::new(vec![sample(1, 0, 1, None)]).to_csv();
+        assert!(csv.contains("1,0,updates,7") && !csv.contains("accuracy"), "{csv}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
         for workers in [0, 1, 4] {
             let pool = Pool::new(workers);
             let jobs: Vec<_> = (0..100_u64).map(|n| pool.submit(move || n * n)).collect();
-            for (n, job) in (0..100).zip(jobs).rev() {
+            for (job, n) in jobs.into_iter().zip(0_u64..).collect::<Vec<_>>().into_iter().rev() {
                 assert_eq!(job.join(), Ok(n * n));
             }
         }

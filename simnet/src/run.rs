@@ -67,7 +67,7 @@ fn report(scenario: &Scenario, finished: Finished) -> Result<RunReport, RunError
     let evidence =
         Evidence { samples: &samples, partition_hits: &partition_hits, published: &published };
     let checks = checks::judge(scenario, &evidence);
-    let epochs = samples.epochs_shown();
+    let epochs = samples.epochs_due();
     let last = scenario.epochs_total() - 1;
     Ok(RunReport {
         name: scenario.name.as_str().to_owned(),

@@ -4,7 +4,7 @@ use longhaul_simnet::{RunOptions, RunReport, Scenario, builtin, run};
 
 /// The digest of the built-in scenario `protocol`. It changes with everything
 /// that peers send, record or merge: then say so in the commit.
-const PROTOCOL_DIGEST: &str = "";
+const PROTOCOL_DIGEST: &str = "6d5254beb55eb6e15074e8cd9626765384b126f8fb5346a09a5c03e34d3a97ff";
 
 /// Six peers, training-free, cut three against three in epochs 2 and 3.
 const CUT: &str = r#"

@@ -70,7 +70,7 @@ fn refuses_a_bad_line_and_names_it() {
         ("duration_ms = 500", "duration_ms = 1500", 6, "longer than an epoch"),
         ("data = \"edgesense\"", "data = \"edgesense\"\nsize = 1", 11, "unknown field `size`"),
         ("alpha = 0.5", "alpha = 0.0", 13, "0 is not between 0.01 and 1000"),
-        ("alpha = 0.5", "alpha = 0.5, beta = 1", 13, "unknown field `beta`"),
+        ("alpha = 0.5", "alpha = 0.5, beta = 1", 13, "unexpected keys in table: beta"),
         ("mode = \"synthetic\"", "mode = \"fast\"", 16, "unknown variant `fast`"),
         ("rate = 0.1", "rate = nan", 19, "not a learning rate"),
         ("pace_ms = 10", "pace_ms = \"10\"", 20, "invalid type"),

@@ -25,11 +25,11 @@ pub fn schema(lengths: &[u32]) -> Arc<Schema> {
     Arc::new(Schema::new(tensors.collect()).expect("a sound schema"))
 }
 
-/// A policy that allows every well-formed update of 12 members and 100 epochs.
+/// A policy that allows every well-formed update of 64 members and 100 epochs.
 pub fn policy(schema: &Arc<Schema>) -> AdmissionPolicy {
     AdmissionPolicy {
         federation: ContentHash::of(b"federation"),
-        members: 12,
+        members: 64,
         epochs: 100,
         norm_max: NormBound::from_units(u64::MAX),
         summary_window: 0,

@@ -28,7 +28,7 @@ pub(super) struct Place(Reverse<Timestamp>, BundleId);
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     bundles: BTreeMap<BundleId, Held>,
-    /// Those that may take one more hop.
+    /// In the order in which they are offered.
     listed: BTreeSet<Place>,
     expiries: BTreeSet<(Timestamp, BundleId)>,
 }
@@ -41,9 +41,7 @@ impl Inventory {
             return false;
         }
         self.bundles.insert(id, held);
-        if head.hop_count() < head.hop_limit() {
-            self.listed.insert(Place(Reverse(head.created()), id));
-        }
+        self.listed.insert(Place(Reverse(head.created()), id));
         self.expiries.insert((head.expires(), id));
         assert_eq!(self.bundles.len(), self.expiries.len());
         true
@@ -59,7 +57,7 @@ impl Inventory {
         self.bundles.contains_key(id)
     }
 
-    /// True when the bundle is held and may take one more hop.
+    /// True when the bundle is held and on offer.
     pub fn offers(&self, id: &BundleId) -> bool {
         self.get(id)
             .is_some_and(|held| self.listed.contains(&Place(Reverse(held.head.created()), *id)))
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_but_does_not_list_a_bundle_at_its_hop_limit() {
+    fn offers_a_bundle_at_its_hop_limit_too() {
         let mut head = (*held(1, 1_000).head).clone();
         while let Some(next) = head.encode_for_next_hop(Timestamp::from_dtn_ms(2)) {
             head = BundleHead::decode(&next, &LIMITS).unwrap();
@@ -194,7 +192,7 @@ mod tests {
         let mut inventory = Inventory::default();
         assert!(inventory.insert(Held { head: Arc::new(head), payload: b"x".as_slice().into() }));
         assert!(inventory.contains(&id));
-        assert!(!inventory.offers(&id));
-        assert_eq!(inventory.page(None, 9).0, []);
+        assert!(inventory.offers(&id));
+        assert_eq!(inventory.page(None, 9).0, [id]);
     }
 }

@@ -43,7 +43,10 @@ impl Agent {
 
     pub(super) fn on_want_head(&mut self, now: Timestamp, link: LinkId, id: BundleId) {
         let held = self.inventory.get(&id);
-        let head = held.and_then(|held| held.head.encode_for_next_hop(now));
+        // The hop fields are unsigned: a relay that exhausts them must not be
+        // able to stop a bundle. Bundles are pulled by id, once, so none loops.
+        let head = held
+            .map(|held| held.head.encode_for_next_hop(now).unwrap_or_else(|| held.head.encode()));
         let answer = head.map_or(Frame::Gone(id), |head| Frame::Head { id, head });
         self.transmit(link, &answer);
     }

@@ -4,15 +4,15 @@
 //! admission is a pure function of the manifest and the update. Accepted
 //! updates enter the log and the fold together.
 
-use longhaul_aggregation::{Admitted, Inserted, Refusal, admit};
+use longhaul_aggregation::{Admitted, Inserted, Previous, Refusal, admit};
 use longhaul_dtn::agent::{self, Held};
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::Record;
+use longhaul_registry::{Record, TermsError};
 
 use super::{Event, InStore, Peer};
 
-/// Refusals recorded in the log per neighbour and run; further ones are only
+/// Refusals recorded in the log per neighbour, ever; further ones are only
 /// counted, so that a hostile member cannot fill the disk with verdicts.
 const REFUSALS_RECORDED_MAX: u32 = 256;
 
@@ -20,8 +20,11 @@ impl Peer {
     pub(super) fn judge(&mut self, held: Held, from: PeerId) {
         let id = held.head.id();
         let author = self.manifest().member_index(&held.head.author());
+        if let Err(error) = self.manifest.check_terms(&held.head) {
+            return self.reject(id, from, TermsError::CODE, error.to_string());
+        }
         let admitted = admit(&self.policy, author, held.head.header(), held.payload.clone());
-        match admitted.and_then(|admitted| self.screened(admitted)) {
+        match admitted.and_then(|admitted| self.screened(id, admitted)) {
             Ok(admitted) => self.accept(held, admitted, from),
             Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
         }
@@ -29,7 +32,11 @@ impl Peer {
 
     /// Turns away what changes nothing: an update held already, or one more
     /// header for a slot that two others have spent.
-    fn screened(&self, admitted: Admitted) -> Result<Admitted, Refusal> {
+    /// What the log names and storage lost is always wanted back.
+    fn screened(&self, id: BundleId, admitted: Admitted) -> Result<Admitted, Refusal> {
+        if self.missing.contains(&id) {
+            return Ok(admitted);
+        }
         let epoch = admitted.header.epoch;
         self.fold.screen(admitted.author, epoch, admitted.header_hash).map(|()| admitted)
     }
@@ -48,6 +55,9 @@ impl Peer {
     /// Puts an update into the fold; the log entry is made in the same step.
     pub(super) fn insert(&mut self, admitted: Admitted) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
+        if author == self.me {
+            self.remember_own(Previous { epoch, header: admitted.header_hash });
+        }
         match self.fold.insert(admitted) {
             Inserted::New => self.version_wanted(),
             Inserted::Duplicate => {}
@@ -55,6 +65,15 @@ impl Peer {
                 self.version_wanted();
                 self.event(Event::Voided { epoch, author });
             }
+        }
+    }
+
+    /// An own slot, signed now or come back from others after the log was lost,
+    /// is never signed again, and the next header names the newest.
+    fn remember_own(&mut self, slot: Previous) {
+        if self.last_slot.is_none_or(|last| last.epoch < slot.epoch) {
+            self.last_slot = Some(slot);
+            self.attempted = self.attempted.max(Some(slot.epoch));
         }
     }
 

@@ -9,8 +9,8 @@
 //!
 //! - an update enters the fold when its log entry is made, so that the log,
 //!   read front to back, always explains the model;
-//! - nothing leaves the peer (an own update, an acknowledgement) before the
-//!   entry that speaks of it is on stable storage;
+//! - no own update and no acknowledgement leaves the peer before the entry that
+//!   speaks of it is on stable storage (a refusal binds nobody and may);
 //! - whether an update counts is a pure function of the manifest and the
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
@@ -55,6 +55,9 @@ pub struct Restored {
     pub entries: Vec<SignedEntry>,
     /// The payloads by their content hash, verified.
     pub payloads: BTreeMap<ContentHash, Arc<[u8]>>,
+    /// True if the end of the log was cut off: what it said is not known, so the
+    /// epoch of the start is not trained.
+    pub torn: bool,
 }
 
 /// Why a peer cannot be made.
@@ -96,6 +99,7 @@ pub struct Peer {
     policy: AdmissionPolicy,
     agent: Agent,
     fold: Fold,
+    torn: bool,
     /// What storage held; on offer from the start on.
     restored: Vec<Held>,
     compressor: Compressor,
@@ -112,6 +116,8 @@ pub struct Peer {
     in_store: BTreeMap<Ticket, InStore>,
     /// Bundles that the log names and whose payloads were lost.
     missing: BTreeSet<BundleId>,
+    /// Set root of the newest version in the log.
+    recorded: Option<ContentHash>,
     version_due: Option<Timestamp>,
     refusals_recorded: BTreeMap<PeerId, u32>,
     refusals: BTreeMap<u16, u64>,
@@ -149,6 +155,7 @@ impl Peer {
             log: state.log,
             started: false,
             now: Timestamp::default(),
+            torn: state.torn,
             attempted: state.last_slot.as_ref().map(|slot| slot.epoch),
             last_slot: state.last_slot,
             training: None,
@@ -156,8 +163,9 @@ impl Peer {
             next_ticket: 0,
             in_store: BTreeMap::new(),
             missing: state.missing,
+            recorded: state.recorded,
             version_due: None,
-            refusals_recorded: BTreeMap::new(),
+            refusals_recorded: state.refusals_recorded,
             refusals: state.refusals,
             links: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -222,6 +230,9 @@ impl Peer {
         self.started = true;
         for held in std::mem::take(&mut self.restored) {
             self.tell_agent(agent::Input::Publish(held));
+        }
+        if self.torn {
+            self.attempted = self.attempted.max(self.manifest().epoch_at(self.now));
         }
         if self.log.is_empty() {
             self.record_genesis();

@@ -30,16 +30,18 @@ impl Peer {
     }
 
     /// Records what the fold holds now as a version, unless updates that the log
-    /// names are still to be fetched again: the log would not explain it.
+    /// names are still to be fetched again (the log would not explain it) or the
+    /// newest version is of the same set.
     pub fn record_version(&mut self) {
         self.version_due = None;
-        if !self.missing.is_empty() {
+        let set_root = self.fold.set_root();
+        if !self.missing.is_empty() || self.recorded == Some(set_root) {
             return;
         }
+        self.recorded = Some(set_root);
         let epoch = self.manifest().epoch_or_last(self.now);
         let model = self.fold.model_id();
         let updates = self.fold.slot_count() as u64;
-        let set_root = self.fold.set_root();
         let record = Record::Version { epoch, set_root, model, updates };
         self.persist(None, vec![record], InStore::Entries);
         self.event(Event::Version { epoch, model, updates });

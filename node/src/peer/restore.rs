@@ -11,6 +11,8 @@ use std::sync::Arc;
 use longhaul_aggregation::{Fold, Previous, UpdateHeader, admit};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleHead, BundleId};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedManifest};
 
 use super::{PeerConfig, PeerError, Restored};
@@ -24,6 +26,12 @@ pub(super) struct State {
     pub refusals: BTreeMap<u16, u64>,
     /// Bundles that the log names and that are not held for want of a payload.
     pub missing: BTreeSet<BundleId>,
+    /// Set root of the newest version record.
+    pub recorded: Option<ContentHash>,
+    /// Refusals that the log holds, by who handed them over.
+    pub refusals_recorded: BTreeMap<PeerId, u32>,
+    /// See [`Restored::torn`].
+    pub torn: bool,
 }
 
 pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, PeerError> {
@@ -34,6 +42,9 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
         last_slot: None,
         refusals: BTreeMap::new(),
         missing: BTreeSet::new(),
+        recorded: None,
+        refusals_recorded: BTreeMap::new(),
+        torn: restored.torn,
     };
     for entry in &restored.entries {
         let sequence = entry.entry().sequence;
@@ -49,9 +60,19 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
                 let head = decode(&config.manifest, head).map_err(bundle)?;
                 state.hold(&config.manifest, head, &restored).map_err(bundle)?;
             }
-            Record::Refuse { code, .. } => *state.refusals.entry(*code).or_default() += 1,
-            Record::Version { .. } => {}
+            Record::Refuse { code, from, .. } => {
+                *state.refusals.entry(*code).or_default() += 1;
+                *state.refusals_recorded.entry(*from).or_default() += 1;
+            }
+            Record::Version { set_root, .. } => state.recorded = Some(*set_root),
         }
+    }
+    // An own slot may have come back from others after the log had lost it.
+    let me = config.manifest.manifest().member_index(&config.key.peer_id());
+    if let Some((epoch, header)) = me.and_then(|me| state.fold.last_slot(me))
+        && state.last_slot.is_none_or(|last| last.epoch < epoch)
+    {
+        state.last_slot = Some(Previous { epoch, header });
     }
     Ok(state)
 }

@@ -22,6 +22,9 @@ pub struct Status {
     pub updates: usize,
     /// Bundles on offer or under way that are not accepted yet.
     pub waiting: usize,
+    /// Updates that the log names and whose payloads were lost; they are fetched
+    /// again.
+    pub missing: usize,
     /// Requests that are not durable yet.
     pub in_store: usize,
     /// True while training is under way.
@@ -45,6 +48,7 @@ impl Peer {
             term_newest: self.newest_term(),
             updates: self.fold.slot_count(),
             waiting: self.agent.waiting(),
+            missing: self.missing.len(),
             in_store: self.in_store.len(),
             training: self.training.is_some(),
             model: self.fold.model_id(),
@@ -62,7 +66,8 @@ impl Peer {
     /// with the contacts that it has now.
     pub fn is_drained(&mut self) -> bool {
         let status = self.status();
-        let idle = !status.training && status.in_store == 0 && status.waiting == 0;
+        let idle = !status.training && status.in_store == 0;
+        let idle = idle && status.waiting == 0 && status.missing == 0;
         status.over && idle && !self.version_is_due()
     }
 }

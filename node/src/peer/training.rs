@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Previous, Update, UpdateHeader, admit};
+use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Update, UpdateHeader, admit};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
@@ -36,7 +36,7 @@ pub(super) struct InFlight {
 impl Peer {
     /// When the next epoch without an attempt begins.
     pub(super) fn training_due(&self) -> Option<Timestamp> {
-        if self.training.is_some() {
+        if self.training.is_some() || self.manifest().is_over(self.now) {
             return None;
         }
         let next = self.attempted.map_or(0, |epoch| epoch.get() + 1);
@@ -96,7 +96,6 @@ impl Peer {
         let payload = update.payload().clone();
         let admitted = admit(&self.policy, Some(self.me), head.header(), payload.clone())
             .expect("an own update is within the manifest's bounds");
-        self.last_slot = Some(Previous { epoch: header.epoch, header: admitted.header_hash });
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
         self.insert(admitted);

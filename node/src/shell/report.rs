@@ -20,6 +20,8 @@ pub struct NodeReport {
     pub epochs: u32,
     /// The newest epoch whose term is not empty.
     pub term_newest: Option<u32>,
+    /// True while the peer's process runs.
+    pub running: bool,
     /// True once the last epoch is over.
     pub over: bool,
     /// True when nothing is left to do with the contacts at hand.
@@ -30,6 +32,8 @@ pub struct NodeReport {
     pub updates: usize,
     /// Bundles on offer or under way that are not accepted yet.
     pub waiting: usize,
+    /// Updates whose payloads were lost; they are fetched again.
+    pub missing: usize,
     /// Number of bundles refused.
     pub refused: u64,
     /// The model's id, 64 hexadecimal digits.
@@ -60,6 +64,10 @@ pub(super) fn load(dir: &Path) -> anyhow::Result<NodeReport> {
     let text = std::fs::read(&file).with_context(|| {
         format!("read {}; has `longhaul up --dir {}` run yet?", file.display(), dir.display())
     })?;
-    serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged; it is rewritten by `longhaul up`", file.display()))
+    serde_json::from_slice(&text).with_context(|| {
+        format!(
+            "{} is damaged or from another version; it is rewritten by `longhaul up`",
+            file.display()
+        )
+    })
 }

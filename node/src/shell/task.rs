@@ -45,7 +45,9 @@ pub(super) fn build(
     me: PeerId,
 ) -> anyhow::Result<(Trainer, String)> {
     let kind = check_model(manifest)?;
-    let member = manifest.member_index(&me).context("this peer is not a member")?;
+    let member = manifest.member_index(&me).with_context(|| {
+        format!("{me} is not a member of the federation in this directory; was the key replaced?")
+    })?;
     let (device, report) = open_device(config.device)?;
     tracing::info!(%report, "training device");
     let (data, own) = match (&config.data, manifest.task.data.as_str()) {

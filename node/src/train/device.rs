@@ -14,6 +14,9 @@ use burn::tensor::Device;
 /// How long listing the adapters may take before there are held to be none.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long opening an adapter that is there may take; drivers load slowly.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Which device the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
@@ -76,13 +79,19 @@ pub enum DeviceError {
 /// Opens the chosen device.
 ///
 /// `Auto` never fails: without a GPU that answers within [`PROBE_TIMEOUT`] it
-/// is the CPU, and the report says why.
+/// is the CPU, and the report says why. An adapter that answers is given
+/// [`OPEN_TIMEOUT`] to open.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, DeviceReport), DeviceError> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu(None)),
-        DeviceChoice::Vulkan => vulkan().map_err(|reason| reason.error()),
+        DeviceChoice::Vulkan => vulkan(),
         DeviceChoice::Cuda => cuda(),
-        DeviceChoice::Auto => Ok(vulkan().unwrap_or_else(|reason| cpu(reason.fallback()))),
+        DeviceChoice::Auto => match vulkan() {
+            Err(DeviceError::NoAdapter(why)) => Ok(cpu(Some(why))),
+            // Where a GPU was never an option there is nothing to explain.
+            Err(_) => Ok(cpu(None)),
+            opened => opened,
+        },
     }
 }
 
@@ -91,46 +100,15 @@ fn cpu(fallback: Option<String>) -> (Device, DeviceReport) {
     (Device::flex(), DeviceReport { backend: Backend::Cpu, name, fallback })
 }
 
-/// Why Vulkan was not opened.
-#[derive(Debug)]
-#[cfg_attr(
-    not(feature = "vulkan"),
-    expect(dead_code, reason = "without the feature nothing is probed")
-)]
-enum NoVulkan {
-    /// The feature is not built in.
-    NotBuilt,
-    /// There is no usable adapter; holds why.
-    NoAdapter(String),
-}
-
-impl NoVulkan {
-    fn error(self) -> DeviceError {
-        match self {
-            Self::NotBuilt => DeviceError::NotBuilt { device: "Vulkan", feature: "vulkan" },
-            Self::NoAdapter(why) => DeviceError::NoAdapter(why),
-        }
-    }
-
-    /// What `auto` says: nothing where a GPU was never an option.
-    fn fallback(self) -> Option<String> {
-        match self {
-            Self::NotBuilt => None,
-            Self::NoAdapter(why) => Some(why),
-        }
-    }
-}
-
 #[cfg(not(feature = "vulkan"))]
-fn vulkan() -> Result<(Device, DeviceReport), NoVulkan> {
-    Err(NoVulkan::NotBuilt)
+fn vulkan() -> Result<(Device, DeviceReport), DeviceError> {
+    Err(DeviceError::NotBuilt { device: "Vulkan", feature: "vulkan" })
 }
 
 #[cfg(feature = "vulkan")]
-fn vulkan() -> Result<(Device, DeviceReport), NoVulkan> {
-    let (kind, name) = adapters::best(PROBE_TIMEOUT).map_err(NoVulkan::NoAdapter)?;
-    let report = DeviceReport { backend: Backend::Vulkan, name, fallback: None };
-    Ok((Device::vulkan(kind), report))
+fn vulkan() -> Result<(Device, DeviceReport), DeviceError> {
+    let (device, name) = adapters::open().map_err(DeviceError::NoAdapter)?;
+    Ok((device, DeviceReport { backend: Backend::Vulkan, name, fallback: None }))
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -147,35 +125,57 @@ fn cuda() -> Result<(Device, DeviceReport), DeviceError> {
 
 #[cfg(feature = "vulkan")]
 mod adapters {
-    //! Listing Vulkan adapters without trusting the driver to answer.
+    //! Finding and opening a Vulkan adapter without trusting the driver to answer.
 
-    use std::sync::mpsc;
+    use std::pin::pin;
+    use std::sync::{OnceLock, mpsc};
+    use std::task::{Context, Poll, Waker};
     use std::thread;
     use std::time::Duration;
 
-    use burn::tensor::DeviceKind;
-    use wgpu::{Backends, DeviceType, Instance, InstanceDescriptor};
+    use burn::tensor::wgpu::WgpuBackend;
+    use burn::tensor::wgpu::wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor};
+    use burn::tensor::{Device, DeviceKind};
 
-    /// The best hardware adapter, how burn selects it, and its name.
-    pub(super) fn best(timeout: Duration) -> Result<(DeviceKind, String), String> {
-        let (sender, receiver) = mpsc::channel();
-        let probe = move || {
-            // Nobody listens any more when the deadline has passed.
-            let _ = sender.send(list());
+    use super::{OPEN_TIMEOUT, PROBE_TIMEOUT};
+
+    /// The best hardware adapter, open, and its name.
+    ///
+    /// It is opened once for the whole process, which is all that burn allows.
+    pub(super) fn open() -> Result<(Device, String), String> {
+        static OPENED: OnceLock<Result<(Device, String), String>> = OnceLock::new();
+        OPENED.get_or_init(open_once).clone()
+    }
+
+    fn open_once() -> Result<(Device, String), String> {
+        let adapters = within(PROBE_TIMEOUT, list)?;
+        let (kind, name) = choose(&adapters).ok_or_else(|| describe(&adapters))?;
+        let options = move || {
+            Device::wgpu_options().device_kind(kind).graphics_api(WgpuBackend::Vulkan).init()
         };
+        let device = within(OPEN_TIMEOUT, options)?
+            .map_err(|error| format!("{name} does not open: {error}"))?;
+        Ok((device, name))
+    }
+
+    /// Asks the driver on a thread of its own, which is left behind if it does not answer.
+    fn within<T: Send + 'static>(
+        timeout: Duration,
+        ask: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (sender, receiver) = mpsc::channel();
+        // A failed send means that nobody listens after the deadline.
+        let probe = move || drop(sender.send(ask()));
         thread::Builder::new()
             .name("vulkan-probe".to_owned())
             .spawn(probe)
-            .map_err(|error| format!("cannot start a thread to look for adapters: {error}"))?;
-        match receiver.recv_timeout(timeout) {
-            Ok(adapters) => choose(&adapters).ok_or_else(|| describe(&adapters)),
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                Err(format!("no answer from the Vulkan driver within {} s", timeout.as_secs()))
+            .map_err(|error| format!("cannot start a thread to ask the driver: {error}"))?;
+        receiver.recv_timeout(timeout).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => {
+                format!("the Vulkan driver did not answer within {} s", timeout.as_secs())
             }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                Err("the Vulkan driver failed while listing adapters".to_owned())
-            }
-        }
+            mpsc::RecvTimeoutError::Disconnected => "the Vulkan driver failed".to_owned(),
+        })
     }
 
     /// Type and name of each Vulkan adapter, in the driver's order.
@@ -183,11 +183,15 @@ mod adapters {
         let mut options = InstanceDescriptor::new_without_display_handle();
         options.backends = Backends::VULKAN;
         let adapters = Instance::new(options).enumerate_adapters(Backends::VULKAN);
-        let info = |adapter: wgpu::Adapter| {
+        let info = |adapter: &Adapter| {
             let info = adapter.get_info();
             (info.device_type, info.name)
         };
-        block_on(adapters).into_iter().map(info).collect()
+        // Outside a browser the list is ready at once.
+        match pin!(adapters).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(adapters) => adapters.iter().map(info).collect(),
+            Poll::Pending => Vec::new(),
+        }
     }
 
     /// The first discrete card, otherwise the first integrated, otherwise the first virtual one.

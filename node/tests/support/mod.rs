@@ -1,5 +1,7 @@
 //! Real `longhaul` processes on loopback, for whole-peer tests.
 
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -124,6 +126,7 @@ impl Federation {
     }
 
     /// Waits until every running peer has ended by itself.
+    #[expect(clippy::disallowed_methods, reason = "real processes end in real time")]
     pub fn wait(&mut self) {
         let start = Instant::now();
         for index in 0..self.running.len() {

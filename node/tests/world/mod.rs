@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use longhaul_aggregation::{Clip, Init, ModelId, NormBound, Recipe, Rule, Schema, TensorSpec};
+use longhaul_aggregation::{
+    Clip, Init, ModelId, NormBound, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
+};
 use longhaul_dtn::agent::{Held, LinkId};
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::frame::Frame;
@@ -108,7 +110,8 @@ impl World {
         let node = &self.nodes[index];
         let mut file = Vec::new();
         let payload = |hash: &ContentHash| Ok(node.payloads.get(hash).cloned());
-        audit::export(&self.manifest, &node.entries, payload, &mut file).unwrap();
+        audit::export(&self.manifest, &node.entries, payload, &mut file)
+            .expect("test values are valid");
         let report = audit::audit(&file, audit::Check::Replay, None);
         let model = self.model_id(index).to_string();
         assert_eq!(report.model_id(), Some(model.as_str()), "{report}");
@@ -223,8 +226,38 @@ impl World {
         self.nodes[index].payloads.clear();
     }
 
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The epochs of a peer's update records.
+    pub fn own_slots(&self, index: usize) -> Vec<u32> {
+        let limits = self.manifest.bundle_limits();
+        let header_limits = self.manifest.admission_policy().header_limits();
+        let epoch = |entry: &SignedEntry| {
+            let Record::Update { head } = entry.record() else { return None };
+            let head = BundleHead::decode(head, &limits).ok()?;
+            Some(UpdateHeader::decode(head.header(), &header_limits).ok()?.epoch.get())
+        };
+        self.entries(index).iter().filter_map(epoch).collect()
+    }
+
+    /// The newest update record and what follows it is torn off the log; then
+    /// the peer starts again.
+    pub fn tear_log(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let own = |entry: &SignedEntry| matches!(entry.record(), Record::Update { .. });
+        let last = node.entries.iter().rposition(own).expect("an own update");
+        node.entries.truncate(last);
+        self.start_again(index, true);
+    }
+
     /// Ends a peer's process and starts it from its disk.
     pub fn restart(&mut self, index: usize) {
+        self.start_again(index, false);
+    }
+
+    fn start_again(&mut self, index: usize, torn: bool) {
         let links: Vec<LinkId> = self
             .links
             .iter()
@@ -233,7 +266,8 @@ impl World {
             .collect();
         links.into_iter().for_each(|link| self.drop_link(link));
         let node = &mut self.nodes[index];
-        let restored = Restored { entries: node.entries.clone(), payloads: node.payloads.clone() };
+        let restored =
+            Restored { entries: node.entries.clone(), payloads: node.payloads.clone(), torn };
         node.peer = peer(&self.manifest, &node.key, restored);
         self.give(index, Input::Start);
     }
@@ -241,7 +275,11 @@ impl World {
     /// The newest own bundle of a peer, from its log and payloads.
     pub fn own_bundle(&mut self, index: usize) -> (BundleHead, Arc<[u8]>) {
         let member = usize::from(
-            self.manifest.manifest().member_index(&key(index as u8).peer_id()).unwrap().get(),
+            self.manifest
+                .manifest()
+                .member_index(&key(index as u8).peer_id())
+                .expect("test values are valid")
+                .get(),
         );
         let node = &self.nodes[member];
         let limits = self.manifest.bundle_limits();
@@ -361,8 +399,9 @@ fn trained(request: &TrainRequest) -> TrainedModel {
 }
 
 fn manifest(count: u8, epochs: u32) -> SignedManifest {
-    let weights = TensorSpec::new("weights", vec![4, 5], Init::Uniform { bound: 1 << 20 }).unwrap();
-    let bias = TensorSpec::new("bias", vec![5], Init::Zero).unwrap();
+    let weights = TensorSpec::new("weights", vec![4, 5], Init::Uniform { bound: 1 << 20 })
+        .expect("test values are valid");
+    let bias = TensorSpec::new("bias", vec![5], Init::Zero).expect("test values are valid");
     let mut members: Vec<_> = (0..count).map(|index| key(index).peer_id()).collect();
     members.sort_unstable();
     let manifest = Manifest {
@@ -371,7 +410,7 @@ fn manifest(count: u8, epochs: u32) -> SignedManifest {
         parent: None,
         seed: [5; 32],
         task: Task { model: "test".to_owned(), data: "test".to_owned() },
-        schema: Arc::new(Schema::new(vec![weights, bias]).unwrap()),
+        schema: Arc::new(Schema::new(vec![weights, bias]).expect("test values are valid")),
         start: START,
         epoch_length: EPOCH_LENGTH,
         epochs,
@@ -386,5 +425,5 @@ fn manifest(count: u8, epochs: u32) -> SignedManifest {
             bundle_lifetime: Span::from_ms(24 * 3_600_000),
         },
     };
-    manifest.sign(&key(0)).unwrap()
+    manifest.sign(&key(0)).expect("test values are valid")
 }

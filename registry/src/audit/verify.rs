@@ -125,7 +125,12 @@ impl<'a> Walk<'a> {
             let message = "the file holds no log entry".to_owned();
             return self.report.problem(Detection::Chain, None, message);
         };
-        let mut chain = Chain::new(first.entry().author);
+        let author = first.entry().author;
+        if self.file.manifest().manifest().member_index(&author).is_none() {
+            let message = format!("the exporter {author} is not a member of the federation");
+            self.report.problem(Detection::Federation, Some(0), message);
+        }
+        let mut chain = Chain::new(author);
         for (place, entry) in (0..).zip(entries) {
             if let Err(error) = chain.push(entry) {
                 self.report.problem(Detection::Chain, Some(place), error.to_string());
@@ -170,6 +175,8 @@ impl<'a> Walk<'a> {
             let message = format!("an update of {author} is recorded as the exporter's own");
             return Err((Detection::Admission, message));
         }
+        let terms = self.file.manifest().check_terms(&head);
+        terms.map_err(|error| (Detection::Admission, error.to_string()))?;
         self.count(&head, own);
         let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
         if payload.len() as u64 != head.payload_len() {

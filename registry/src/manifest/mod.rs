@@ -26,7 +26,7 @@ pub use check::{
     ATTACKER_SHARE_PERMILLE_MAX, EPOCH_LENGTH_MAX, EPOCH_LENGTH_MIN, EPOCHS_MAX, InvalidManifest,
     MEMBERS_MAX, NAME_BYTES_MAX, START_MAX,
 };
-pub use signed::{MANIFEST_BYTES_MAX, ManifestError, SignedManifest};
+pub use signed::{MANIFEST_BYTES_MAX, ManifestError, SignedManifest, TermsError};
 pub use summary::ManifestSummary;
 
 /// What a federation is. See [`Manifest::validate`] for the ranges.

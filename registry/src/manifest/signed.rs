@@ -4,9 +4,11 @@
 //! signature of the same creator does not make a second federation.
 
 use longhaul_aggregation::{AdmissionPolicy, Fold};
-use longhaul_dtn::bundle::BundleLimits;
+use longhaul_dtn::bundle::{BundleHead, BundleLimits};
 use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
 use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
+
+use longhaul_dtn::time::Span;
 
 use super::{InvalidManifest, Manifest};
 use crate::federation::FederationId;
@@ -61,6 +63,27 @@ impl Manifest {
         assert!(bytes.len() <= MANIFEST_BYTES_MAX, "sound values fit");
         Ok(SignedManifest { id: FederationId::of_body(&body), manifest: self, bytes })
     }
+}
+
+/// Why a bundle does not travel on the federation's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// The author chose another lifetime than the manifest's.
+    #[error("the bundle lives {found}, the federation's bundles live {expected}")]
+    Lifetime {
+        /// The bundle's lifetime.
+        found: Span,
+        /// The manifest's.
+        expected: Span,
+    },
+    /// The author says that it was made before the federation began.
+    #[error("the bundle was made before the federation began")]
+    TooEarly,
+}
+
+impl TermsError {
+    /// The stable code that a refusal records.
+    pub const CODE: u16 = 200;
 }
 
 impl SignedManifest {
@@ -123,6 +146,23 @@ impl SignedManifest {
             payload_bytes_max: u64::from(bounds.payload_bytes_max),
             lifetime_max: bounds.bundle_lifetime,
         }
+    }
+
+    /// Checks what an author may choose of a bundle's transport: it lives for the
+    /// manifest's bundle lifetime, from a moment not before the start.
+    ///
+    /// A pure function of manifest and bundle. Without it an author could let
+    /// its bundle expire at some members and not at others, who would then hold
+    /// different sets for ever.
+    pub fn check_terms(&self, head: &BundleHead) -> Result<(), TermsError> {
+        let (found, expected) = (head.lifetime(), self.manifest.bounds.bundle_lifetime);
+        if found != expected {
+            return Err(TermsError::Lifetime { found, expected });
+        }
+        if head.created() < self.manifest.start {
+            return Err(TermsError::TooEarly);
+        }
+        Ok(())
     }
 
     /// The fold of no updates: the initial model.

@@ -134,7 +134,7 @@ pub fn seal(
             destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
             created: manifest.manifest().epoch_start(header.epoch),
             sequence: u64::from(header.epoch.get()),
-            lifetime: Span::from_ms(60_000),
+            lifetime: Span::from_ms(3_600_000),
             hop_limit: 64,
             header: header.encode(),
             payload,

@@ -262,6 +262,7 @@ impl<'a> Engine<'a> {
                 updates: status.updates,
                 bytes_sent: host.counts.bytes_sent,
                 model: status.model,
+                due: false,
                 score: None,
             };
             self.trace.event(now, Kind::Sample, peer).hash(status.model.as_hash());

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::shell::cli::say;
 use crate::train::bench::{BenchReport, bench as measure};
 use crate::train::{DeviceChoice, ModelKind, open_device};
 
@@ -57,7 +58,7 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 
 fn show(found: &BenchReport, json: bool) -> anyhow::Result<()> {
     if !json {
-        println!("{found}");
+        say!("{found}");
         return Ok(());
     }
     let value = serde_json::json!({
@@ -68,6 +69,6 @@ fn show(found: &BenchReport, json: bool) -> anyhow::Result<()> {
         "elapsed_s": found.elapsed.as_secs_f64(),
         "steps_per_s": found.steps_per_s,
     });
-    println!("{}", serde_json::to_string(&value)?);
+    say!("{}", serde_json::to_string(&value)?);
     Ok(())
 }

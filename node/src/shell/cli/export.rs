@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use longhaul_registry::audit::{self, Exported};
 
@@ -26,7 +26,10 @@ pub(super) struct ExportArgs {
 /// Works beside a running peer: the log only ever grows.
 pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
     let snapshot = Store::read(dir)?;
-    let temporary = out.with_extension("part");
+    keep_out_of(dir, out)?;
+    let mut temporary = out.as_os_str().to_owned();
+    temporary.push(".part");
+    let temporary = PathBuf::from(temporary);
     let file = std::fs::File::create(&temporary)
         .with_context(|| format!("create {}", temporary.display()))?;
     let mut writer = std::io::BufWriter::new(file);
@@ -42,6 +45,23 @@ pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Res
     writer.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     std::fs::rename(&temporary, out).with_context(|| format!("write {}", out.display()))?;
     Ok(exported)
+}
+
+/// Refuses to write over what a data directory is made of.
+pub(super) fn keep_out_of(dir: &Path, out: &Path) -> anyhow::Result<()> {
+    const OWN: [&str; 6] = ["key", "manifest", "longhaul.toml", "status.json", "lock", "index"];
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+    let parent = parent.with_context(|| format!("open the folder of {}", out.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("open {}", dir.display()))?;
+    let name = out.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let own = match parent.strip_prefix(&dir) {
+        Err(_) => false,
+        Ok(inside) if inside.as_os_str().is_empty() => OWN.contains(&name),
+        Ok(inside) => ["log", "payload", "index"].iter().any(|own| inside.starts_with(own)),
+    };
+    ensure!(!own, "{} is part of the data directory; name another file", out.display());
+    Ok(())
 }
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {

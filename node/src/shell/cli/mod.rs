@@ -23,6 +23,15 @@ pub(super) use export::export_audit_file;
 pub(super) use plan::{ManifestPlan, make_manifest};
 pub(super) use setup::{create_data_dir, join_data_dir};
 
+/// Prints a line on stdout, or returns the error: a full disk or a reader that
+/// went away must not be a panic.
+macro_rules! say {
+    ($($text:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)))?
+    };
+}
+pub(in crate::shell) use say;
+
 /// Data directory used when none is named.
 const DEFAULT_DIR: &str = "longhaul-data";
 
@@ -101,11 +110,31 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// True if whoever reads stdout has gone, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error and its causes in one line, each said once.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text.push_str(separator);
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
@@ -119,5 +148,23 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Bench(args) => bench::bench(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_each_cause_once() {
+        let error = anyhow::anyhow!("disk full").context("write x: disk full").context("store");
+        assert_eq!(explain(&error), "store: write x: disk full");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let pipe = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert!(is_closed_pipe(&pipe.into()));
+        assert!(!is_closed_pipe(&anyhow::anyhow!("broken pipe")));
     }
 }

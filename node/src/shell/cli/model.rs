@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use longhaul_aggregation::{ModelId, Parameters, Schema};
 use longhaul_registry::Record;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::DirArg;
+use super::export::keep_out_of;
 use crate::peer::{Peer, PeerConfig};
+use crate::shell::cli::say;
 use crate::shell::config::Config;
 use crate::shell::store::{Snapshot, Store};
 use crate::shell::task;
@@ -56,11 +58,12 @@ pub(super) fn model(command: &ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelCommand::Ls { dir, json } => ls(&Store::read(&dir.dir)?, *json)?,
         ModelCommand::Export { dir, out } => {
+            keep_out_of(&dir.dir, out)?;
             let snapshot = Store::read(&dir.dir)?;
             let schema = snapshot.manifest.manifest().schema.clone();
             let (id, parameters) = fold(snapshot, dir)?;
             write_safetensors(&schema, &parameters, id, out)?;
-            println!("{id}");
+            say!("{id}");
         }
         ModelCommand::Eval(args) => eval(args)?,
     }
@@ -76,11 +79,11 @@ fn ls(snapshot: &Snapshot, json: bool) -> anyhow::Result<()> {
             versions
                 .push(serde_json::json!({ "epoch": epoch, "model": model, "updates": updates }));
         } else {
-            println!("epoch {epoch:>6}  {updates:>7} updates  {model}");
+            say!("epoch {epoch:>6}  {updates:>7} updates  {model}");
         }
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&versions)?);
+        say!("{}", serde_json::to_string_pretty(&versions)?);
     }
     Ok(())
 }
@@ -89,6 +92,12 @@ fn fold(snapshot: Snapshot, dir: &DirArg) -> anyhow::Result<(ModelId, Parameters
     let key = Store::key(&dir.dir)?;
     let config = PeerConfig { manifest: snapshot.manifest.into(), key, nonce: [0; 32] };
     let mut peer = Peer::new(config, snapshot.restored).context("fold the log")?;
+    let missing = peer.status().missing;
+    ensure!(
+        missing == 0,
+        "{missing} payloads that the log names are missing or damaged; run `longhaul up --dir {}` to fetch them again",
+        dir.dir.display()
+    );
     let id = peer.fold().model_id();
     Ok((id, peer.model().clone()))
 }
@@ -103,11 +112,11 @@ fn eval(args: &EvalArgs) -> anyhow::Result<()> {
     if args.json {
         let (accuracy, loss, count) = (result.accuracy, result.loss, result.count);
         let value = serde_json::json!({ "model": id.to_string(), "accuracy": accuracy, "loss": loss, "samples": count });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        say!("{}", serde_json::to_string_pretty(&value)?);
     } else {
-        println!("model    {id}");
-        println!("accuracy {:.4} on {} held-out samples", result.accuracy, result.count);
-        println!("loss     {:.4}", result.loss);
+        say!("model    {id}");
+        say!("accuracy {:.4} on {} held-out samples", result.accuracy, result.count);
+        say!("loss     {:.4}", result.loss);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use longhaul_aggregation::{Clip, NormBound, Recipe, Rule};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
@@ -13,6 +13,7 @@ use longhaul_registry::{Bounds, Manifest, SignedManifest, Task, TrainingPlan};
 use crate::shell::entropy;
 use crate::shell::store::Store;
 use crate::train::ModelKind;
+use crate::train::data::edgesense;
 
 /// Epochs that a header's base summary covers (design section 2).
 const SUMMARY_WINDOW: u8 = 12;
@@ -147,6 +148,7 @@ pub(in crate::shell) fn make_manifest(
     );
     ensure!(plan.rate > 0.0 && plan.rate <= 100.0, "--rate {}: choose above 0 to 100", plan.rate);
     let kind: ModelKind = plan.model.parse()?;
+    check_data(&kind, &plan.data)?;
     let schema = Arc::new(kind.schema());
     let mut members = plan.members.clone();
     members.sort_unstable();
@@ -172,6 +174,27 @@ pub(in crate::shell) fn make_manifest(
         schema,
     };
     Ok(manifest.sign(&key)?)
+}
+
+/// Refuses kinds of data that do not exist or that the model cannot read.
+fn check_data(kind: &ModelKind, data: &str) -> anyhow::Result<()> {
+    let sensors = (kind.inputs(), kind.outputs()) == (edgesense::FEATURES, edgesense::CLASSES);
+    match data {
+        "edgesense" => ensure!(
+            sensors,
+            "--model {kind} cannot read edgesense data ({} inputs, {} classes); use --model \
+             edgesense-cnn, or --data idx",
+            edgesense::FEATURES,
+            edgesense::CLASSES
+        ),
+        "idx" => ensure!(
+            *kind != ModelKind::EdgesenseCnn,
+            "--model edgesense-cnn reads only edgesense data; with --data idx use --model \
+             mlp:784-32-10 or image-cnn"
+        ),
+        other => bail!("--data {other}: there is no such data; use edgesense or idx"),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

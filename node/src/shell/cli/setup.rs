@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 
 use super::DEFAULT_DIR;
 use super::plan::{ManifestPlan, RuleChoice, make_manifest};
+use crate::shell::cli::say;
 use crate::shell::clock;
 use crate::shell::config::Config;
 use crate::shell::store::Store;
@@ -38,10 +39,10 @@ pub(in crate::shell) fn create_data_dir(dir: &std::path::Path) -> anyhow::Result
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let id = create_data_dir(&args.dir)?;
     if args.json {
-        println!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": args.dir }));
+        say!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": args.dir }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{id}");
+    say!("{id}");
     eprintln!(
         "Made {} with a fresh key (mode 0600; back it up, it cannot be made again).",
         args.dir.display()
@@ -87,7 +88,7 @@ pub(super) struct NewArgs {
     /// Name of the federation, for people.
     #[arg(long, default_value = "longhaul", value_name = "NAME")]
     name: String,
-    /// Model: edgesense-cnn, or mlp:INPUTS-HIDDEN-CLASSES.
+    /// Model: edgesense-cnn, image-cnn, or mlp:INPUTS-…-CLASSES.
     #[arg(long, default_value = "edgesense-cnn", value_name = "MODEL")]
     model: String,
     /// Kind of data: edgesense (built in) or idx (gzipped IDX files).
@@ -155,17 +156,26 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         attacker_share: args.attacker_share,
         default_seconds: 0,
     };
+    ensure!(
+        !args.out.exists(),
+        "{} exists; a federation's manifest is made once: name another file",
+        args.out.display()
+    );
     let manifest = make_manifest(&args.dir, &plan)?;
+    let creator = manifest.manifest().creator;
+    if manifest.manifest().member_index(&creator).is_none() {
+        eprintln!("warning: your own id {creator} is not among the members");
+    }
     std::fs::write(&args.out, manifest.as_bytes())
         .with_context(|| format!("write {}", args.out.display()))?;
-    println!("{}", manifest.id());
+    say!("{}", manifest.id());
     eprintln!("Wrote {}; give it to every member: longhaul join {0}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let manifest = task::read_manifest(file)?;
-    println!("{}", serde_json::to_string_pretty(&manifest.describe())?);
+    say!("{}", serde_json::to_string_pretty(&manifest.describe())?);
     Ok(ExitCode::SUCCESS)
 }
 

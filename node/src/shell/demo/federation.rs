@@ -87,16 +87,21 @@ impl Federation {
         loop {
             match self.events.1.recv_timeout(wait) {
                 Ok(ChildEvent::Report { index, report }) => self.reports[index] = Some(*report),
-                Ok(ChildEvent::Gone { index }) => bail!(
-                    "peer {index} ended early; its log is {}",
-                    self.dirs[index].join("peer.log").display()
-                ),
+                Ok(ChildEvent::Gone { index }) => {
+                    bail!("peer {index} ended early: {}", self.last_words(index))
+                }
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => bail!("no peer reports any more"),
             }
             // What is queued already is taken, but no further waiting is done.
             wait = Duration::ZERO;
         }
+    }
+
+    /// The last line of a peer's log.
+    fn last_words(&self, index: usize) -> String {
+        let log = std::fs::read_to_string(self.dirs[index].join("peer.log")).unwrap_or_default();
+        log.lines().next_back().unwrap_or("it left no log").to_owned()
     }
 
     /// First epoch of the cut, first epoch after it.

@@ -61,14 +61,20 @@ pub fn demo(options: &DemoOptions) -> anyhow::Result<ExitCode> {
         "--peers {peers}: choose {PEERS_MIN} to {PEERS_MAX}"
     );
     let mut federation = Federation::prepare(options).context("prepare the federation")?;
+    let verdict = run(&mut federation);
+    federation.finish(options.keep.is_some());
+    let verdict = verdict?;
+    verdict.show(options.json)?;
+    Ok(if verdict.is_positive() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run(federation: &mut Federation) -> anyhow::Result<verdict::Outcome> {
     federation.start().context("start the peers")?;
     let mut table = Table::new();
-    watch(&mut federation, &mut table)?;
-    let verdict = verdict::reach(&mut federation)?;
+    watch(federation, &mut table)?;
+    let verdict = verdict::reach(federation)?;
     table.finish(&federation.title(), federation.reports());
-    verdict.show(options.json)?;
-    federation.finish(options.keep.is_some());
-    Ok(if verdict.is_positive() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(verdict)
 }
 
 /// Drives the cut by the peers' own epoch and returns once all are drained

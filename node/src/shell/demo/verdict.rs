@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::federation::Federation;
 use super::table::percent;
 use crate::shell::cli::export_audit_file;
+use crate::shell::cli::say;
 
 /// What the demo found.
 #[derive(Debug, Serialize)]
@@ -58,30 +59,26 @@ impl Outcome {
 
     pub(super) fn show(&self, json: bool) -> anyhow::Result<()> {
         if json {
-            println!("{}", serde_json::to_string_pretty(self)?);
+            say!("{}", serde_json::to_string_pretty(self)?);
             return Ok(());
         }
         let yes = |is: bool| if is { "yes" } else { "NO" };
         let first = self.model_ids.first().map_or("-", String::as_str);
-        println!();
-        println!(
-            "all {} peers hold the same model   {}   {first}",
-            self.peers,
-            yes(self.all_equal)
-        );
-        println!(
+        say!("");
+        say!("all {} peers hold the same model   {}   {first}", self.peers, yes(self.all_equal));
+        say!(
             "the auditor's replay derives it too  {}   {}",
             yes(self.replay_equal),
             self.replayed_model_id
         );
-        println!(
+        say!(
             "accuracy together {} (least {}), alone {}",
             percent(self.accuracy_together),
             percent(self.accuracy_together_least),
             percent(self.accuracy_alone)
         );
-        println!("updates merged {:?}, bundles refused {}", self.updates, self.refused);
-        println!("verdict: {}", if self.is_positive() { "the line stands" } else { "FAILED" });
+        say!("updates merged {:?}, bundles refused {}", self.updates, self.refused);
+        say!("verdict: {}", if self.is_positive() { "the line stands" } else { "FAILED" });
         Ok(())
     }
 }

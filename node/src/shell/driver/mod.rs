@@ -146,7 +146,7 @@ impl Driver {
             let stored = streams.stored.recv().await;
             self.stored(stored)?;
         }
-        self.reporting.write(&mut self.peer, clock::now());
+        self.reporting.write_last(&mut self.peer, clock::now());
         tracing::info!(model = %self.peer.status().model, "down");
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Driver {
             }
             Some(NetEvent::Refused { peer, why }) => {
                 let peer = peer.map(|peer| peer.to_string());
-                tracing::warn!(peer, %why, "refused a connection");
+                tracing::debug!(peer, %why, "refused a connection");
                 Ok(())
             }
         }

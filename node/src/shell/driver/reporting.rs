@@ -24,6 +24,7 @@ pub(super) struct Reporting {
     template: NodeReport,
     next: Instant,
     evaluating: bool,
+    running: bool,
 }
 
 impl Reporting {
@@ -34,7 +35,19 @@ impl Reporting {
             epochs: manifest.manifest().epochs,
             ..NodeReport::default()
         };
-        Self { options: options.clone(), template, next: Instant::now(), evaluating: false }
+        Self {
+            options: options.clone(),
+            template,
+            next: Instant::now(),
+            evaluating: false,
+            running: true,
+        }
+    }
+
+    /// The last report of this process.
+    pub(super) fn write_last(&mut self, peer: &mut Peer, now: Timestamp) {
+        self.running = false;
+        self.write(peer, now);
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -53,6 +66,8 @@ impl Reporting {
             contacts: status.contacts.len(),
             updates: status.updates,
             waiting: status.waiting,
+            missing: status.missing,
+            running: self.running,
             refused: status.refusals.values().sum(),
             model: status.model.to_string(),
             unix_ms: now.unix_ms(),

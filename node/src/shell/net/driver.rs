@@ -72,6 +72,12 @@ enum Step {
     Reported,
 }
 
+/// The last cause of an error: libp2p's own texts say nothing.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).filter(|text| !text.is_empty()).last().unwrap_or_default()
+}
+
 impl Driver {
     pub(super) fn new(
         config: NetConfig,
@@ -82,7 +88,7 @@ impl Driver {
         let mut swarm = behaviour::swarm(&config)?;
         for address in config.listen {
             swarm.listen_on(address.clone()).map_err(|error| {
-                let why = error.to_string();
+                let why = innermost(&error);
                 NetError::Listen { address, why }
             })?;
         }

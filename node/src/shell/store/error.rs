@@ -9,7 +9,7 @@ use longhaul_registry::{Corruption, FederationId, ManifestError};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -24,6 +24,13 @@ pub enum StoreError {
     /// There is no peer in this directory.
     #[error("{dir} holds no peer; make one with: longhaul init {dir}", dir = .0.display())]
     Absent(PathBuf),
+    /// The key is gone although the rest of the peer is there.
+    #[error(
+        "{} is missing, but the directory holds a peer's log or manifest; restore the key from a \
+         backup, or choose another directory for a new peer",
+        .0.display()
+    )]
+    KeyMissing(PathBuf),
     /// Another process uses the directory.
     #[error("{} is in use by {}; stop that process first", dir.display(), holder(*pid))]
     Locked {
@@ -85,6 +92,21 @@ pub enum StoreError {
         offset: usize,
         /// What is wrong there.
         why: Corruption,
+    },
+    /// The log holds less than it has held.
+    #[error(
+        "{} holds {found} entries but has held {known}: it was shortened or replaced by an older \
+         copy. Restore the newest copy from a backup, or start over with a new peer: without these \
+         entries this one could sign an epoch twice",
+        path.display()
+    )]
+    LogShort {
+        /// The log file.
+        path: PathBuf,
+        /// Entries in the file.
+        found: u64,
+        /// Entries that were acknowledged, as the index remembers.
+        known: u64,
     },
     /// An earlier write failed; what is on the disk is only known after a restart.
     #[error("an earlier write failed; restart the peer when the disk is well again")]

@@ -8,7 +8,10 @@
 //! index is built again from the files; if that fails too, the peer goes on
 //! without one.
 //!
-//! Keys are 33 bytes (`p` and the hash), values 8 (the length, big-endian).
+//! Keys are 33 bytes (`p` and the hash) with the length as value, and one of a
+//! single byte (`n`) with the number of log entries that were acknowledged, by
+//! which a restart notices that the log was shortened. Values are 8 bytes,
+//! big-endian.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,6 +27,11 @@ use super::log::free_name;
 const CACHE_BYTES: u64 = 8 << 20;
 /// First byte of the key of a payload.
 const PAYLOAD: u8 = b'p';
+
+/// How often sled writes what it holds.
+const FLUSH_EVERY_MS: u64 = 500;
+/// Key of the number of acknowledged log entries.
+const ENTRIES: &[u8] = b"n";
 
 /// The index of one data directory.
 #[derive(Debug)]
@@ -68,13 +76,29 @@ impl Index {
         })
     }
 
-    /// Notes payloads that are durable now.
-    pub(super) fn add(&mut self, payloads: impl Iterator<Item = (ContentHash, usize)>) {
+    /// The number of log entries that were acknowledged, as far as the index
+    /// remembers; it may lag behind, never run ahead.
+    pub(super) fn entries(&mut self) -> u64 {
+        self.with(0, |db| match db.get(ENTRIES)? {
+            None => Ok(0),
+            Some(value) => {
+                Ok(u64::from_be_bytes(value[..].try_into().map_err(|_| IndexError::Foreign)?))
+            }
+        })
+    }
+
+    /// Notes payloads that are durable now, and the length of the log.
+    pub(super) fn add(
+        &mut self,
+        payloads: impl Iterator<Item = (ContentHash, usize)>,
+        entries: u64,
+    ) {
         let items: Vec<_> = payloads.map(|(hash, len)| (hash, len as u64)).collect();
         self.with((), |db| {
             for (hash, len) in items {
                 db.insert(key(&hash), &len.to_be_bytes())?;
             }
+            db.insert(ENTRIES, &entries.to_be_bytes())?;
             Ok(())
         });
     }
@@ -101,9 +125,10 @@ impl Index {
     fn open_db(&self) -> Result<sled::Db, IndexError> {
         let folder = self.folder();
         guarded(|| {
-            // Flushing is ours: once at start and once at the end.
+            // sled writes now and then, which a kill survives; the durable
+            // flushes are ours, once at start and once at the end.
             let config = sled::Config::new().path(&folder).cache_capacity(CACHE_BYTES);
-            let db = config.flush_every_ms(None).open()?;
+            let db = config.flush_every_ms(Some(FLUSH_EVERY_MS)).open()?;
             flush(&db, &folder)?;
             Ok(db)
         })

@@ -50,7 +50,7 @@ impl LoadReport {
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let torn = self.torn.iter().map(|kept| {
             let kept = kept.display();
-            format!("the log ended in a write that was cut short; nothing acknowledged is lost, the remains are in {kept}")
+            format!("the log ended inside an entry, as a power loss leaves it; the remains are in {kept}. If the file was shortened in another way, restore it from a backup first")
         });
         let damaged = self.damaged.iter().map(|(hash, kept)| {
             let kept = kept.display();
@@ -73,6 +73,10 @@ pub(super) fn load(
     let manifest = read_manifest(dir)?;
     let log = log::read(dir, key::load(dir)?.peer_id())?;
     let mut report = LoadReport::default();
+    let (found, known) = (log.entries.len() as u64, index.entries());
+    if found < known {
+        return Err(StoreError::LogShort { path: log::path(dir), found, known });
+    }
     if !log.torn.is_empty() {
         report.torn = Some(log::cut_torn(disk, dir, &log)?);
     }
@@ -90,7 +94,8 @@ pub(super) fn load(
         .filter(|hash| !whole.contains_key(hash) && !report.damaged.contains_key(hash))
         .collect();
     index.rebuild(&whole.iter().map(|(hash, bytes)| (*hash, bytes.len() as u64)).collect());
-    let restored = Restored { entries: log.entries, payloads: whole };
+    let torn = report.torn.is_some();
+    let restored = Restored { entries: log.entries, payloads: whole, torn };
     Ok(Loaded { manifest, restored, report })
 }
 
@@ -101,5 +106,5 @@ pub(super) fn read(dir: &Path) -> Result<Snapshot, StoreError> {
     let manifest = read_manifest(dir)?;
     let entries = log::read(dir, author)?.entries;
     let payloads = payload::read(dir)?.whole;
-    Ok(Snapshot { manifest, restored: Restored { entries, payloads } })
+    Ok(Snapshot { manifest, restored: Restored { entries, payloads, torn: false } })
 }

@@ -56,6 +56,8 @@ pub struct Store {
     dir: PathBuf,
     disk: Box<dyn Disk>,
     index: Option<Index>,
+    /// Entries in the log; the index remembers how many there have been.
+    entries: u64,
     /// A write failed: what is on the disk is unknown until the next start.
     stopped: bool,
     _lock: Lock,
@@ -73,6 +75,7 @@ impl Store {
         if key::path(dir).exists() {
             return Err(StoreError::Exists(dir.to_path_buf()));
         }
+        refuse_keyless_peer(dir)?;
         // The key comes last: a directory without one is not a peer's yet.
         log::create(disk, dir)?;
         payload::create(disk, dir)?;
@@ -89,10 +92,18 @@ impl Store {
 
     fn open_on(disk: Box<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
         if !key::path(dir).exists() {
+            refuse_keyless_peer(dir)?;
             return Err(StoreError::Absent(dir.to_path_buf()));
         }
         let lock = lock::take(dir)?;
-        Ok(Self { dir: dir.to_path_buf(), disk, index: None, stopped: false, _lock: lock })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            disk,
+            index: None,
+            entries: 0,
+            stopped: false,
+            _lock: lock,
+        })
     }
 
     /// The peer's key.
@@ -132,6 +143,8 @@ impl Store {
     pub fn load(&mut self) -> Result<Loaded, StoreError> {
         let mut index = Index::open(&self.dir);
         let loaded = load::load(&mut *self.disk, &self.dir, &mut index)?;
+        self.entries = loaded.restored.entries.len() as u64;
+        index.add(std::iter::empty(), self.entries);
         self.index = Some(index);
         Ok(loaded)
     }
@@ -166,13 +179,26 @@ impl Store {
         }
         self.stopped = true;
         payload::save(&mut *self.disk, &self.dir, payloads)?;
+        let mut count = 0;
+        let entries = entries.inspect(|_| count += 1);
         log::append(&mut *self.disk, &self.dir, entries)?;
         self.stopped = false;
         if let Some(index) = &mut self.index {
-            index.add(payloads.iter().map(|(hash, bytes)| (*hash, bytes.len())));
+            self.entries += count;
+            index.add(payloads.iter().map(|(hash, bytes)| (*hash, bytes.len())), self.entries);
         }
         Ok(())
     }
+}
+
+/// A log or a manifest without a key is a peer whose key went missing: a new
+/// key must not take its place.
+fn refuse_keyless_peer(dir: &Path) -> Result<(), StoreError> {
+    let log_len = fs::metadata(log::path(dir)).map_or(0, |meta| meta.len());
+    if log_len > 0 || dir.join("manifest").exists() {
+        return Err(StoreError::KeyMissing(key::path(dir)));
+    }
+    Ok(())
 }
 
 fn read_manifest(dir: &Path) -> Result<SignedManifest, StoreError> {

@@ -262,6 +262,7 @@ fn reopen(store: &Store) -> Store {
         dir: store.dir.clone(),
         disk: Box::new(RealDisk),
         index: None,
+        entries: 0,
         stopped: false,
         _lock: lock,
     }
