@@ -81,7 +81,7 @@ fn refuses_a_second_up_in_the_same_directory() {
     while !dir.join("status.json").exists() {
         support::pause(std::time::Duration::from_millis(20));
     }
-    refused(&["up", "--dir", arg(&dir)], &["pid"]);
+    refused(&["up", "--dir", arg(&dir)], &["in use by process"]);
     federation.wait();
     federation.remove();
 }

@@ -11,30 +11,35 @@
 //! and training is an effect that is joined at its modelled completion.
 
 pub mod builtin;
-pub mod checks;
-pub mod clock;
-pub mod contacts;
-pub mod engine;
-pub mod faults;
-pub mod federation;
-pub mod host;
-pub mod lane;
-pub mod learner;
-pub mod links;
+mod checks;
+mod clock;
+mod contacts;
+mod engine;
+mod faults;
+mod federation;
+mod host;
+mod lane;
+mod learner;
+mod links;
 pub mod metrics;
-pub mod network;
-pub mod pool;
-pub mod queue;
-pub mod report;
+mod network;
+mod pool;
+mod queue;
+mod report;
 mod run;
 pub mod scenario;
-pub mod seeds;
+mod seeds;
 #[cfg(test)]
 mod testing;
-pub mod trace;
+mod trace;
 
 pub use checks::CheckOutcome;
+pub use clock::SimTime;
 pub use engine::Progress;
+pub use federation::FederationError;
+pub use learner::{LearnerError, Score};
+pub use network::NetworkCounts;
+pub use pool::WorkerLost;
 pub use report::{EpochReport, PeerReport, RunReport};
 pub use run::{RunError, RunOptions, run, run_watched};
 pub use scenario::{Scenario, ScenarioError};

@@ -40,7 +40,7 @@ pub struct Sample {
 
 /// Collects samples and has the models measured.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     learner: Arc<dyn Learner>,
     sampled: Vec<u16>,
     every_epochs: u32,
@@ -70,7 +70,7 @@ impl Recorder {
     }
 
     /// Records a sample; `parameters` gives the model if it is to be measured.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         mut sample: Sample,
         pool: &Pool,
@@ -169,7 +169,7 @@ fn metrics(sample: &Sample) -> Vec<(&'static str, String)> {
 }
 
 /// The mean of `values`, zero of none.
-pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     sum / f64::from(count.max(1))
 }

@@ -1,5 +1,7 @@
 //! Whole runs: determinism, faults and checks.
 
+use proptest::prelude::*;
+
 use longhaul_simnet::{RunOptions, RunReport, Scenario, builtin, run};
 
 /// The digest of the built-in scenario `protocol`. It changes with everything
@@ -142,4 +144,52 @@ fn metrics_cover_every_sampled_peer_and_due_epoch() {
     // Eight epochs, six peers; lag, updates, model and bytes_sent.
     assert_eq!(csv.lines().count(), 1 + 8 * 6 * 4, "{csv}");
     assert!(csv.lines().nth(1).is_some_and(|line| line.starts_with("1999,0,0,lag,")), "{csv}");
+}
+
+#[test]
+fn a_cut_loses_what_is_in_flight_and_contacts_resume() {
+    let text =
+        CUT.replace("metrics =", "link = { latency_ms = 50, rate_bytes_per_s = 2000 }\nmetrics =");
+    let contacts = "contacts = { random-pairwise = { probability = 1.0, duration_ms = 600 } }";
+    let text = text.replace("contacts = \"all-pairs\"", contacts);
+    let report = play(&scenario(&text.replace("drain_epochs = 2", "drain_epochs = 30")), 1);
+    assert!(report.network.frames_lost > 0, "{report}");
+    assert!(report.passed && report.peers.iter().all(|peer| peer.updates == 36), "{report}");
+}
+
+/// A few peers with random contacts, links and one random cut.
+fn arb_world() -> impl Strategy<Value = Scenario> {
+    let cut = (0_u32..4, 1_u32..4);
+    (any::<u64>(), 3_u16..6, 0.0..1.0_f64, 50_u32..900, 1_000_u32..50_000, cut).prop_map(
+        |(seed, peers, probability, duration_ms, rate, (from, length))| {
+            let rest: Vec<_> = (1..peers).collect();
+            scenario(&format!(
+                r#"
+name = "random"
+seed = {seed}
+peers = {peers}
+epochs = 5
+epoch_ms = 1000
+drain_epochs = 60
+contacts = {{ random-pairwise = {{ probability = {probability:?}, duration_ms = {duration_ms} }} }}
+task = {{ model = "mlp:4-2", data = "edgesense" }}
+training = {{ mode = "synthetic", steps = 1, batch = 1, rate = 0.1, pace_ms = 10 }}
+recipe = {{ rule = "mean", clip = "median", quorum = 2 }}
+link = {{ latency_ms = 20, rate_bytes_per_s = {rate} }}
+faults = {{ partition = [{{ from_epoch = {from}, to_epoch = {}, groups = [[0], {rest:?}] }}] }}
+"#,
+                (from + length).min(5)
+            ))
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_contacts_and_cuts_end_in_one_model(world in arb_world()) {
+        let report = play(&world, 1);
+        let (last, held) = (world.epochs_total() - 1, usize::from(world.peers.get()) * 5);
+        prop_assert_eq!(models(&report, last), 1, "{}", report);
+        prop_assert!(report.peers.iter().all(|peer| peer.updates == held), "{}", report);
+    }
 }

@@ -87,7 +87,7 @@ fn refuses_a_bad_line_and_names_it() {
         ("peers = [0, 3]", "peers = [0, 4]", 34, "there is no peer 4"),
         ("peers = [0, 3]", "peers = []", 34, "at least one"),
         ("equal_models = true", "accuracy_min = 0.5", 37, "synthetic training has no accuracy"),
-        ("epoch = 1", "epoch = 9", 40, "the run ends with epoch 4"),
+        ("\nepoch = 1", "\nepoch = 9", 40, "the run ends with epoch 4"),
     ] {
         assert!(GOOD.contains(good), "{good}");
         let message = message(&GOOD.replacen(good, bad, 1));

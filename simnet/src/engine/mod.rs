@@ -1,6 +1,6 @@
 //! The engine: takes events off the heap and gives them to the peers.
 //!
-//! Everything that can happen is an [`Event`] with a time. A peer's outputs
+//! Everything that can happen is an `Event` with a time. A peer's outputs
 //! become further events: a frame arrives when its link has carried it, a
 //! write is durable when the disk has synced, training ends at its modelled
 //! completion. The engine knows nothing of bundles, folds or models.
@@ -252,13 +252,15 @@ impl<'a> Engine<'a> {
     }
 
     fn sample(&mut self, now: SimTime, epoch: u32) {
+        // While draining, nothing newer than the last training epoch can come.
+        let last = self.scenario.epochs.get() - 1;
         for (peer, host) in (0..).zip(&mut self.hosts) {
             let status = host.peer().status();
             let sample = Sample {
                 at: now,
                 epoch,
                 peer,
-                lag: lag(epoch, status.term_newest.map(|term| term.get())),
+                lag: lag(epoch.min(last), status.term_newest.map(|term| term.get())),
                 updates: status.updates,
                 bytes_sent: host.counts.bytes_sent,
                 model: status.model,
