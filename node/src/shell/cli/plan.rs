@@ -90,10 +90,10 @@ impl ManifestPlan {
             clip_to_median: false,
             steps: 20,
             batch: 16,
-            rate: 0.1,
+            rate: 0.2,
             norm_max: 16.0,
             attacker_share: 0.2,
-            default_seconds: 30,
+            default_seconds: 36,
         }
     }
 
@@ -102,6 +102,7 @@ impl ManifestPlan {
         Self {
             model: "mlp:784-32-10".to_owned(),
             data: "idx".to_owned(),
+            rate: 0.1,
             epoch_length: Span::from_ms(1_000),
             default_seconds: 120,
             ..Self::demo_sensors()
