@@ -46,6 +46,43 @@ fn init_makes_a_key_once_and_never_overwrites_it() {
 }
 
 #[test]
+fn a_key_gone_missing_is_not_replaced() {
+    let federation = Federation::new("key", Plan { peers: 2, epochs: 2, epoch_ms: 200 });
+    let dir = federation.dir(0);
+    let key = dir.join("key");
+    std::fs::remove_file(&key).unwrap();
+    for command in [&["init", arg(&dir)][..], &["up", "--dir", arg(&dir)]] {
+        refused(command, &[arg(&key)]);
+        assert!(!key.exists(), "{command:?} made a new key for the old log");
+    }
+    federation.remove();
+}
+
+#[test]
+fn a_log_that_lost_entries_is_refused_and_left_as_it_is() {
+    let mut federation = Federation::new("short", Plan { peers: 2, epochs: 3, epoch_ms: 200 });
+    federation.start(0);
+    federation.start(1);
+    federation.wait();
+    let dir = federation.dir(0);
+    let log = std::fs::read_dir(dir.join("log")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&log).unwrap();
+    // Without its last entry the log is still a well-formed one.
+    let (mut at, mut last) = (0, 0);
+    while at < whole.len() {
+        last = at;
+        let length: [u8; 4] = whole[at..at + 4].try_into().unwrap();
+        at += 4 + usize::try_from(u32::from_be_bytes(length)).unwrap();
+    }
+    std::fs::write(&log, &whole[..last]).unwrap();
+    refused(&["up", "--dir", arg(&dir)], &[arg(&log), "shortened", "has held"]);
+    assert_eq!(std::fs::read(&log).unwrap(), &whole[..last]);
+    std::fs::write(&log, &whole).unwrap();
+    longhaul_ok(&["up", "--until-drained", "--alone", "--dir", arg(&dir)]);
+    federation.remove();
+}
+
+#[test]
 fn refuses_what_is_missing_with_the_next_step() {
     let root = fresh_dir("missing");
     let dir = root.join("nothing");

@@ -53,9 +53,9 @@ pub enum EntryError {
     /// The bytes are not in the entry's canonical form.
     #[error("the log entry is malformed {0}")]
     Malformed(#[from] CodecError),
-    /// The signature is not its author's over these bytes; holds the sequence number.
-    #[error("the signature of log entry {0} does not match its author and content")]
-    Signature(u64),
+    /// The signature is not its author's over these bytes.
+    #[error("the signature of the log entry does not match its author and content")]
+    Signature,
 }
 
 impl EntryHash {
@@ -125,23 +125,23 @@ impl SignedEntry {
         Self { entry, hash: EntryHash::of_body(&body), bytes: bytes.into() }
     }
 
-    /// Reads one entry strictly and checks its signature.
+    /// Checks the signature over the raw bytes, and only then reads strictly
+    /// what they say: nothing unsigned is interpreted but the author's key.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        let unsigned = Unsigned::read(bytes)?;
-        if unsigned.bytes_len < bytes.len() {
-            let trailing = CodecErrorKind::Trailing;
-            return Err(CodecError { position: unsigned.bytes_len, kind: trailing }.into());
-        }
-        let Unsigned { entry, body, signature, .. } = unsigned;
-        if entry.author.verify(Domain::LogEntry, body, &signature).is_err() {
-            return Err(EntryError::Signature(entry.sequence));
-        }
+        let Some((author, body, signature)) = split(bytes) else {
+            return Err(find_fault(bytes).into());
+        };
+        let author = PeerId::from_bytes(author).map_err(|_| EntryError::Signature)?;
+        author.verify(Domain::LogEntry, body, &signature).map_err(|_| EntryError::Signature)?;
+        let mut reader = Reader::new(body);
+        let entry = LogEntry::read_body(&mut reader)?;
+        reader.finish()?;
         Ok(Self { entry, hash: EntryHash::of_body(body), bytes: bytes.into() })
     }
 
     /// True if `bytes` could be the beginning of an entry whose end is missing.
     pub(crate) fn is_cut_short(bytes: &[u8]) -> bool {
-        matches!(Unsigned::read(bytes), Err(error) if error.kind == CodecErrorKind::Truncated)
+        find_fault(bytes).kind == CodecErrorKind::Truncated
     }
 
     /// What the entry says.
@@ -170,26 +170,35 @@ impl SignedEntry {
     }
 }
 
-/// A well-formed entry whose signature has not been looked at.
-struct Unsigned<'a> {
-    entry: LogEntry,
-    body: &'a [u8],
-    signature: Signature,
-    bytes_len: usize,
+/// The author's key, the body and the signature of an entry, by their places:
+/// an array of two, a body that begins with the author, 64 signature bytes.
+fn split(bytes: &[u8]) -> Option<([u8; 32], &[u8], Signature)> {
+    const BODY_START: [u8; 4] = [0xa5, 0x01, 0x58, 0x20];
+    const SIGNATURE_START: [u8; 2] = [0x58, 0x40];
+    if bytes.len() > ENTRY_BYTES_MAX {
+        return None;
+    }
+    let rest = bytes.strip_prefix(&[0x82])?;
+    let (rest, signature) = rest.split_last_chunk::<64>()?;
+    let body = rest.strip_suffix(&SIGNATURE_START)?;
+    let author = body.strip_prefix(&BODY_START)?.first_chunk()?;
+    Some((*author, body, Signature::from_bytes(*signature)))
 }
 
-impl<'a> Unsigned<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::new(bytes);
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(reader.error(CodecErrorKind::AboveLimit(ENTRY_BYTES_MAX as u64)));
-        }
+/// What is wrong with the form of `bytes`, which are not one whole entry.
+fn find_fault(bytes: &[u8]) -> CodecError {
+    let mut reader = Reader::new(bytes);
+    if bytes.len() > ENTRY_BYTES_MAX {
+        return reader.error(CodecErrorKind::AboveLimit(ENTRY_BYTES_MAX as u64));
+    }
+    let read = |reader: &mut Reader<'_>| {
         reader.tuple(2)?;
-        let start = reader.position();
-        let entry = LogEntry::read_body(&mut reader)?;
-        let body = reader.since(start);
-        let signature = Signature::from_bytes(reader.fixed()?);
-        Ok(Self { entry, body, signature, bytes_len: reader.position() })
+        LogEntry::read_body(reader)?;
+        reader.fixed::<64>()
+    };
+    match read(&mut reader) {
+        Err(error) => error,
+        Ok(_) => reader.error(CodecErrorKind::Trailing),
     }
 }
 
@@ -248,6 +257,25 @@ mod tests {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(SignedEntry::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_flip_of_any_signed_byte_is_found_by_the_signature() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let record = Record::Update { head: vec![1, 2, 3] };
+        let time = Timestamp::default();
+        let entry = LogEntry { author: key.peer_id(), sequence: 0, previous: None, time, record };
+        let good = SignedEntry::sign(entry, &key).as_bytes().to_vec();
+        // All but the array's head, the beginning of the body (its map, the key
+        // and head of the author) and the head of the signature.
+        let heads = [0..5, good.len() - 66..good.len() - 64];
+        for at in (0..good.len()).filter(|at| !heads.iter().any(|head| head.contains(at))) {
+            for xor in 1..=255 {
+                let mut bytes = good.clone();
+                bytes[at] ^= xor;
+                assert_eq!(SignedEntry::decode(&bytes), Err(EntryError::Signature), "byte {at}");
+            }
         }
     }
 

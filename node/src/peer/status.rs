@@ -29,6 +29,9 @@ pub struct Status {
     pub in_store: usize,
     /// True while training is under way.
     pub training: bool,
+    /// True when the federation is over and this peer has nothing left to do
+    /// with the contacts that it has now.
+    pub drained: bool,
     /// The shared model.
     pub model: ModelId,
     /// Who is in contact, by link.
@@ -41,13 +44,18 @@ impl Peer {
     /// Takes a snapshot as of the last input.
     pub fn status(&mut self) -> Status {
         let manifest = self.manifest.manifest();
+        let (epoch, over) = (manifest.epoch_at(self.now), manifest.is_over(self.now));
+        let waiting = self.agent.waiting();
+        let idle = self.training.is_none() && self.in_store.is_empty();
+        let idle = idle && waiting == 0 && self.missing.is_empty();
         Status {
-            epoch: manifest.epoch_at(self.now),
-            over: manifest.is_over(self.now),
+            epoch,
+            over,
+            drained: over && idle && !self.version_is_due(),
             own_newest: self.last_slot.map(|slot| slot.epoch),
             term_newest: self.newest_term(),
             updates: self.fold.slot_count(),
-            waiting: self.agent.waiting(),
+            waiting,
             missing: self.missing.len(),
             in_store: self.in_store.len(),
             training: self.training.is_some(),
@@ -60,14 +68,5 @@ impl Peer {
     /// The newest epoch that has a quorum.
     pub(super) fn newest_term(&self) -> Option<Epoch> {
         self.fold.epochs().rev().find(|&epoch| self.fold.term_status(epoch).quorate)
-    }
-
-    /// True when the federation is over and this peer has nothing left to do
-    /// with the contacts that it has now.
-    pub fn is_drained(&mut self) -> bool {
-        let status = self.status();
-        let idle = !status.training && status.in_store == 0;
-        let idle = idle && status.waiting == 0 && status.missing == 0;
-        status.over && idle && !self.version_is_due()
     }
 }

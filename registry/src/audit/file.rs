@@ -64,7 +64,7 @@ impl FileError {
     pub const fn detection(&self) -> Detection {
         match self {
             Self::Manifest(ManifestError::Signature(_))
-            | Self::Entry { source: EntryError::Signature(_), .. } => Detection::Signature,
+            | Self::Entry { source: EntryError::Signature, .. } => Detection::Signature,
             _ => Detection::Format,
         }
     }

@@ -49,8 +49,8 @@ impl Manifest {
         writer.into_bytes()
     }
 
-    /// Reads a canonical body; the rest of `reader` is left.
-    pub(super) fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+    /// Reads the beginning of a body: the name, and whose signature to expect.
+    pub(super) fn read_creator(reader: &mut Reader<'_>) -> Result<(String, PeerId), CodecError> {
         reader.map(PAIRS)?;
         reader.key(0)?;
         let newer = reader.invalid("manifest version 1; a newer Longhaul wrote this");
@@ -60,7 +60,12 @@ impl Manifest {
         reader.key(1)?;
         let name = reader.text(NAME_BYTES_MAX)?.to_owned();
         reader.key(2)?;
-        let creator = read_peer(reader)?;
+        Ok((name, read_peer(reader)?))
+    }
+
+    /// Reads a canonical body; the rest of `reader` is left.
+    pub(super) fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (name, creator) = Self::read_creator(reader)?;
         reader.key(3)?;
         let parent = match reader.null()? {
             true => None,

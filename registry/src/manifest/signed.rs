@@ -86,24 +86,43 @@ impl TermsError {
     pub const CODE: u16 = 200;
 }
 
+/// Body and signature by their places: an array of two, 64 signature bytes last.
+fn split(bytes: &[u8]) -> Option<(&[u8], Signature)> {
+    let rest = bytes.strip_prefix(&[0x82]).filter(|_| bytes.len() <= MANIFEST_BYTES_MAX)?;
+    let (rest, signature) = rest.split_last_chunk::<64>()?;
+    Some((rest.strip_suffix(&[0x58, 0x40])?, Signature::from_bytes(*signature)))
+}
+
+/// What is wrong with the form of `bytes`, which are not one whole manifest.
+fn find_fault(bytes: &[u8]) -> CodecError {
+    let mut reader = Reader::new(bytes);
+    if bytes.len() > MANIFEST_BYTES_MAX {
+        return reader.error(CodecErrorKind::AboveLimit(MANIFEST_BYTES_MAX as u64));
+    }
+    let read = |reader: &mut Reader<'_>| {
+        reader.tuple(2)?;
+        Manifest::read_body(reader)?;
+        reader.fixed::<64>()
+    };
+    match read(&mut reader) {
+        Err(error) => error,
+        Ok(_) => reader.error(CodecErrorKind::Trailing),
+    }
+}
+
 impl SignedManifest {
     /// Reads a signed manifest strictly; checks signature and soundness.
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let mut reader = Reader::new(bytes);
-        if bytes.len() > MANIFEST_BYTES_MAX {
-            let limit = CodecErrorKind::AboveLimit(MANIFEST_BYTES_MAX as u64);
-            return Err(reader.error(limit).into());
-        }
-        reader.tuple(2)?;
-        let start = reader.position();
+        let Some((body, signature)) = split(bytes) else {
+            return Err(find_fault(bytes).into());
+        };
+        // The signature first: nothing unsigned is interpreted but its key.
+        let (_, creator) = Manifest::read_creator(&mut Reader::new(body))?;
+        let checked = creator.verify(Domain::Manifest, body, &signature);
+        checked.map_err(|_| ManifestError::Signature(creator))?;
+        let mut reader = Reader::new(body);
         let manifest = Manifest::read_body(&mut reader)?;
-        let body = reader.since(start);
-        let signature = Signature::from_bytes(reader.fixed()?);
         reader.finish()?;
-        let creator = manifest.creator;
-        if creator.verify(Domain::Manifest, body, &signature).is_err() {
-            return Err(ManifestError::Signature(creator));
-        }
         manifest.validate()?;
         Ok(Self { id: FederationId::of_body(body), manifest, bytes: bytes.to_vec() })
     }

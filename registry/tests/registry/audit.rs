@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{Epoch, ModelId};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_dtn::time::Timestamp;
+use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::audit::{AuditReport, Detection, ExportError, Verdict, export};
 use longhaul_registry::{FederationId, LogWriter, Record, SignedEntry};
 
@@ -299,6 +301,46 @@ fn the_log_of_another_federation_is_found() {
     world.records[0].1 = Record::Genesis { federation };
     let bytes = written(&world, &world.entries());
     check_fails(&bytes, Detection::Federation, "the log belongs to federation");
+}
+
+#[test]
+fn an_exporter_that_is_no_member_is_found() {
+    let world = World::new();
+    let stranger = key(9);
+    let mut writer = LogWriter::new(stranger.clone());
+    // A stranger accepts everything that the member's log holds.
+    let records = world.records.iter().map(|(now, record)| match record.clone() {
+        Record::Update { head } => (*now, Record::Accept { head, from: key(1).peer_id() }),
+        other => (*now, other),
+    });
+    let entries: Vec<_> = records.map(|(now, record)| writer.append(now, record)).collect();
+    let message = format!("the exporter {} is not a member", stranger.peer_id());
+    check_fails(&written(&world, &entries), Detection::Federation, &message);
+}
+
+#[test]
+fn updates_on_other_terms_of_transport_are_found() {
+    let start = manifest().start;
+    for (created, lifetime_ms, message) in [
+        (start, 3_599_999, "lives 3599999 ms"),
+        (Timestamp::from_dtn_ms(start.dtn_ms() - 1), 3_600_000, "before the federation began"),
+    ] {
+        let mut world = World::new();
+        let mut author = Author::new(2);
+        let good = author.publish(&world.manifest, &mut world.manifest.fold(), 0, 7);
+        let draft = BundleDraft {
+            destination: Eid::dtn(&world.manifest.id().to_string(), "updates").unwrap(),
+            created,
+            sequence: 99,
+            lifetime: Span::from_ms(lifetime_ms),
+            hop_limit: 64,
+            header: good.head.header().to_vec(),
+            payload: &good.payload,
+        };
+        let head = BundleHead::seal(draft, &key(2)).unwrap();
+        world.insert_before_tip(Record::Accept { head: head.encode(), from: key(2).peer_id() });
+        check_fails(&world.file(), Detection::Admission, message);
+    }
 }
 
 #[test]

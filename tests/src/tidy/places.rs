@@ -16,7 +16,7 @@ const SHELL: &str = "node/src/shell/";
 const FILE_READERS: [&str; 2] = ["node/src/train/data/idx.rs", "simnet/src/cli/mod.rs"];
 
 /// Dependencies that only one file may name, so that they can be replaced.
-pub const WRAPPED: [&str; 2] = ["sled", "libp2p_stream"];
+pub const WRAPPED: [&str; 1] = ["sled"];
 
 /// Checks that at most one file names the dependency `name`.
 pub fn check_wrapped(files: &[SourceFile], name: &str) -> Vec<Violation> {

@@ -62,7 +62,7 @@ impl Reporting {
             epoch: status.epoch.map(|epoch| epoch.get()),
             term_newest: status.term_newest.map(|epoch| epoch.get()),
             over: status.over,
-            drained: peer.is_drained(),
+            drained: status.drained,
             contacts: status.contacts.len(),
             updates: status.updates,
             waiting: status.waiting,
