@@ -1,6 +1,8 @@
 //! What an agent must know, and the bounds on what strangers can make it keep.
 
-use crate::bundle::BundleLimits;
+use std::sync::Arc;
+
+use crate::bundle::{BundleLimits, BundleMemo};
 use crate::frame::{NONCE_BYTES, RANGE_BYTES_MAX};
 use crate::hash::ContentHash;
 use crate::identity::PeerId;
@@ -20,6 +22,8 @@ pub struct AgentConfig {
     pub limits: BundleLimits,
     /// Bounds on memory, work and waiting.
     pub bounds: AgentBounds,
+    /// Checked bundles that agents of one process share; none for a node alone.
+    pub memo: Option<Arc<BundleMemo>>,
 }
 
 /// Bounds on memory, work and waiting.
@@ -77,7 +81,7 @@ impl AgentConfig {
         limits: BundleLimits,
         nonce: [u8; NONCE_BYTES],
     ) -> Self {
-        Self { me, scope, nonce, limits, bounds: AgentBounds::default() }
+        Self { me, scope, nonce, limits, bounds: AgentBounds::default(), memo: None }
     }
 
     /// Bytes of one range asked for: at least one, at most what is answered.

@@ -66,7 +66,7 @@ impl Agent {
         head: &[u8],
     ) -> Result<Arc<BundleHead>, (RefuseReason, Blame)> {
         let limits = &self.config.limits;
-        let head = BundleHead::decode_authentic(head, limits)
+        let head = BundleHead::decode_authentic(head, limits, self.config.memo.as_deref())
             .map_err(|error| (error.into(), Blame::Sender))?;
         if head.id() != id {
             return Err((RefuseReason::OtherBundle, Blame::Sender));
@@ -180,7 +180,11 @@ impl Agent {
         if head.expires() <= now {
             return self.refuse(now, link, id, RefuseReason::Expired);
         }
-        if let Err(error) = head.check_payload(&partial.payload) {
+        let known = self.config.memo.as_ref();
+        let known = known.and_then(|memo| memo.payload(&head.payload_hash(), &partial.payload));
+        if known.is_none()
+            && let Err(error) = head.check_payload(&partial.payload)
+        {
             let only_giver = partial.givers.len() <= 1;
             partial.restart();
             partial.source = None;
@@ -189,7 +193,10 @@ impl Agent {
             }
             return self.ask_all(now);
         }
-        let payload: Arc<[u8]> = partial.payload.as_slice().into();
+        let payload: Arc<[u8]> = known.unwrap_or_else(|| partial.payload.as_slice().into());
+        if let Some(memo) = &self.config.memo {
+            memo.keep_payload(head.payload_hash(), &payload);
+        }
         let held = Held { head, payload };
         self.transfers.judge(held.clone(), link);
         if let Some(from) = self.links.get(&link).map(|state| state.peer) {

@@ -15,13 +15,16 @@ mod error;
 mod id;
 mod integrity;
 mod layout;
+mod memo;
 mod mutable;
 mod primary;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use self::error::{BlockKind, BundleError};
 pub use self::id::BundleId;
+pub use self::memo::BundleMemo;
 
 use self::canonical::write_block;
 use self::integrity::{Claims, Integrity};
@@ -68,14 +71,23 @@ pub struct BundleDraft<'a> {
 }
 
 /// A bundle without the bytes of its payload; the signature is checked.
+///
+/// What the author signed is shared by all clones; what changes on the way is
+/// each one's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleHead {
+    sealed: Arc<Sealed>,
+    mutable: Mutable,
+}
+
+/// What an author signed, with a signature that is known to be good.
+#[derive(Debug, PartialEq, Eq)]
+struct Sealed {
     id: BundleId,
     primary: Primary,
     primary_bytes: Vec<u8>,
     header: Vec<u8>,
     integrity: Integrity,
-    mutable: Mutable,
 }
 
 impl BundleHead {
@@ -102,57 +114,58 @@ impl BundleHead {
         };
         let integrity = claims.sign(key);
         let id = BundleId::of(&integrity);
-        Ok(Self { id, primary, primary_bytes, header: draft.header, integrity, mutable })
+        let sealed = Sealed { id, primary, primary_bytes, header: draft.header, integrity };
+        Ok(Self { sealed: Arc::new(sealed), mutable })
     }
 
     /// The name of the bundle.
-    pub const fn id(&self) -> BundleId {
-        self.id
+    pub fn id(&self) -> BundleId {
+        self.sealed.id
     }
 
     /// Who signed the bundle.
-    pub const fn author(&self) -> PeerId {
-        self.primary.author
+    pub fn author(&self) -> PeerId {
+        self.sealed.primary.author
     }
 
     /// Whom the bundle is for.
-    pub const fn destination(&self) -> &Eid {
-        &self.primary.destination
+    pub fn destination(&self) -> &Eid {
+        &self.sealed.primary.destination
     }
 
     /// The update header, opaque here.
     pub fn header(&self) -> &[u8] {
-        &self.header
+        &self.sealed.header
     }
 
     /// The blake3 hash that the payload has.
-    pub const fn payload_hash(&self) -> ContentHash {
-        self.integrity.claims.payload
+    pub fn payload_hash(&self) -> ContentHash {
+        self.sealed.integrity.claims.payload
     }
 
     /// The length that the payload has, in bytes.
-    pub const fn payload_len(&self) -> u64 {
-        self.integrity.claims.payload_len
+    pub fn payload_len(&self) -> u64 {
+        self.sealed.integrity.claims.payload_len
     }
 
     /// When the author made the bundle.
-    pub const fn created(&self) -> Timestamp {
-        self.primary.created
+    pub fn created(&self) -> Timestamp {
+        self.sealed.primary.created
     }
 
     /// Tells bundles of one author and creation time apart.
-    pub const fn sequence(&self) -> u64 {
-        self.primary.sequence
+    pub fn sequence(&self) -> u64 {
+        self.sealed.primary.sequence
     }
 
     /// Time from creation to expiry.
-    pub const fn lifetime(&self) -> Span {
-        self.primary.lifetime
+    pub fn lifetime(&self) -> Span {
+        self.sealed.primary.lifetime
     }
 
     /// When the bundle ceases to be carried.
-    pub const fn expires(&self) -> Timestamp {
-        self.primary.created.plus(self.primary.lifetime)
+    pub fn expires(&self) -> Timestamp {
+        self.sealed.primary.created.plus(self.sealed.primary.lifetime)
     }
 
     /// Hops allowed.
@@ -179,14 +192,14 @@ impl BundleHead {
     /// None when the hop limit is reached (RFC 9171 section 4.4.3).
     pub fn encode_for_next_hop(&self, now: Timestamp) -> Option<Vec<u8>> {
         let hop_count = self.mutable.hop_count.checked_add(1)?;
-        let age = self.mutable.age.max(now.since(self.primary.created));
+        let age = self.mutable.age.max(now.since(self.sealed.primary.created));
         let mutable = Mutable::checked(self.mutable.hop_limit, hop_count, age).ok()?;
         Some(self.encode_with(mutable))
     }
 
     /// Reads the head form; checks CRCs, hashes, the signature and the limits.
     pub fn decode(bytes: &[u8], limits: &BundleLimits) -> Result<Self, BundleError> {
-        let head = Self::decode_authentic(bytes, limits)?;
+        let head = Self::decode_authentic(bytes, limits, None)?;
         head.check(limits)?;
         Ok(head)
     }
@@ -207,7 +220,7 @@ impl BundleHead {
         limits: &BundleLimits,
     ) -> Result<(Self, Range<usize>), BundleError> {
         let blocks = Blocks::read(bytes, Form::Whole, limits)?;
-        let head = Self::from_blocks(&blocks)?;
+        let head = Self::from_blocks(&blocks, None)?;
         head.check(limits)?;
         let [.., payload] = &blocks.data;
         head.check_payload(payload)?;
@@ -228,7 +241,7 @@ impl BundleHead {
 
     /// Checks the bundle against `limits`.
     pub fn check(&self, limits: &BundleLimits) -> Result<(), BundleError> {
-        check_header_len(self.header.len(), limits.header_bytes_max)?;
+        check_header_len(self.sealed.header.len(), limits.header_bytes_max)?;
         let (len, max) = (self.payload_len(), limits.payload_bytes_max);
         if len > max {
             return Err(BundleError::PayloadTooLarge { len, max });
@@ -241,26 +254,40 @@ impl BundleHead {
     }
 
     /// Reads the head form; the limits of payload and lifetime are not checked.
+    /// What `memo` has seen before is not verified again.
     pub(crate) fn decode_authentic(
         bytes: &[u8],
         limits: &BundleLimits,
+        memo: Option<&BundleMemo>,
     ) -> Result<Self, BundleError> {
-        Self::from_blocks(&Blocks::read(bytes, Form::Head, limits)?)
+        Self::from_blocks(&Blocks::read(bytes, Form::Head, limits)?, memo)
     }
 
-    fn from_blocks(blocks: &Blocks<'_>) -> Result<Self, BundleError> {
+    fn from_blocks(blocks: &Blocks<'_>, memo: Option<&BundleMemo>) -> Result<Self, BundleError> {
         let [header, integrity, hops, age, _] = blocks.data;
         let integrity = Integrity::decode(integrity)?;
-        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
         let mutable = Mutable::decode(hops, age)?;
-        Ok(Self {
-            id: BundleId::of(&integrity),
+        let id = BundleId::of(&integrity);
+        let same = |sealed: &Sealed| {
+            sealed.integrity == integrity
+                && sealed.primary_bytes == blocks.primary_bytes
+                && sealed.header == header
+        };
+        if let Some(sealed) = memo.and_then(|memo| memo.sealed(&id)).filter(|it| same(it)) {
+            return Ok(Self { sealed, mutable });
+        }
+        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
+        let sealed = Arc::new(Sealed {
+            id,
             primary: blocks.primary.clone(),
             primary_bytes: blocks.primary_bytes.to_vec(),
             header: header.to_vec(),
             integrity,
-            mutable,
-        })
+        });
+        if let Some(memo) = memo {
+            memo.keep(&sealed);
+        }
+        Ok(Self { sealed, mutable })
     }
 
     fn encode_with(&self, mutable: Mutable) -> Vec<u8> {
@@ -272,9 +299,9 @@ impl BundleHead {
     }
 
     fn write_blocks(&self, writer: &mut Writer, mutable: Mutable) {
-        writer.raw(&self.primary_bytes);
-        write_block(writer, BlockKind::UpdateHeader, &self.header);
-        write_block(writer, BlockKind::Integrity, &self.integrity.encode());
+        writer.raw(&self.sealed.primary_bytes);
+        write_block(writer, BlockKind::UpdateHeader, &self.sealed.header);
+        write_block(writer, BlockKind::Integrity, &self.sealed.integrity.encode());
         mutable.write_blocks(writer);
     }
 }

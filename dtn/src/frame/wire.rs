@@ -64,6 +64,21 @@ impl Frame {
         writer.into_bytes()
     }
 
+    /// The kind of an encoded frame in a word, for statistics; the rest of the
+    /// bytes is not looked at.
+    pub fn kind_of(bytes: &[u8]) -> &'static str {
+        match bytes.get(1).copied().map(u64::from) {
+            Some(HELLO) => "hello",
+            Some(HAVE | MORE) => "ids",
+            Some(WANT_HEAD | WANT_RANGE) => "want",
+            Some(HEAD) => "head",
+            Some(RANGE) => "payload",
+            Some(GONE | ACK | REFUSED) => "answer",
+            Some(BYE) => "bye",
+            _ => "other",
+        }
+    }
+
     /// Reads a frame, strictly.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         if bytes.len() > FRAME_BYTES_MAX {
