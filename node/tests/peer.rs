@@ -99,7 +99,8 @@ fn refuses_a_log_of_another_federation() {
     world.run_to_end();
     let entries = world.entries(0).to_vec();
     let other = World::new(2, EPOCHS + 1);
-    let config = PeerConfig { manifest: other.manifest(), key: world.key(0), nonce: [0; 32] };
+    let config =
+        PeerConfig { manifest: other.manifest(), key: world.key(0), nonce: [0; 32], memo: None };
     let found = Peer::new(config, Restored { entries, ..Restored::default() });
     assert!(matches!(found, Err(PeerError::ForeignLog { .. })), "{found:?}");
 }
@@ -107,7 +108,7 @@ fn refuses_a_log_of_another_federation() {
 #[test]
 fn refuses_a_key_that_is_no_member() {
     let world = World::new(2, EPOCHS);
-    let config = PeerConfig { manifest: world.manifest(), key: key(9), nonce: [0; 32] };
+    let config = PeerConfig { manifest: world.manifest(), key: key(9), nonce: [0; 32], memo: None };
     let found = Peer::new(config, Restored::default());
     assert!(matches!(found, Err(PeerError::NotAMember(_))), "{found:?}");
 }

@@ -28,7 +28,7 @@ use longhaul_aggregation::{
     AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::bundle::{BundleId, BundleMemo};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
@@ -46,6 +46,8 @@ pub struct PeerConfig {
     pub key: SecretKey,
     /// Entropy for batch order and contact nonces; secret is not needed.
     pub nonce: [u8; 32],
+    /// Checked bundles that many peers of one process share; none for a node alone.
+    pub memo: Option<Arc<BundleMemo>>,
 }
 
 /// What stable storage held at the start; empty at the very first.
@@ -291,10 +293,12 @@ impl Peer {
 }
 
 fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
-    agent::AgentConfig::new(
+    let mut agent = agent::AgentConfig::new(
         config.key.peer_id(),
         config.manifest.id().hash(),
         config.manifest.bundle_limits(),
         config.nonce,
-    )
+    );
+    agent.memo.clone_from(&config.memo);
+    agent
 }

@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// The newest epoch that has a quorum.
-    pub(super) fn newest_term(&self) -> Option<Epoch> {
+    pub fn newest_term(&self) -> Option<Epoch> {
         self.fold.epochs().rev().find(|&epoch| self.fold.term_status(epoch).quorate)
     }
 }

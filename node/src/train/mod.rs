@@ -17,7 +17,7 @@ mod draw;
 mod evaluation;
 mod model;
 mod network;
-mod portable;
+pub mod portable;
 mod trainer;
 
 pub use data::{Dataset, DatasetError, Partition, PartitionError, Samples};

@@ -11,7 +11,7 @@ use std::f64::consts::{LN_2, SQRT_2, TAU};
 /// The sine of an angle given in whole turns.
 ///
 /// Turns make the reduction exact: the fraction of a turn is all that counts.
-pub(crate) fn sine_of_turns(turns: f64) -> f64 {
+pub fn sine_of_turns(turns: f64) -> f64 {
     let fraction = turns - (turns + 0.5).floor();
     let folded = if fraction > 0.25 {
         0.5 - fraction
@@ -32,7 +32,7 @@ pub(crate) fn sine_of_turns(turns: f64) -> f64 {
 }
 
 /// The cosine of an angle given in whole turns.
-pub(crate) fn cosine_of_turns(turns: f64) -> f64 {
+pub fn cosine_of_turns(turns: f64) -> f64 {
     sine_of_turns(turns + 0.25)
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn cosine_of_turns(turns: f64) -> f64 {
 ///
 /// Zero, negative and subnormal numbers are the caller's mistake; the result
 /// for them is finite and meaningless.
-pub(crate) fn logarithm(value: f64) -> f64 {
+pub fn logarithm(value: f64) -> f64 {
     const MANTISSA_BITS: u32 = 52;
     const EXPONENT_BIAS: i32 = 1023;
     let bits = value.to_bits();
@@ -64,7 +64,7 @@ pub(crate) fn logarithm(value: f64) -> f64 {
 }
 
 /// The exponential; 0 below -700 and a huge finite number above 700.
-pub(crate) fn exponential(value: f64) -> f64 {
+pub fn exponential(value: f64) -> f64 {
     if value < -700.0 {
         return 0.0;
     }

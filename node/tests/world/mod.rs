@@ -381,7 +381,7 @@ impl Node {
 
 fn peer(manifest: &Arc<SignedManifest>, key: &SecretKey, restored: Restored) -> Peer {
     let nonce = *key.peer_id().as_bytes();
-    let config = PeerConfig { manifest: manifest.clone(), key: key.clone(), nonce };
+    let config = PeerConfig { manifest: manifest.clone(), key: key.clone(), nonce, memo: None };
     Peer::new(config, restored).expect("a valid log")
 }
 

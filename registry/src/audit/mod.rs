@@ -26,7 +26,7 @@ pub use report::{
     AuditReport, Contributor, EpochReport, EquivocationReport, HeaderReport, PROBLEMS_LISTED_MAX,
     Problem, RefusedCount, ReplayReport, Tip,
 };
-pub use verify::verify;
+pub use verify::{refusal_name, verify};
 
 use crate::federation::FederationId;
 

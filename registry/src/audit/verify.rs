@@ -20,6 +20,7 @@ use super::{Check, Detection};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::Chain;
+use crate::manifest::TermsError;
 use crate::record::Record;
 
 /// Sees what the walk has checked, in the order of the log, for as long as
@@ -269,7 +270,11 @@ impl<'a> Walk<'a> {
         }
         let counts = self.refused.into_iter();
         self.report.refused = counts
-            .map(|(code, count)| RefusedCount { code, reason: reason(code), count })
+            .map(|(code, count)| RefusedCount {
+                code,
+                reason: refusal_name(code).to_owned(),
+                count,
+            })
             .collect();
         self.report
     }
@@ -280,12 +285,14 @@ fn inadmissible(author: &PeerId, refusal: &Refusal) -> (Detection, String) {
     (Detection::Admission, message)
 }
 
-/// The short name of a refusal code: admission's from 100 up, transport's below.
-fn reason(code: u16) -> String {
-    if let Some(kind) = Refusal::from_code(code) {
-        return kind.name().to_owned();
+/// The short name of a refusal code: transport's below 100, admission's from 100
+/// up, the registry's from 200.
+pub fn refusal_name(code: u16) -> &'static str {
+    if code == TermsError::CODE {
+        return "transport-terms";
     }
-    RefuseReason::text_of(code).unwrap_or("unknown").to_owned()
+    let kind = Refusal::from_code(code).map(|kind| kind.name());
+    kind.or(RefuseReason::text_of(code)).unwrap_or("unknown")
 }
 
 fn detection_of(error: &BundleError) -> Detection {

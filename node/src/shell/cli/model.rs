@@ -90,7 +90,7 @@ fn ls(snapshot: &Snapshot, json: bool) -> anyhow::Result<()> {
 
 fn fold(snapshot: Snapshot, dir: &DirArg) -> anyhow::Result<(ModelId, Parameters)> {
     let key = Store::key(&dir.dir)?;
-    let config = PeerConfig { manifest: snapshot.manifest.into(), key, nonce: [0; 32] };
+    let config = PeerConfig { manifest: snapshot.manifest.into(), key, nonce: [0; 32], memo: None };
     let mut peer = Peer::new(config, snapshot.restored).context("fold the log")?;
     let missing = peer.status().missing;
     ensure!(

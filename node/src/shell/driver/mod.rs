@@ -95,8 +95,12 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     let me = key.peer_id();
     let (trainer, device) = task::build(&config, manifest.manifest(), me)?;
     tracing::info!(peer = %me, federation = %manifest.id(), device, "up");
-    let peer_config =
-        PeerConfig { manifest: manifest.clone(), key: key.clone(), nonce: entropy::nonce()? };
+    let peer_config = PeerConfig {
+        manifest: manifest.clone(),
+        key: key.clone(),
+        nonce: entropy::nonce()?,
+        memo: None,
+    };
     let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
     let (net, net_events) = net::start(config.net(&key, manifest.manifest())?)?;
     let (disk, stored) = Disk::start(store);
