@@ -1,0 +1,346 @@
+//! What every time axis shows besides the data: epochs, cuts and faults.
+
+use std::collections::BTreeMap;
+
+use super::chart::{Chart, lanes};
+use super::data::{FaultKind, FaultMark, Partition, ReportData};
+use super::legend::{Key, Swatch};
+use super::number;
+use super::paint::Paint;
+use super::svg::{
+    Anchor, Area, Dash, Fill, Point, Stroke, Svg, TextStyle, polyline, shortened, text_width,
+};
+
+/// Height of the row of epochs above the plot.
+const EPOCH_ROW: f64 = 24.0;
+/// Height of a lane for the name of a cut.
+const CUT_LANE: f64 = 18.0;
+/// Most lanes for the names of cuts; further cuts are shaded without a name.
+const CUT_LANES_MAX: usize = 3;
+/// Most cuts that are drawn.
+const CUTS_MAX: usize = 200;
+/// Most characters of a cut's name.
+const CUT_CHARS_MAX: usize = 30;
+/// Height of the lane of marks below the plot.
+const MARK_LANE: f64 = 16.0;
+/// Marks of one kind that are nearer than this many pixels become one.
+const MARK_SPACE: f64 = 9.0;
+/// Most marks from which a line rises into the plot.
+const MARK_LINES_MAX: usize = 12;
+/// Most labels that the title of a joined mark spells out.
+const MARK_LABELS_MAX: usize = 5;
+
+/// Epochs, cuts and faults of a run.
+#[derive(Debug)]
+pub struct Timeline<'a> {
+    partitions: &'a [Partition],
+    marks: &'a [FaultMark],
+    epoch_s: f64,
+    epochs: u32,
+    end_s: f64,
+}
+
+impl<'a> Timeline<'a> {
+    /// The timeline of a run.
+    pub fn of(data: &'a ReportData) -> Self {
+        let series = data.accuracy.groups.iter().flat_map(|it| &it.points).map(|it| it.at_s);
+        let last = series.chain(data.agreement.iter().map(|it| it.at_s));
+        let simulated_s = data.header.simulated_ms as f64 / 1_000.0;
+        let end_s = last.filter(|it| it.is_finite()).fold(simulated_s, f64::max);
+        let cuts = data.partitions.len().min(CUTS_MAX);
+        Self {
+            partitions: &data.partitions[..cuts],
+            marks: &data.marks,
+            epoch_s: data.header.epoch_ms as f64 / 1_000.0,
+            epochs: data.header.epochs,
+            end_s,
+        }
+    }
+
+    /// The end of the run in simulated seconds.
+    pub const fn end_s(&self) -> f64 {
+        self.end_s
+    }
+
+    /// Room that it needs between legend and plot of about `width` pixels.
+    pub fn above(&self, width: f64) -> f64 {
+        let lanes = self.cut_lanes(|at| at / self.end_s.max(1e-9) * width).1;
+        lanes as f64 * CUT_LANE + if self.has_epochs() { EPOCH_ROW } else { 4.0 }
+    }
+
+    /// Room that it needs between plot and tick labels.
+    pub const fn below(&self) -> f64 {
+        if self.marks.is_empty() { 0.0 } else { MARK_LANE }
+    }
+
+    /// The keys for a legend.
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        if !self.partitions.is_empty() {
+            keys.push(Key::new("cut between groups", Swatch::Box(shade())));
+        }
+        let mut kinds: BTreeMap<FaultKind, u64> = BTreeMap::new();
+        for mark in self.marks {
+            *kinds.entry(mark.kind).or_default() += 1;
+        }
+        keys.extend(kinds.into_iter().map(|(kind, marks)| {
+            let times =
+                if marks == 1 { String::new() } else { format!(" × {}", number::count(marks)) };
+            Key::new(format!("{}{times}", noun(kind)), Swatch::Mark(kind))
+        }));
+        keys
+    }
+
+    /// Draws epochs, cuts and faults into `chart`, below its data.
+    pub fn draw(&self, chart: &mut Chart) {
+        self.draw_cuts(chart);
+        self.draw_epochs(chart);
+        self.draw_marks(chart);
+    }
+
+    /// A sentence for a caption; empty when there is nothing to say.
+    pub fn caption(&self) -> String {
+        match (self.partitions.is_empty(), self.marks.is_empty()) {
+            (true, true) => String::new(),
+            (false, true) => " Shaded: groups cut from each other.".to_owned(),
+            (true, false) => " Marks below the plot: faults.".to_owned(),
+            (false, false) => {
+                " Shaded: groups cut from each other; marks below the plot: faults.".to_owned()
+            }
+        }
+    }
+
+    fn has_epochs(&self) -> bool {
+        self.epoch_s > 0.0 && self.epochs > 1
+    }
+
+    /// The lane of each cut's name, and the number of lanes.
+    fn cut_lanes(&self, x_of: impl Fn(f64) -> f64) -> (Vec<usize>, usize) {
+        let label = |cut: &Partition| {
+            let (from, to) = (x_of(cut.from_s), x_of(cut.to_s));
+            ((from + to) / 2.0, (to - from).max(cut_label_width(cut)))
+        };
+        let lanes = lanes(&self.partitions.iter().map(label).collect::<Vec<_>>());
+        let count = lanes.iter().map(|lane| lane + 1).max().unwrap_or(0).min(CUT_LANES_MAX);
+        (lanes, count)
+    }
+
+    fn draw_cuts(&self, chart: &mut Chart) {
+        let (lanes, count) = self.cut_lanes(|at| chart.x.at(at));
+        let top = chart.area.y - if self.has_epochs() { EPOCH_ROW } else { 4.0 };
+        for (cut, lane) in self.partitions.iter().zip(lanes) {
+            let (from, to) = (chart.x.at(cut.from_s), chart.x.at(cut.to_s));
+            let area = Area { x: from, width: (to - from).max(1.0), ..chart.area };
+            let when = [cut.from_s, cut.to_s].map(number::duration).join(" to ");
+            chart.svg.titled_rect(
+                area,
+                shade(),
+                &format!("{}: {when}", shortened(&cut.label, 200)),
+            );
+            if lane < count {
+                let y = top - lane as f64 * CUT_LANE;
+                draw_cut_name(chart, cut, (from, to), y);
+            }
+        }
+    }
+
+    fn draw_epochs(&self, chart: &mut Chart) {
+        if !self.has_epochs() {
+            return;
+        }
+        let ticks = (chart.area.width / 60.0).clamp(3.0, 12.0) as usize;
+        let epochs = self.end_s / self.epoch_s;
+        let axis = super::axis::Axis::of_counts("", epochs, ticks);
+        let y = chart.area.y;
+        let style = TextStyle { size: 11.0, ..TextStyle::muted(Anchor::Middle) };
+        for tick in axis.ticks.iter().filter(|tick| tick.value <= epochs) {
+            let x = chart.x.at(tick.value * self.epoch_s);
+            let ends = (Point { x, y: y - 6.0 }, Point { x, y });
+            chart.svg.line(ends.0, ends.1, Stroke::solid(Paint::Muted, 1.0));
+            chart.svg.text(Point { x, y: y - 11.0 }, style, &tick.label);
+        }
+        let title = Point { x: chart.area.x - 7.0, y: y - 11.0 };
+        chart.svg.text(title, TextStyle { anchor: Anchor::End, ..style }, "epoch");
+    }
+
+    fn draw_marks(&self, chart: &mut Chart) {
+        let joined = joined(self.marks, |at| chart.x.at(at));
+        let y = chart.area.bottom() + MARK_LANE / 2.0 + 1.0;
+        for mark in &joined {
+            if joined.len() <= MARK_LINES_MAX {
+                let stroke =
+                    Stroke { paint: line_paint(mark.kind), width: 1.2, dash: Dash::Dotted };
+                chart.upright(mark.x, stroke);
+            }
+            glyph(&mut chart.svg, Point { x: mark.x, y }, mark.kind, &mark.title());
+        }
+    }
+}
+
+fn shade() -> Fill {
+    Fill { paint: Paint::Shade, opacity: 0.16 }
+}
+
+fn cut_label_width(cut: &Partition) -> f64 {
+    text_width(&shortened(&cut.label, CUT_CHARS_MAX), 12.0)
+}
+
+/// Writes the name of a cut over a bracket from and to the given pixels.
+fn draw_cut_name(chart: &mut Chart, cut: &Partition, (from, to): (f64, f64), y: f64) {
+    let bracket = [(from, 0.0), (from, -3.0), (to, -3.0), (to, 0.0)];
+    let bracket = bracket.map(|(x, up)| Point { x, y: y + up });
+    chart.svg.stroke_path(&polyline(&bracket), Stroke::solid(Paint::Shade, 1.0), &[]);
+    let half = cut_label_width(cut) / 2.0;
+    let (left, right) = (chart.area.x + half, (chart.area.right() - half).max(chart.area.x + half));
+    let x = ((from + to) / 2.0).clamp(left, right);
+    let style = TextStyle::muted(Anchor::Middle);
+    chart.svg.text(Point { x, y: y - 6.0 }, style, &shortened(&cut.label, CUT_CHARS_MAX));
+}
+
+/// Neighbouring marks of one kind.
+struct Joined<'a> {
+    kind: FaultKind,
+    x: f64,
+    marks: Vec<&'a FaultMark>,
+}
+
+impl Joined<'_> {
+    fn title(&self) -> String {
+        let line = |mark: &&FaultMark| {
+            format!("{}: {}", number::duration(mark.at_s), shortened(&mark.label, 80))
+        };
+        let mut lines: Vec<_> = self.marks.iter().take(MARK_LABELS_MAX).map(line).collect();
+        if self.marks.len() > MARK_LABELS_MAX {
+            lines.push(format!("and {} more", self.marks.len() - MARK_LABELS_MAX));
+        }
+        lines.join("; ")
+    }
+}
+
+fn joined<'a>(marks: &'a [FaultMark], x_of: impl Fn(f64) -> f64) -> Vec<Joined<'a>> {
+    let mut sorted: Vec<_> = marks.iter().filter(|mark| mark.at_s.is_finite()).collect();
+    sorted.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    let mut all: Vec<Joined<'a>> = Vec::new();
+    let mut last_of: BTreeMap<FaultKind, usize> = BTreeMap::new();
+    for mark in sorted {
+        let x = x_of(mark.at_s);
+        let near = last_of.get(&mark.kind).copied().filter(|&at| x - all[at].x < MARK_SPACE);
+        if let Some(at) = near {
+            all[at].marks.push(mark);
+        } else {
+            last_of.insert(mark.kind, all.len());
+            all.push(Joined { kind: mark.kind, x, marks: vec![mark] });
+        }
+    }
+    all
+}
+
+fn paint(kind: FaultKind) -> Paint {
+    if kind == FaultKind::AttackRelease { Paint::Bad } else { Paint::Ink }
+}
+
+/// Lines through the plot stay behind the data.
+fn line_paint(kind: FaultKind) -> Paint {
+    if kind == FaultKind::AttackRelease { Paint::Bad } else { Paint::Shade }
+}
+
+/// What a kind of fault is called.
+pub const fn noun(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Crash => "crash",
+        FaultKind::ClockStep => "clock step",
+        FaultKind::DiskLoss => "disk loss",
+        FaultKind::AttackRelease => "attack release",
+        FaultKind::Other => "other fault",
+    }
+}
+
+/// Draws the mark of a fault around `at`, each kind in its own shape.
+pub fn glyph(svg: &mut Svg, at: Point, kind: FaultKind, title: &str) {
+    let outline: &[(f64, f64)] = match kind {
+        FaultKind::Crash => &[
+            (-4.5, -3.0),
+            (-3.0, -4.5),
+            (0.0, -1.5),
+            (3.0, -4.5),
+            (4.5, -3.0),
+            (1.5, 0.0),
+            (4.5, 3.0),
+            (3.0, 4.5),
+            (0.0, 1.5),
+            (-3.0, 4.5),
+            (-4.5, 3.0),
+            (-1.5, 0.0),
+        ],
+        FaultKind::ClockStep => &[(0.0, -5.0), (4.5, 0.0), (0.0, 5.0), (-4.5, 0.0)],
+        FaultKind::DiskLoss => &[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)],
+        FaultKind::AttackRelease => &[(0.0, -5.0), (5.0, 4.0), (-5.0, 4.0)],
+        FaultKind::Other => &[
+            (-1.2, -4.5),
+            (1.2, -4.5),
+            (1.2, -1.2),
+            (4.5, -1.2),
+            (4.5, 1.2),
+            (1.2, 1.2),
+            (1.2, 4.5),
+            (-1.2, 4.5),
+            (-1.2, 1.2),
+            (-4.5, 1.2),
+            (-4.5, -1.2),
+            (-1.2, -1.2),
+        ],
+    };
+    let places: Vec<_> = outline.iter().map(|(x, y)| Point { x: at.x + x, y: at.y + y }).collect();
+    let (d, fill) = (polyline(&places) + "Z", Fill::solid(paint(kind)));
+    if title.is_empty() { svg.fill_path(&d, fill) } else { svg.titled_path(&d, fill, title) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::html::testing;
+
+    fn mark(at_s: f64, kind: FaultKind) -> FaultMark {
+        FaultMark { at_s, label: format!("at {at_s}"), kind }
+    }
+
+    #[test]
+    fn near_marks_of_one_kind_become_one() {
+        let marks = [
+            mark(1.0, FaultKind::Crash),
+            mark(2.0, FaultKind::ClockStep),
+            mark(3.0, FaultKind::Crash),
+            mark(100.0, FaultKind::Crash),
+            mark(f64::NAN, FaultKind::Crash),
+        ];
+        let joined = joined(&marks, |at| at);
+        let counts: Vec<_> = joined.iter().map(|it| it.marks.len()).collect();
+        assert_eq!(counts, [2, 1, 1]);
+        assert_eq!(joined[0].title(), "1.00 s: at 1; 3.00 s: at 3");
+    }
+
+    #[test]
+    fn a_crowd_of_marks_is_counted() {
+        let marks: Vec<_> = (0..100).map(|_| mark(1.0, FaultKind::Other)).collect();
+        let joined = joined(&marks, |at| at);
+        assert!(joined[0].title().ends_with("and 95 more"), "{}", joined[0].title());
+    }
+
+    #[test]
+    fn overlapping_cuts_take_lanes_up_to_a_limit() {
+        let mut data = testing::report();
+        let cut = Partition { from_s: 10.0, to_s: 20.0, label: "a | b".into() };
+        data.partitions = vec![cut; 10];
+        assert_eq!(Timeline::of(&data).cut_lanes(|at| at).1, CUT_LANES_MAX);
+        data.partitions.clear();
+        assert_eq!(Timeline::of(&data).cut_lanes(|at| at).1, 0);
+    }
+
+    #[test]
+    fn the_axis_reaches_the_last_point() {
+        let mut data = testing::report();
+        data.header.simulated_ms = 1_000;
+        let last = data.agreement.iter().map(|it| it.at_s).fold(0.0, f64::max);
+        assert_eq!(Timeline::of(&data).end_s(), last);
+    }
+}
