@@ -1,13 +1,20 @@
 //! Checks: what must hold for a run to pass.
 //!
-//! Besides the scenario's own, two always apply: every declared partition hit
-//! a contact, and every declared peer trained. A run that fails them shows
-//! nothing, whatever its accuracy.
+//! Besides the scenario's own, some always apply: every declared fault and
+//! adversary acted, every declared peer trained, no honest peer signed a slot
+//! twice, and peers with the same set of updates have the same model. A run that fails them shows nothing, whatever
+//! its accuracy.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::delivery::DeliveryReport;
+use crate::faults::FaultCount;
 use crate::metrics::Samples;
-use crate::scenario::{EndCheck, EpochCheck, Probability, Scenario};
+use crate::scenario::{
+    AlwaysCheck, EndCheck, EpochCheck, Probability, Scenario, TrainingMode, UncutCheck,
+};
 
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,40 +32,116 @@ pub struct CheckOutcome {
 pub struct Evidence<'a> {
     /// All samples of the run.
     pub samples: &'a Samples,
-    /// Contacts that each partition ended or prevented.
-    pub partition_hits: &'a [u64],
-    /// Updates that each peer published.
-    pub published: &'a [u32],
+    /// How often each declared fault and adversary acted.
+    pub faults: &'a [FaultCount],
+    /// Epochs that each peer trained.
+    pub trained: &'a [u32],
+    /// How updates reached others.
+    pub deliveries: &'a DeliveryReport,
+    /// The same run without partitions, where a check compares with it.
+    pub uncut: Option<&'a Samples>,
+    /// Honest peers, with sound disks, that are proved to have signed a slot twice.
+    pub two_faced: usize,
 }
 
 /// Judges a run.
 pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<CheckOutcome> {
-    let mut outcomes = vec![everybody_trained(evidence.published)];
-    outcomes.extend(evidence.partition_hits.iter().enumerate().map(partition_hit));
     let samples = evidence.samples;
+    let mut outcomes = Vec::new();
+    if scenario.training.mode != TrainingMode::Transport {
+        outcomes.push(everybody_trained(evidence.trained));
+        outcomes.push(equal_sets_make_equal_models(samples));
+        outcomes.push(CheckOutcome {
+            name: "no honest peer signed a slot twice".to_owned(),
+            passed: evidence.two_faced == 0,
+            found: format!("{} did", evidence.two_faced),
+        });
+    }
+    outcomes.extend(evidence.faults.iter().map(fault_acted));
+    if let Some(check) = &scenario.checks.always {
+        always_check(check, samples, &mut outcomes);
+    }
     for check in &scenario.checks.at_epoch {
         epoch_check(check, samples, &mut outcomes);
     }
+    for check in &scenario.checks.uncut {
+        outcomes.push(uncut_check(check, samples, evidence.uncut));
+    }
     if let Some(check) = &scenario.checks.by_end {
-        end_check(check, scenario, samples, &mut outcomes);
+        end_check(check, scenario, evidence, &mut outcomes);
     }
     outcomes
 }
 
-fn everybody_trained(published: &[u32]) -> CheckOutcome {
-    let trained = published.iter().filter(|&&updates| updates > 0).count();
+fn everybody_trained(trained: &[u32]) -> CheckOutcome {
+    let count = trained.iter().filter(|&&epochs| epochs > 0).count();
     CheckOutcome {
-        name: format!("all {} peers trained", published.len()),
-        passed: trained == published.len(),
-        found: format!("{trained} did"),
+        name: format!("all {} peers trained", trained.len()),
+        passed: count == trained.len(),
+        found: format!("{count} did"),
     }
 }
 
-fn partition_hit((index, &hits): (usize, &u64)) -> CheckOutcome {
+/// The first promise of the fold, checked at every sample of every peer.
+fn equal_sets_make_equal_models(samples: &Samples) -> CheckOutcome {
+    let mut models = BTreeMap::new();
+    let mut different = 0_u64;
+    for sample in samples.all() {
+        let known = *models.entry(sample.set).or_insert(sample.model);
+        different += u64::from(known != sample.model);
+    }
     CheckOutcome {
-        name: format!("partition {index} cut a contact"),
-        passed: hits > 0,
-        found: format!("{hits} cut or prevented"),
+        name: "whoever holds the same updates holds the same model".to_owned(),
+        passed: different == 0,
+        found: format!("{} sets, {different} exceptions", models.len()),
+    }
+}
+
+fn fault_acted(fault: &FaultCount) -> CheckOutcome {
+    CheckOutcome {
+        name: format!("{} {}", fault.name, fault.did),
+        passed: fault.count > 0,
+        found: format!("{} times", fault.count),
+    }
+}
+
+fn always_check(check: &AlwaysCheck, samples: &Samples, outcomes: &mut Vec<CheckOutcome>) {
+    outcomes.extend(check.accuracy_drop_max.map(|max| {
+        let means: Vec<_> = samples
+            .epochs_due()
+            .into_iter()
+            .filter_map(|epoch| samples.mean_accuracy(epoch))
+            .collect();
+        let drops = means.windows(2).map(|pair| pair[0] - pair[1]);
+        let worst = drops.fold(0.0, f64::max);
+        CheckOutcome {
+            name: format!("always: mean accuracy falls by at most {}", max.get()),
+            passed: worst <= max.get() && !means.is_empty(),
+            found: format!("{worst:.4}"),
+        }
+    }));
+    outcomes.extend(check.lag_max.map(|max| {
+        let worst = samples.all().filter(|it| it.honest).map(|it| it.lag).max().unwrap_or(0);
+        CheckOutcome {
+            name: format!("always: lag at most {} epochs", max.get()),
+            passed: worst <= max.get(),
+            found: worst.to_string(),
+        }
+    }));
+}
+
+fn uncut_check(check: &UncutCheck, samples: &Samples, uncut: Option<&Samples>) -> CheckOutcome {
+    let (epoch, max) = (check.epoch, check.accuracy_below_max.get());
+    let here = samples.mean_accuracy(epoch);
+    let there = uncut.and_then(|uncut| uncut.mean_accuracy(epoch));
+    let below = here.zip(there).map(|(here, there)| there - here);
+    CheckOutcome {
+        name: format!("epoch {epoch}: at most {max} below the run without partitions"),
+        passed: below.is_some_and(|below| below <= max),
+        found: match here.zip(there) {
+            Some((here, there)) => format!("{here:.4} against {there:.4}"),
+            None => "not measured".to_owned(),
+        },
     }
 }
 
@@ -80,9 +163,15 @@ fn epoch_check(check: &EpochCheck, samples: &Samples, outcomes: &mut Vec<CheckOu
 fn end_check(
     check: &EndCheck,
     scenario: &Scenario,
-    samples: &Samples,
+    evidence: &Evidence<'_>,
     outcomes: &mut Vec<CheckOutcome>,
 ) {
+    let samples = evidence.samples;
+    outcomes.extend(check.delivered_min.map(|min| {
+        let share = evidence.deliveries.share();
+        let name = format!("end: at least {} of the deliveries made", min.get());
+        CheckOutcome { name, passed: share >= min.get(), found: format!("{share:.4}") }
+    }));
     let last = scenario.epochs_total() - 1;
     outcomes.extend(check.accuracy_min.map(|min| accuracy_min("end", last, min, samples)));
     if check.equal_models {
@@ -127,6 +216,7 @@ fn shown(accuracy: Option<f64>) -> String {
 mod tests {
     use super::*;
     use crate::clock::SimTime;
+    use crate::delivery::Deliveries;
     use crate::learner::Score;
     use crate::metrics::Sample;
     use crate::scenario::Checks;
@@ -140,27 +230,44 @@ mod tests {
             at: SimTime::ZERO,
             epoch: 4,
             peer,
+            honest: true,
             lag: 0,
             due: true,
             updates: 0,
             bytes_sent: 0,
+            set: ContentHash::of(&[models[usize::from(peer)]]),
             model: ModelId::from_hash(ContentHash::of(&[models[usize::from(peer)]])),
             score: Some(Score { accuracy: accuracies[usize::from(peer)], loss: 1.0 }),
+            alone: None,
         };
         Samples::new(vec![sample(0), sample(1)])
     }
 
-    fn failed(checks: Checks, samples: &Samples, hits: &[u64], published: &[u32]) -> Vec<String> {
+    fn failed(checks: Checks, samples: &Samples, hits: &[u64], trained: &[u32]) -> Vec<String> {
         let scenario = Scenario { checks, ..testing::scenario() };
-        let evidence = Evidence { samples, partition_hits: hits, published };
+        let fault = |(index, &count): (usize, &u64)| FaultCount {
+            name: format!("faults.partition[{index}]"),
+            did: "cut contacts",
+            count,
+        };
+        let faults: Vec<_> = hits.iter().enumerate().map(fault).collect();
+        let deliveries = Deliveries::new().report(2);
+        let evidence = Evidence {
+            samples,
+            faults: &faults,
+            trained,
+            deliveries: &deliveries,
+            uncut: Some(samples),
+            two_faced: 0,
+        };
         let outcomes = judge(&scenario, &evidence);
         outcomes.into_iter().filter(|it| !it.passed).map(|it| it.name).collect()
     }
 
     fn by_end(accuracy: f64) -> Checks {
         let accuracy_min = Some(accuracy.try_into().expect("an accuracy"));
-        let check = EndCheck { accuracy_min, equal_models: true, mean_lag_min: None };
-        Checks { by_end: Some(check), at_epoch: Vec::new() }
+        let check = EndCheck { accuracy_min, equal_models: true, ..EndCheck::default() };
+        Checks { by_end: Some(check), ..Checks::default() }
     }
 
     #[test]
@@ -178,6 +285,14 @@ mod tests {
     }
 
     #[test]
+    fn one_set_with_two_models_fails() {
+        let mut broken = samples([1.0; 2], [1, 2]).all().copied().collect::<Vec<_>>();
+        broken[1].set = broken[0].set;
+        let names = failed(Checks::default(), &Samples::new(broken), &[], &[1, 1]);
+        assert_eq!(names, ["whoever holds the same updates holds the same model"]);
+    }
+
+    #[test]
     fn what_was_not_measured_fails() {
         let names = failed(by_end(0.0), &Samples::new(Vec::new()), &[], &[1]);
         assert_eq!(names.len(), 2);
@@ -186,7 +301,19 @@ mod tests {
     #[test]
     fn an_idle_fault_and_an_idle_peer_fail() {
         let names = failed(Checks::default(), &samples([1.0; 2], [1, 1]), &[3, 0], &[2, 0]);
-        assert_eq!(names, ["all 2 peers trained", "partition 1 cut a contact"]);
+        assert_eq!(names, ["all 2 peers trained", "faults.partition[1] cut contacts"]);
+    }
+
+    #[test]
+    fn falling_behind_the_uncut_run_fails() {
+        let below = |max: f64| UncutCheck {
+            epoch: 4,
+            accuracy_below_max: max.try_into().expect("an accuracy"),
+        };
+        let missing = UncutCheck { epoch: 3, ..below(0.0) };
+        let checks = Checks { uncut: vec![below(0.0), missing], ..Checks::default() };
+        let names = failed(checks, &samples([1.0; 2], [1, 1]), &[], &[1]);
+        assert_eq!(names, ["epoch 3: at most 0 below the run without partitions"]);
     }
 
     #[test]
@@ -198,7 +325,7 @@ mod tests {
             equal_models: false,
             models_min: Some(2.try_into().expect("a count")),
         };
-        let checks = Checks { by_end: None, at_epoch: vec![check] };
+        let checks = Checks { at_epoch: vec![check], ..Checks::default() };
         let names = failed(checks, &samples([0.5, 0.6], [1, 1]), &[], &[1]);
         assert_eq!(names, ["epoch 4: accuracy at most 0.5", "epoch 4: at least 2 models"]);
     }

@@ -63,6 +63,48 @@ impl SimTime {
     }
 }
 
+/// A peer's own clock: off by a constant, by a drift and by the steps it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerClock {
+    /// What it shows more than the true time at the start, in microseconds.
+    pub offset_us: i64,
+    /// How much faster it runs, in parts per million.
+    pub drift_ppm: i32,
+}
+
+/// Parts per million in one.
+const PPM_ONE: i128 = 1_000_000;
+
+impl PeerClock {
+    /// What the clock shows at `now`; the federation's start at the earliest.
+    pub fn shows(&self, now: SimTime) -> SimTime {
+        if *self == Self::default() {
+            return now;
+        }
+        let true_us = i128::from(now.us());
+        let shown = true_us
+            + i128::from(self.offset_us)
+            + (true_us * i128::from(self.drift_ppm)).div_euclid(PPM_ONE);
+        SimTime::from_us(u64::try_from(shown.max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// The first moment at which the clock shows `shown` or more.
+    pub fn reaches(&self, shown: SimTime) -> SimTime {
+        if *self == Self::default() {
+            return shown;
+        }
+        let gone = i128::from(shown.us()) - i128::from(self.offset_us);
+        let rate = PPM_ONE + i128::from(self.drift_ppm);
+        let true_us = -((-gone * PPM_ONE).div_euclid(rate));
+        SimTime::from_us(u64::try_from(true_us.max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// Sets the clock ahead, or back when negative.
+    pub const fn step(&mut self, ms: i64) {
+        self.offset_us = self.offset_us.saturating_add(ms.saturating_mul(1_000));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +120,29 @@ mod tests {
     fn the_next_millisecond_is_later() {
         assert_eq!(SimTime::from_us(1_000).next_ms(), SimTime::from_ms(2));
         assert_eq!(SimTime::from_us(1_001).next_ms(), SimTime::from_ms(2));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_clock_reaches_what_it_shows(
+            offset_us in -10_000_000_i64..10_000_000,
+            drift_ppm in -500_i32..500,
+            at_us in 20_000_000_u64..1_000_000_000_000,
+        ) {
+            let clock = PeerClock { offset_us, drift_ppm };
+            let at = SimTime::from_us(at_us);
+            let reached = clock.reaches(clock.shows(at));
+            proptest::prop_assert!(clock.shows(reached) >= clock.shows(at));
+            proptest::prop_assert!(reached <= at);
+        }
+    }
+
+    #[test]
+    fn a_step_moves_the_clock_for_good() {
+        let mut clock = PeerClock::default();
+        clock.step(-5);
+        assert_eq!(clock.shows(SimTime::from_ms(10)), SimTime::from_ms(5));
+        assert_eq!(clock.reaches(SimTime::from_ms(5)), SimTime::from_ms(10));
     }
 
     #[test]

@@ -9,11 +9,13 @@ use longhaul_node::train::{ModelError, ModelKind};
 use longhaul_registry::{Bounds, Manifest, ManifestError, SignedManifest, Task, TrainingPlan};
 
 use crate::clock::SimTime;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, TrainingMode};
 use crate::seeds::{self, Node, Purpose};
 
 /// Longest update, in thousandths; an honest one of ten steps has about one.
 const NORM_MAX_MILLI: u64 = 64_000;
+/// Members that the manifest of a transport run lists.
+const CARRIERS_LISTED: usize = 2;
 /// Epochs that a base summary speaks of.
 const SUMMARY_WINDOW: u8 = 12;
 
@@ -54,6 +56,10 @@ impl Federation {
 
 fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: PeerId) -> Manifest {
     let mut members: Vec<_> = keys.iter().map(SecretKey::peer_id).collect();
+    if scenario.training.mode == TrainingMode::Transport {
+        // Bare carriers ask the manifest for the lifetime of bundles, no more.
+        members.truncate(CARRIERS_LISTED);
+    }
     members.sort();
     Manifest {
         name: scenario.name.as_str().to_owned(),
@@ -77,10 +83,11 @@ fn epoch_length(scenario: &Scenario) -> Span {
     Span::from_ms(u64::from(scenario.epoch_ms.get()))
 }
 
-/// Bundles live for the whole run and one epoch more: expiry is no part of
-/// this slice's faults.
+/// Bundles live for the whole run and one epoch more, unless a transport run
+/// says otherwise.
 fn bounds(scenario: &Scenario, schema: &Schema) -> Bounds {
-    let epochs = u64::from(scenario.epochs_total()) + 1;
+    let all = u64::from(scenario.epochs_total()) + 1;
+    let epochs = scenario.transport.map_or(all, |it| u64::from(it.lifetime_epochs.get()));
     Bounds {
         norm_max: NormBound::from_milli(NORM_MAX_MILLI),
         payload_bytes_max: u32::try_from(schema.payload_bytes_max()).unwrap_or(u32::MAX),

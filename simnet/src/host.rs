@@ -1,27 +1,47 @@
-//! A host: one simulated peer with its wake-up, its disk and its counts.
+//! A host: one simulated peer with its machine, its clock, its disk and its counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use longhaul_aggregation::Epoch;
 use longhaul_dtn::identity::PeerId;
-use longhaul_node::peer::{Event, Input, Output, Peer, PersistRequest, TrainedModel};
+use longhaul_node::peer::{Event, Input, Output};
 
-use crate::clock::SimTime;
-use crate::lane::{Lane, LaneModel};
+use crate::adversary::Adversary;
+use crate::clock::{PeerClock, SimTime};
+use crate::disk::Disk;
+use crate::learner::Outcome;
+use crate::machine::Machine;
 use crate::pool::Pending;
 
-/// A flash disk that syncs in 2 ms and writes 100 MB/s.
-const DISK: LaneModel = LaneModel { latency_us: 2_000, bytes_per_s: 100_000_000 };
-
 /// What a peer did in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostCounts {
     /// Own updates that it published.
     pub published: u32,
+    /// Epochs that it trained.
+    pub trained: u32,
     /// Epochs that it skipped.
     pub skipped: u32,
-    /// Bundles that it refused.
-    pub refused: u64,
+    /// Updates of others that it accepted.
+    pub accepted: u64,
+    /// Bundles and offers that it refused, by code.
+    pub refused: BTreeMap<u16, u64>,
     /// Bytes that it put on links, length prefixes included.
     pub bytes_sent: u64,
+    /// Times that its process ended.
+    pub crashes: u32,
+}
+
+/// Training that is under way.
+#[derive(Debug)]
+pub struct InTraining {
+    /// The epoch that it is for.
+    pub epoch: Epoch,
+    /// Where it started.
+    pub base: Arc<Vec<f32>>,
+    /// Its answer, once the worker has it.
+    pub pending: Pending<Outcome>,
 }
 
 /// One simulated peer.
@@ -32,40 +52,76 @@ pub struct Host {
     /// What it did so far.
     pub counts: HostCounts,
     /// Training that is under way.
-    pub training: Option<(Epoch, Pending<Result<TrainedModel, String>>)>,
-    peer: Peer,
-    disk: Lane,
+    pub training: Option<InTraining>,
+    /// What runs; none while the process is down.
+    pub machine: Option<Machine>,
+    /// Its clock.
+    pub clock: PeerClock,
+    /// Its disk.
+    pub disk: Disk,
+    /// What makes it hostile.
+    pub adversary: Option<Box<Adversary>>,
+    /// Counts processes: what an earlier one asked for is not for this one.
+    pub life: u16,
     armed: Option<SimTime>,
 }
 
 impl Host {
-    /// A host for `peer`, not started.
-    pub fn new(id: PeerId, peer: Peer) -> Self {
+    /// A host whose process is about to start.
+    pub fn new(id: PeerId, machine: Machine, clock: PeerClock, disk: Disk) -> Self {
         Self {
             id,
-            peer,
             counts: HostCounts::default(),
             training: None,
-            disk: Lane::default(),
+            machine: Some(machine),
+            clock,
+            disk,
+            adversary: None,
+            life: 0,
             armed: None,
         }
     }
 
-    /// Gives the peer an input and takes everything that it asks for.
-    pub fn give(&mut self, now: SimTime, input: Input) -> Vec<Output> {
-        self.peer.handle(now.timestamp(), input);
-        let outputs: Vec<_> = std::iter::from_fn(|| self.peer.poll()).collect();
-        for output in &outputs {
-            if let Output::Event(event) = output {
-                self.count(event);
-            }
-        }
-        outputs
+    /// True while the process runs.
+    pub const fn is_up(&self) -> bool {
+        self.machine.is_some()
     }
 
-    /// When to wake the peer, if that is sooner than what is scheduled.
+    /// The process ends; what it was about to do is forgotten.
+    pub fn end(&mut self) {
+        self.machine = None;
+        self.training = None;
+        self.armed = None;
+        self.life = self.life.wrapping_add(1);
+        self.counts.crashes += 1;
+    }
+
+    /// Forgets when the machine was to be woken.
+    pub const fn disarm(&mut self) {
+        self.armed = None;
+    }
+
+    /// Gives the machine an input.
+    pub fn handle(&mut self, now: SimTime, input: Input) {
+        let shown = self.clock.shows(now).timestamp();
+        if let Some(machine) = &mut self.machine {
+            machine.handle(shown, input);
+        }
+    }
+
+    /// The next thing that the machine asks for; events are counted.
+    pub fn poll(&mut self) -> Option<Output> {
+        let output = self.machine.as_mut()?.poll()?;
+        if let Output::Event(event) = &output {
+            self.counts.count(event);
+        }
+        Some(output)
+    }
+
+    /// When to wake the machine, if that is sooner than what is scheduled.
     pub fn rearm(&mut self, now: SimTime) -> Option<SimTime> {
-        let due = SimTime::of(self.peer.wake_at()?);
+        let due = SimTime::of(self.machine.as_ref()?.wake_at()?);
+        let due = self.clock.reaches(due);
         let due = if due <= now { now.next_ms() } else { due };
         if self.armed.is_some_and(|armed| armed <= due) {
             return None;
@@ -80,28 +136,20 @@ impl Host {
             return false;
         }
         self.armed = None;
-        self.peer.wake_at().is_some_and(|due| SimTime::of(due) <= now)
+        let shown = self.clock.shows(now);
+        let due = self.machine.as_ref().and_then(Machine::wake_at);
+        due.is_some_and(|due| SimTime::of(due) <= shown)
     }
+}
 
-    /// When a request that is made now is durable. Requests end in order.
-    pub fn store(&mut self, now: SimTime, request: &PersistRequest) -> SimTime {
-        let payload = request.payload.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        let entries: usize = request.entries.iter().map(|entry| entry.as_bytes().len()).sum();
-        let size_bytes = u64::try_from(payload + entries).unwrap_or(u64::MAX);
-        self.disk.send(&DISK, now, size_bytes)
-    }
-
-    /// The peer.
-    pub fn peer(&mut self) -> &mut Peer {
-        &mut self.peer
-    }
-
+impl HostCounts {
     fn count(&mut self, event: &Event) {
         match event {
-            Event::Published { .. } => self.counts.published += 1,
-            Event::Skipped { .. } => self.counts.skipped += 1,
-            Event::Refused { .. } => self.counts.refused += 1,
-            Event::Accepted { .. } | Event::Voided { .. } | Event::Version { .. } => {}
+            Event::Published { .. } => self.published += 1,
+            Event::Skipped { .. } => self.skipped += 1,
+            Event::Accepted { .. } => self.accepted += 1,
+            Event::Refused { code, .. } => *self.refused.entry(*code).or_default() += 1,
+            Event::Voided { .. } | Event::Version { .. } => {}
         }
     }
 }

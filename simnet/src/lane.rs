@@ -31,6 +31,11 @@ impl LaneModel {
 }
 
 impl Lane {
+    /// A lane that nothing waits for.
+    pub const fn idle() -> Self {
+        Self { free_at: SimTime::ZERO }
+    }
+
     /// Queues `size_bytes` at `now`; says when the last of them has arrived.
     pub fn send(&mut self, model: &LaneModel, now: SimTime, size_bytes: u64) -> SimTime {
         let leaves = now.max(self.free_at).plus_us(model.serialisation_us(size_bytes));

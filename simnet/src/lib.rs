@@ -10,36 +10,50 @@
 //! There is no clock, network or disk here: links and disks are arithmetic,
 //! and training is an effect that is joined at its modelled completion.
 
+mod adversary;
 pub mod builtin;
 mod checks;
 mod clock;
-mod contacts;
+pub mod contacts;
+mod delivery;
+mod disk;
 mod engine;
 mod faults;
 mod federation;
 mod host;
+pub mod html;
 mod lane;
 mod learner;
 mod links;
+mod machine;
 pub mod metrics;
 mod network;
+pub mod output;
+mod page_data;
+mod pair;
 mod pool;
 mod queue;
 mod report;
 mod run;
 pub mod scenario;
 mod seeds;
+pub mod shrink;
 #[cfg(test)]
 mod testing;
 mod trace;
 
 pub use checks::CheckOutcome;
 pub use clock::SimTime;
+pub use delivery::DeliveryReport;
 pub use engine::Progress;
+pub use faults::{FaultCount, FaultKind, FaultSpan};
 pub use federation::FederationError;
 pub use learner::{LearnerError, Score};
+pub use metrics::MetricTable;
 pub use network::NetworkCounts;
+pub use page_data::{Detail, page_data};
 pub use pool::WorkerLost;
 pub use report::{EpochReport, PeerReport, RunReport};
-pub use run::{RunError, RunOptions, run, run_watched};
+pub use run::{RunError, RunOptions, RunOutcome, contacts_of, run, run_watched};
 pub use scenario::{Scenario, ScenarioError};
+pub use trace::{Kind, Record, Sink};

@@ -11,8 +11,20 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(cli::CHECK_FAILED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", causes(&error));
             ExitCode::from(cli::BAD_INPUT)
         }
     }
+}
+
+/// The error and its causes in one line; a cause that is told already is left out.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.contains(&cause) {
+            true => told,
+            false if told.is_empty() => cause,
+            false => format!("{told}: {cause}"),
+        }
+    })
 }

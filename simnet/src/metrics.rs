@@ -5,13 +5,14 @@
 //! model, on the worker pool.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use longhaul_aggregation::ModelId;
+use longhaul_dtn::hash::ContentHash;
 
 use crate::clock::SimTime;
 use crate::learner::{Learner, Score};
+use crate::output::metric_row::MetricRow;
 use crate::pool::{Pending, Pool, WorkerLost};
 use crate::scenario::Scenario;
 
@@ -24,18 +25,24 @@ pub struct Sample {
     pub epoch: u32,
     /// The peer, by its index in the scenario.
     pub peer: u16,
+    /// False for hostile peers; checks leave them out.
+    pub honest: bool,
     /// How many epochs the newest term that is not empty lies behind.
     pub lag: u32,
     /// Updates held.
     pub updates: usize,
     /// Bytes sent since the start.
     pub bytes_sent: u64,
+    /// The set of updates held.
+    pub set: ContentHash,
     /// The shared model.
     pub model: ModelId,
     /// Whether it belongs in tables and CSV: a sampled peer in a due epoch.
     pub due: bool,
     /// How good the model is, if it is due and there is something to measure.
     pub score: Option<Score>,
+    /// How good a model trained on the peer's own data alone is.
+    pub alone: Option<Score>,
 }
 
 /// Collects samples and has the models measured.
@@ -48,6 +55,7 @@ pub(crate) struct Recorder {
     extra: Vec<u32>,
     samples: Vec<Sample>,
     scores: BTreeMap<ModelId, Pending<Option<Score>>>,
+    alone: BTreeMap<(u32, u16), Pending<Option<Score>>>,
 }
 
 /// All samples of a run, epoch by epoch, peers in order.
@@ -59,6 +67,7 @@ impl Recorder {
     pub fn new(scenario: &Scenario, learner: Arc<dyn Learner>) -> Self {
         let ends = [scenario.epochs.get() - 1, scenario.epochs_total() - 1];
         let checked = scenario.checks.at_epoch.iter().map(|check| check.epoch);
+        let checked = checked.chain(scenario.checks.uncut.iter().map(|check| check.epoch));
         Self {
             learner,
             sampled: scenario.sampled_peers(),
@@ -66,6 +75,7 @@ impl Recorder {
             extra: ends.into_iter().chain(checked).collect(),
             samples: Vec::new(),
             scores: BTreeMap::new(),
+            alone: BTreeMap::new(),
         }
     }
 
@@ -85,20 +95,39 @@ impl Recorder {
         self.samples.push(sample);
     }
 
+    /// Has a model measured that `peer` trained on its own data alone.
+    pub(crate) fn record_alone(
+        &mut self,
+        epoch: u32,
+        peer: u16,
+        pool: &Pool,
+        parameters: Arc<Vec<f32>>,
+    ) {
+        let learner = self.learner.clone();
+        let pending = pool.submit(move || learner.score(&parameters));
+        self.alone.insert((epoch, peer), pending);
+    }
+
     /// Waits for all measurements.
     pub fn finish(self) -> Result<Samples, WorkerLost> {
         let mut scores = BTreeMap::new();
         for (model, pending) in self.scores {
             scores.insert(model, pending.join()?);
         }
+        let mut alone = BTreeMap::new();
+        for (place, pending) in self.alone {
+            alone.insert(place, pending.join()?);
+        }
         let mut samples = self.samples;
         for sample in samples.iter_mut().filter(|sample| sample.due) {
             sample.score = scores.get(&sample.model).copied().flatten();
+            sample.alone = alone.get(&(sample.epoch, sample.peer)).copied().flatten();
         }
         Ok(Samples(samples))
     }
 
-    fn is_due(&self, epoch: u32) -> bool {
+    /// True if the end of `epoch` belongs in tables.
+    pub(crate) fn is_due(&self, epoch: u32) -> bool {
         (epoch + 1).is_multiple_of(self.every_epochs) || self.extra.contains(&epoch)
     }
 }
@@ -122,14 +151,30 @@ impl Samples {
         epochs
     }
 
-    /// Accuracies measured in `epoch`, peers in order.
-    pub fn accuracies(&self, epoch: u32) -> Vec<f64> {
-        self.of_epoch(epoch).filter_map(|sample| sample.score).map(|score| score.accuracy).collect()
+    /// The samples of honest peers in `epoch`, peers in order.
+    pub fn honest(&self, epoch: u32) -> impl Iterator<Item = &Sample> {
+        self.of_epoch(epoch).filter(|sample| sample.honest)
     }
 
-    /// Number of different models in `epoch`, over all peers.
+    /// Accuracies of honest peers measured in `epoch`, peers in order.
+    pub fn accuracies(&self, epoch: u32) -> Vec<f64> {
+        self.honest(epoch).filter_map(|sample| sample.score).map(|score| score.accuracy).collect()
+    }
+
+    /// All samples, epoch by epoch, peers in order.
+    pub fn all(&self) -> impl Iterator<Item = &Sample> {
+        self.0.iter()
+    }
+
+    /// Mean accuracy of the honest peers measured in `epoch`.
+    pub fn mean_accuracy(&self, epoch: u32) -> Option<f64> {
+        let accuracies = self.accuracies(epoch);
+        (!accuracies.is_empty()).then(|| mean(accuracies.into_iter()))
+    }
+
+    /// Number of different models in `epoch`, over all honest peers.
     pub fn models(&self, epoch: u32) -> usize {
-        let mut models: Vec<_> = self.of_epoch(epoch).map(|sample| sample.model).collect();
+        let mut models: Vec<_> = self.honest(epoch).map(|sample| sample.model).collect();
         models.sort_unstable();
         models.dedup();
         models.len()
@@ -137,35 +182,51 @@ impl Samples {
 
     /// Mean lag over all peers and the epochs before `epochs`.
     pub fn mean_lag(&self, epochs: u32) -> f64 {
-        let lags = self.0.iter().filter(|sample| sample.epoch < epochs);
+        let lags = self.0.iter().filter(|sample| sample.honest && sample.epoch < epochs);
         mean(lags.map(|sample| f64::from(sample.lag)))
-    }
-
-    /// The samples in long form: `time_ms,epoch,peer,metric,value`.
-    pub fn to_csv(&self) -> String {
-        let mut csv = String::from("time_ms,epoch,peer,metric,value\n");
-        for sample in self.0.iter().filter(|sample| sample.due) {
-            for (metric, value) in metrics(sample) {
-                let Sample { epoch, peer, at, .. } = sample;
-                // Writing to a string cannot fail.
-                let _ = writeln!(csv, "{},{epoch},{peer},{metric},{value}", at.ms());
-            }
-        }
-        csv
     }
 }
 
-fn metrics(sample: &Sample) -> Vec<(&'static str, String)> {
-    let score = sample
-        .score
-        .map(|score| [("accuracy", score.accuracy.to_string()), ("loss", score.loss.to_string())]);
+/// The samples that tables show, as rows of metrics.
+#[derive(Debug)]
+pub struct MetricTable<'a> {
+    groups: Vec<String>,
+    of: Vec<usize>,
+    samples: &'a Samples,
+}
+
+impl<'a> MetricTable<'a> {
+    /// The table of a run.
+    pub fn new(scenario: &Scenario, samples: &'a Samples) -> Self {
+        let groups = scenario.groups().into_iter().map(|group| group.name.as_str().to_owned());
+        Self { groups: groups.collect(), of: scenario.group_of_peers(), samples }
+    }
+
+    /// The rows, epoch by epoch, peers in order.
+    pub fn rows(&self) -> impl Iterator<Item = MetricRow<'_>> {
+        self.samples.all().filter(|sample| sample.due).flat_map(|sample| {
+            let group = &*self.groups[self.of[usize::from(sample.peer)]];
+            metrics(sample).into_iter().map(move |(metric, value)| MetricRow {
+                time_ms: sample.at.ms(),
+                epoch: sample.epoch,
+                peer: sample.peer,
+                group,
+                metric,
+                value,
+            })
+        })
+    }
+}
+
+fn metrics(sample: &Sample) -> Vec<(&'static str, f64)> {
+    let score = sample.score.map(|score| [("accuracy", score.accuracy), ("loss", score.loss)]);
+    let alone = sample.alone.map(|score| ("alone_accuracy", score.accuracy));
     let rest = [
-        ("lag", sample.lag.to_string()),
-        ("updates", sample.updates.to_string()),
-        ("model", sample.model.short()),
-        ("bytes_sent", sample.bytes_sent.to_string()),
+        ("lag", f64::from(sample.lag)),
+        ("updates", sample.updates as f64),
+        ("bytes_sent", sample.bytes_sent as f64),
     ];
-    score.into_iter().flatten().chain(rest).collect()
+    score.into_iter().flatten().chain(alone).chain(rest).collect()
 }
 
 /// The mean of `values`, zero of none.
@@ -177,7 +238,6 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use longhaul_dtn::hash::ContentHash;
 
     fn sample(epoch: u32, peer: u16, model: u8, accuracy: Option<f64>) -> Sample {
         Sample {
@@ -187,6 +247,9 @@ mod tests {
             lag: epoch,
             updates: 7,
             bytes_sent: 100,
+            honest: true,
+            set: ContentHash::of(&[model]),
+            alone: None,
             model: ModelId::from_hash(ContentHash::of(&[model])),
             due: epoch > 0,
             score: accuracy.map(|accuracy| Score { accuracy, loss: 0.25 }),
@@ -213,19 +276,17 @@ mod tests {
     }
 
     #[test]
-    fn writes_one_metric_a_line() {
-        let csv = samples().to_csv();
-        let lines: Vec<_> = csv.lines().collect();
-        assert_eq!(lines[0], "time_ms,epoch,peer,metric,value");
-        assert_eq!(lines[1], "2000,1,0,accuracy,0.5");
-        assert!(lines.contains(&"2000,1,1,lag,1") && lines.contains(&"2000,1,1,updates,7"));
-        assert_eq!(lines.len(), 1 + 2 * 6);
-    }
-
-    #[test]
-    fn leaves_out_what_was_not_measured() {
-        let csv = Samples::new(vec![sample(1, 0, 1, None)]).to_csv();
-        assert!(csv.contains("1,0,updates,7") && !csv.contains("accuracy"), "{csv}");
+    fn gives_a_row_for_each_metric_that_was_measured() {
+        let samples = samples();
+        let scenario = crate::testing::scenario();
+        let table = MetricTable::new(&scenario, &samples);
+        let rows: Vec<_> = table.rows().collect();
+        assert_eq!(rows.len(), 2 * 5);
+        assert_eq!((rows[0].metric, rows[0].value, rows[0].group), ("accuracy", 0.5, "all"));
+        assert!(rows.iter().any(|row| row.peer == 1 && row.metric == "lag" && row.value == 1.0));
+        let unmeasured = Samples::new(vec![sample(1, 0, 1, None)]);
+        let table = MetricTable::new(&scenario, &unmeasured);
+        assert!(table.rows().all(|row| row.metric != "accuracy"));
     }
 
     #[test]

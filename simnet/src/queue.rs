@@ -34,6 +34,11 @@ impl<E> EventQueue<E> {
         self.next_sequence += 1;
     }
 
+    /// When the earliest event is due.
+    pub fn next_at(&self) -> Option<SimTime> {
+        self.heap.peek().map(|entry| entry.at)
+    }
+
     /// Takes the earliest event.
     pub fn pop(&mut self) -> Option<(SimTime, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))

@@ -5,8 +5,13 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::checks::CheckOutcome;
+use crate::delivery::DeliveryReport;
+use crate::faults::FaultCount;
 use crate::metrics::{Sample, Samples, mean};
 use crate::network::NetworkCounts;
+
+/// Peers that the printed table shows.
+const PEERS_SHOWN: usize = 24;
 
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,8 +30,10 @@ pub struct RunReport {
     pub mean_lag: f64,
     /// What the network saw.
     pub network: NetworkCounts,
-    /// Contacts that each partition ended or prevented.
-    pub partition_hits: Vec<u64>,
+    /// How often each declared fault and adversary acted.
+    pub faults: Vec<FaultCount>,
+    /// How updates reached others.
+    pub deliveries: DeliveryReport,
     /// The course of the run.
     pub epochs: Vec<EpochReport>,
     /// The peers at the end.
@@ -62,6 +69,8 @@ pub struct EpochReport {
 pub struct PeerReport {
     /// Its index in the scenario.
     pub peer: u16,
+    /// Which of the scenario's adversaries it is, if it is one.
+    pub adversary: Option<usize>,
     /// Its id.
     pub id: String,
     /// The id of its model.
@@ -78,13 +87,6 @@ pub struct PeerReport {
     pub refused: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
-}
-
-impl RunReport {
-    /// The samples in long form: `time_ms,epoch,peer,metric,value`.
-    pub fn metrics_csv(&self) -> String {
-        self.samples.to_csv()
-    }
 }
 
 impl EpochReport {
@@ -113,7 +115,8 @@ impl fmt::Display for RunReport {
         writeln!(f, "{} (seed {})", self.name, self.seed)?;
         self.write_epochs(f)?;
         self.write_peers(f)?;
-        let NetworkCounts { contacts, links, closed, frames, frames_lost } = self.network;
+        let NetworkCounts { contacts, links, closed, frames, frames_lost, bytes, .. } =
+            self.network;
         writeln!(
             f,
             "\n{} events in {:.0} simulated seconds; mean lag {:.2} epochs",
@@ -124,7 +127,17 @@ impl fmt::Display for RunReport {
         writeln!(
             f,
             "{contacts} contacts, {links} links ({closed} closed by a peer), \
-             {frames} frames arrived, {frames_lost} lost"
+             {frames} frames arrived, {frames_lost} lost, {:.1} MB sent",
+            bytes as f64 / 1e6
+        )?;
+        let quantile = |share| self.deliveries.quantile_s(share).unwrap_or_default();
+        writeln!(
+            f,
+            "{} updates published, {:.1} % of the deliveries made; median after {:.1} s, 99 % after {:.1} s",
+            self.deliveries.published,
+            self.deliveries.share() * 100.0,
+            quantile(0.5),
+            quantile(0.99)
         )?;
         writeln!(f, "digest {}\n", self.digest)?;
         for check in &self.checks {
@@ -158,7 +171,7 @@ impl RunReport {
             f,
             "\n peer  id        model       accuracy  updates  own  skipped  refused    sent kB"
         )?;
-        for row in &self.peers {
+        for row in self.peers.iter().take(PEERS_SHOWN) {
             let accuracy = row.accuracy.map_or("-".to_owned(), |value| format!("{value:.4}"));
             writeln!(
                 f,
@@ -173,6 +186,9 @@ impl RunReport {
                 row.bytes_sent as f64 / 1_000.0
             )?;
         }
-        Ok(())
+        match self.peers.len().saturating_sub(PEERS_SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} more peers, in report.json"),
+        }
     }
 }

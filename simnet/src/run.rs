@@ -1,18 +1,24 @@
 //! A run: from a scenario to its report.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use longhaul_node::peer::PeerError;
+use longhaul_registry::audit::refusal_name;
 
 use crate::checks::{self, Evidence};
-use crate::engine::{Engine, Finished, Progress};
+use crate::contacts::{self, Contact, PlanError, PlanInput};
+use crate::engine::{Engine, Finished, Parts, Progress};
 use crate::federation::{Federation, FederationError};
 use crate::host::Host;
 use crate::learner::{self, LearnerError};
-use crate::metrics::Sample;
+use crate::metrics::{Sample, Samples};
+use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
 use crate::report::{EpochReport, PeerReport, RunReport};
 use crate::scenario::Scenario;
+use crate::trace::Sink;
 
 /// How to run; nothing here changes the outcome but the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +27,13 @@ pub struct RunOptions {
     pub workers: usize,
     /// Folder of the data, instead of the scenario's.
     pub data_dir: Option<PathBuf>,
+    /// The unpacked bytes of the file that `contacts` names, if it names one.
+    pub contacts_file: Option<Arc<[u8]>>,
+    /// Plants a bug: a peer that comes up after a crash has lost the end of its
+    /// log and does not know. For trying the tools that find bugs.
+    pub plant_bug: bool,
+    /// Ends the run after so many events; checks then look at what there is.
+    pub events_max: Option<u64>,
 }
 
 /// Why a run could not be made, as opposed to a check that failed.
@@ -32,6 +45,9 @@ pub enum RunError {
     /// Training cannot be set up.
     #[error(transparent)]
     Learner(#[from] LearnerError),
+    /// The contact plan cannot be made.
+    #[error("contacts: {0}")]
+    Contacts(#[from] PlanError),
     /// A peer refuses its configuration.
     #[error("a peer cannot be made: {0}")]
     Peer(#[from] PeerError),
@@ -40,62 +56,155 @@ pub enum RunError {
     Worker(#[from] WorkerLost),
 }
 
-/// Runs `scenario` from its start to the end of draining.
-pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunReport, RunError> {
-    run_watched(scenario, options, &mut |_| {})
+/// A run that ended: its report, and what its page shows besides.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The report.
+    pub report: RunReport,
+    /// The rest of the page.
+    pub detail: Detail,
+    /// The models that the peers held at the end, by their ids.
+    pub models: BTreeMap<String, Vec<f32>>,
 }
 
-/// Runs `scenario` and tells `watch` after every epoch where it stands.
+/// Runs `scenario` from its start to the end of draining.
+pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunReport, RunError> {
+    Ok(run_watched(scenario, options, None, &mut |_| {})?.report)
+}
+
+/// Runs `scenario`, gives every event to `sink`, and tells `watch` after every
+/// epoch where it stands.
+///
+/// Where a check compares with the run without partitions, that one is made
+/// first, with the same seed.
 pub fn run_watched(
     scenario: &Scenario,
     options: &RunOptions,
+    sink: Option<Sink>,
     watch: &mut dyn FnMut(Progress),
-) -> Result<RunReport, RunError> {
+) -> Result<RunOutcome, RunError> {
+    let uncut = match scenario.checks.uncut.is_empty() {
+        true => None,
+        false => Some(finish(&without_partitions(scenario), options, None, watch)?.1),
+    };
+    let (finished, samples) = finish(scenario, options, sink, watch)?;
+    Ok(outcome(scenario, finished, samples, uncut))
+}
+
+fn without_partitions(scenario: &Scenario) -> Scenario {
+    let mut uncut = scenario.clone();
+    uncut.faults.partition.clear();
+    uncut
+}
+
+fn finish(
+    scenario: &Scenario,
+    options: &RunOptions,
+    sink: Option<Sink>,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Finished, Samples), RunError> {
     let federation = Federation::new(scenario)?;
     let data_dir = options.data_dir.as_deref();
     let learner = learner::of_scenario(scenario, &federation.model, data_dir)?;
     let pool = Pool::new(options.workers);
-    let finished = Engine::new(scenario, &federation, learner, pool)?.run(watch)?;
-    report(scenario, finished)
+    let contacts = contacts_of(scenario, options.contacts_file.as_deref())?;
+    let events_max = options.events_max;
+    let plant_bug = options.plant_bug;
+    let parts = Parts { federation, learner, pool, contacts, sink, events_max, plant_bug };
+    let mut finished = Engine::new(scenario, parts)?.run(watch)?;
+    let recorder = finished.recorder.take().expect("a run has one recorder");
+    let samples = recorder.finish()?;
+    Ok((finished, samples))
 }
 
-fn report(scenario: &Scenario, finished: Finished) -> Result<RunReport, RunError> {
-    let Finished { hosts, network, trace, recorder } = finished;
-    let samples = recorder.finish()?;
-    let partition_hits = network.partition_hits();
-    let published: Vec<_> = hosts.iter().map(|host| host.counts.published).collect();
-    let evidence =
-        Evidence { samples: &samples, partition_hits: &partition_hits, published: &published };
+/// The contact plan of `scenario`; `file` is what its trace or plan file holds.
+pub fn contacts_of(scenario: &Scenario, file: Option<&[u8]>) -> Result<Vec<Contact>, PlanError> {
+    let epoch_us = scenario.epoch_us();
+    let last_us = u64::from(scenario.epochs.get()).saturating_mul(epoch_us);
+    let input = PlanInput {
+        peers: scenario.peers.get(),
+        epochs_total: scenario.epochs_total(),
+        epoch_us,
+        seed: scenario.seed,
+        drain_from_us: (scenario.drain_epochs > 0).then_some(last_us),
+        file,
+    };
+    contacts::plan(&scenario.contacts, &input)
+}
+
+fn outcome(
+    scenario: &Scenario,
+    finished: Finished,
+    samples: Samples,
+    uncut: Option<Samples>,
+) -> RunOutcome {
+    let Finished { mut hosts, network, faults, links, frames, contacts, .. } = finished;
+    let deliveries = finished.deliveries.report(scenario.peers.get());
+    let trained: Vec<_> = hosts.iter().map(|host| host.counts.trained).collect();
+    let evidence = Evidence {
+        samples: &samples,
+        faults: &faults,
+        trained: &trained,
+        deliveries: &deliveries,
+        uncut: uncut.as_ref(),
+        two_faced: finished.two_faced,
+    };
     let checks = checks::judge(scenario, &evidence);
-    let epochs = samples.epochs_due();
     let last = scenario.epochs_total() - 1;
-    Ok(RunReport {
+    let peer = |sample: &Sample| peer_report(sample, &hosts[usize::from(sample.peer)]);
+    let report = RunReport {
         name: scenario.name.as_str().to_owned(),
         seed: scenario.seed,
-        digest: trace.digest().to_string(),
-        events: trace.events(),
+        digest: finished.digest.to_string(),
+        events: finished.events,
         simulated_ms: u64::from(scenario.epochs_total()) * scenario.epoch_us() / 1_000,
         mean_lag: samples.mean_lag(scenario.epochs.get()),
         network: network.counts,
-        epochs: epochs.into_iter().map(|epoch| EpochReport::of(&samples, epoch)).collect(),
-        peers: samples.of_epoch(last).zip(&hosts).map(peer_report).collect(),
+        epochs: samples
+            .epochs_due()
+            .into_iter()
+            .map(|epoch| EpochReport::of(&samples, epoch))
+            .collect(),
+        peers: samples.of_epoch(last).map(peer).collect(),
         passed: checks.iter().all(|check| check.passed),
         checks,
-        partition_hits,
+        faults,
+        deliveries,
         samples,
-    })
+    };
+    let detail = Detail { contacts, links, frames, refusals: refusals(&hosts), uncut };
+    RunOutcome { report, detail, models: models(&mut hosts) }
 }
 
-fn peer_report((sample, host): (&Sample, &Host)) -> PeerReport {
+fn refusals(hosts: &[Host]) -> BTreeMap<String, u64> {
+    let mut reasons = BTreeMap::new();
+    for (&code, &count) in hosts.iter().flat_map(|host| &host.counts.refused) {
+        *reasons.entry(refusal_name(code).to_owned()).or_default() += count;
+    }
+    reasons
+}
+
+fn models(hosts: &mut [Host]) -> BTreeMap<String, Vec<f32>> {
+    let peers = hosts.iter_mut().filter_map(|host| host.machine.as_mut()?.peer());
+    let mut models = BTreeMap::new();
+    for peer in peers {
+        let id = peer.fold().model_id().as_hash().to_string();
+        models.entry(id).or_insert_with(|| peer.model().to_f32());
+    }
+    models
+}
+
+fn peer_report(sample: &Sample, host: &Host) -> PeerReport {
     PeerReport {
         peer: sample.peer,
+        adversary: host.adversary.as_ref().map(|adversary| adversary.index),
         id: host.id.to_string(),
         model: sample.model.as_hash().to_string(),
         accuracy: sample.score.map(|score| score.accuracy),
         updates: sample.updates,
         published: host.counts.published,
         skipped: host.counts.skipped,
-        refused: host.counts.refused,
+        refused: host.counts.refused.values().sum(),
         bytes_sent: sample.bytes_sent,
     }
 }

@@ -4,8 +4,8 @@
 //! or a contact does not change what an unrelated node draws. Nothing here
 //! draws entropy: a run is its scenario and its seed.
 
-use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 
 /// Whose stream it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,16 @@ pub enum Purpose {
     Partition = 5,
     /// The built-in data set.
     Data = 6,
+    /// Loss, duplication and reordering of frames.
+    Frames = 7,
+    /// Who a fault hits, and when churn strikes.
+    Faults = 8,
+    /// How far a clock is off.
+    Clock = 9,
+    /// How much data a peer keeps, and how its features are shifted.
+    Shift = 10,
+    /// What a disk loses.
+    Disk = 11,
 }
 
 /// Opens the stream of `node` for `purpose` under the scenario's `seed`.
@@ -42,6 +52,11 @@ pub fn stream(seed: u64, node: Node, purpose: Purpose) -> ChaCha20Rng {
     };
     rng.set_stream(node << 8 | purpose as u64);
     rng
+}
+
+/// As [`stream`], with fewer rounds: for numbers drawn by the million.
+pub fn fast_stream(seed: u64, node: Node, purpose: Purpose) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(bytes(seed, node, purpose))
 }
 
 /// The first 32 bytes of a stream, for keys and seeds.
@@ -64,6 +79,15 @@ pub fn below(rng: &mut impl Rng, count: u64) -> u64 {
 pub fn unit(rng: &mut impl Rng) -> f64 {
     const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
     (rng.next_u64() >> 11) as f64 * STEP
+}
+
+/// A waiting time with this mean, exponentially distributed, at least a
+/// millionth of it and at most 40 times.
+///
+/// The logarithm is our own, so that every machine draws the same.
+pub fn exponential(rng: &mut impl Rng, mean: f64) -> f64 {
+    let uniform = 1.0 - unit(rng);
+    mean * (-longhaul_node::train::portable::logarithm(uniform)).max(1e-6)
 }
 
 #[cfg(test)]

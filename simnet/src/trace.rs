@@ -2,15 +2,17 @@
 //!
 //! Two runs with equal digests had the same events at the same times with the
 //! same contents. The digest covers what peers are given (frames, finished
-//! training, disk answers) and what they report, so a difference anywhere in
-//! their code shows, and thread timing never does.
+//! training, disk answers) and what they ask for, so a difference anywhere in
+//! their code shows, and thread timing never does. Each event is one record of
+//! fixed size; its content stands there by its blake3 hash. Whoever wants to see
+//! the events gets the same records.
 
 use longhaul_dtn::hash::ContentHash;
 
 use crate::clock::SimTime;
 
 /// What happened; the numbers are part of the digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A peer's process came up.
     Start = 1,
@@ -22,7 +24,7 @@ pub enum Kind {
     LinkDown = 4,
     /// A frame arrived.
     Frame = 5,
-    /// A frame was lost with its link.
+    /// A frame was lost.
     Lost = 6,
     /// Training was asked for.
     Train = 7,
@@ -38,37 +40,95 @@ pub enum Kind {
     ContactStart = 12,
     /// A planned contact ended.
     ContactEnd = 13,
-    /// A partition went on.
-    PartitionOn = 14,
-    /// A partition went off.
-    PartitionOff = 15,
+    /// A fault began.
+    FaultOn = 14,
+    /// A fault ended.
+    FaultOff = 15,
     /// A peer's model was sampled.
     Sample = 16,
+    /// A peer's process ended.
+    Crash = 17,
+    /// An own update was published.
+    Published = 18,
+    /// Another peer's update was accepted.
+    Accepted = 19,
+    /// A bundle was refused.
+    Refused = 20,
+    /// A slot turned out void.
+    Voided = 21,
+    /// An adversary did what it does.
+    Attack = 22,
 }
+
+/// One event: when, what, to whom, two numbers and the hash of its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Microseconds since the start.
+    pub at_us: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// To whom; 0 for the world.
+    pub peer: u16,
+    /// What the kind says: a link, an epoch, a ticket.
+    pub a: u64,
+    /// What the kind says: the other peer, a length, a code.
+    pub b: u64,
+    /// blake3 of the content, or zeros.
+    pub content: [u8; 32],
+}
+
+/// Takes the records as they come.
+pub type Sink = Box<dyn FnMut(&Record)>;
+
+/// Bytes of a record in the digest.
+const RECORD_BYTES: usize = 59;
+/// Bytes hashed at a time: blake3 is fastest on long inputs.
+const BUFFER_BYTES: usize = 32 * 1024;
 
 /// The running digest.
-#[derive(Debug, Clone)]
 pub struct Trace {
     hasher: blake3::Hasher,
+    buffer: Vec<u8>,
     events: u64,
+    sink: Option<Sink>,
 }
 
-/// One event on its way into the digest.
-#[derive(Debug)]
-pub struct Entry<'a>(&'a mut Trace);
-
 impl Trace {
-    /// The digest of nothing.
-    pub fn new() -> Self {
-        Self { hasher: blake3::Hasher::new(), events: 0 }
+    /// The digest of nothing; `sink` sees every record.
+    pub fn new(sink: Option<Sink>) -> Self {
+        let buffer = Vec::with_capacity(BUFFER_BYTES + RECORD_BYTES);
+        Self { hasher: blake3::Hasher::new(), buffer, events: 0, sink }
     }
 
-    /// Begins the entry of an event; its contents follow.
-    pub fn event(&mut self, at: SimTime, kind: Kind, peer: u16) -> Entry<'_> {
-        self.events += 1;
-        let mut entry = Entry(self);
-        entry.number(at.us()).number(kind as u64).number(u64::from(peer));
-        entry
+    /// Adds an event without content.
+    pub fn event(&mut self, at: SimTime, kind: Kind, peer: u16, a: u64, b: u64) {
+        self.record(Record { at_us: at.us(), kind, peer, a, b, content: [0; 32] });
+    }
+
+    /// Adds an event with content.
+    pub fn event_with(
+        &mut self,
+        at: SimTime,
+        kind: Kind,
+        peer: u16,
+        [a, b]: [u64; 2],
+        bytes: &[u8],
+    ) {
+        let content = *blake3::hash(bytes).as_bytes();
+        self.record(Record { at_us: at.us(), kind, peer, a, b, content });
+    }
+
+    /// Adds an event whose content has a name already.
+    pub fn event_named(
+        &mut self,
+        at: SimTime,
+        kind: Kind,
+        peer: u16,
+        [a, b]: [u64; 2],
+        name: &ContentHash,
+    ) {
+        let content = *name.as_bytes();
+        self.record(Record { at_us: at.us(), kind, peer, a, b, content });
     }
 
     /// Number of events so far.
@@ -77,41 +137,97 @@ impl Trace {
     }
 
     /// The digest so far.
-    pub fn digest(&self) -> ContentHash {
+    pub fn digest(&mut self) -> ContentHash {
+        self.flush();
         ContentHash::from_bytes(*self.hasher.finalize().as_bytes())
     }
-}
 
-impl Default for Trace {
-    fn default() -> Self {
-        Self::new()
+    fn record(&mut self, record: Record) {
+        self.events += 1;
+        self.buffer.extend_from_slice(&record.at_us.to_le_bytes());
+        self.buffer.push(record.kind as u8);
+        self.buffer.extend_from_slice(&record.peer.to_le_bytes());
+        self.buffer.extend_from_slice(&record.a.to_le_bytes());
+        self.buffer.extend_from_slice(&record.b.to_le_bytes());
+        self.buffer.extend_from_slice(&record.content);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush();
+        }
+        if let Some(sink) = &mut self.sink {
+            sink(&record);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hasher.update(&self.buffer);
+        self.buffer.clear();
     }
 }
 
-impl Entry<'_> {
-    /// Adds a number.
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.0.hasher.update(&number.to_le_bytes());
-        self
+impl std::fmt::Debug for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trace").field("events", &self.events).finish()
+    }
+}
+
+impl Kind {
+    /// Every kind, in the order of the numbers.
+    pub const ALL: [Self; 22] = [
+        Self::Start,
+        Self::Wake,
+        Self::LinkUp,
+        Self::LinkDown,
+        Self::Frame,
+        Self::Lost,
+        Self::Train,
+        Self::Trained,
+        Self::TrainingFailed,
+        Self::Persist,
+        Self::Persisted,
+        Self::ContactStart,
+        Self::ContactEnd,
+        Self::FaultOn,
+        Self::FaultOff,
+        Self::Sample,
+        Self::Crash,
+        Self::Published,
+        Self::Accepted,
+        Self::Refused,
+        Self::Voided,
+        Self::Attack,
+    ];
+
+    /// The kind with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 
-    /// Adds bytes and, before them, their length.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.number(bytes.len() as u64);
-        self.0.hasher.update(bytes);
-        self
-    }
-
-    /// Adds a content hash.
-    pub fn hash(&mut self, hash: &ContentHash) -> &mut Self {
-        self.0.hasher.update(hash.as_bytes());
-        self
-    }
-
-    /// Adds floats by their bits.
-    pub fn floats(&mut self, floats: &[f32]) -> &mut Self {
-        let bytes: Vec<u8> = floats.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.bytes(&bytes)
+    /// The word for lists of events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Wake => "wake",
+            Self::LinkUp => "link-up",
+            Self::LinkDown => "link-down",
+            Self::Frame => "frame",
+            Self::Lost => "lost",
+            Self::Train => "train",
+            Self::Trained => "trained",
+            Self::TrainingFailed => "training-failed",
+            Self::Persist => "persist",
+            Self::Persisted => "persisted",
+            Self::ContactStart => "contact-start",
+            Self::ContactEnd => "contact-end",
+            Self::FaultOn => "fault-on",
+            Self::FaultOff => "fault-off",
+            Self::Sample => "sample",
+            Self::Crash => "crash",
+            Self::Published => "published",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Voided => "voided",
+            Self::Attack => "attack",
+        }
     }
 }
 
@@ -119,24 +235,24 @@ impl Entry<'_> {
 mod tests {
     use super::*;
 
-    fn digest(us: u64, kind: Kind, peer: u16, fill: impl FnOnce(&mut Entry<'_>)) -> ContentHash {
-        let mut trace = Trace::new();
-        fill(&mut trace.event(SimTime::from_us(us), kind, peer));
+    fn digest(fill: impl FnOnce(&mut Trace)) -> ContentHash {
+        let mut trace = Trace::new(None);
+        fill(&mut trace);
         trace.digest()
     }
 
     #[test]
-    fn time_kind_peer_and_contents_count() {
+    fn time_kind_peer_numbers_and_contents_count() {
+        let at = SimTime::from_us;
         let digests = [
-            digest(5, Kind::Wake, 1, |_| {}),
-            digest(6, Kind::Wake, 1, |_| {}),
-            digest(5, Kind::Start, 1, |_| {}),
-            digest(5, Kind::Wake, 2, |_| {}),
-            digest(5, Kind::Wake, 1, |entry| _ = entry.number(0)),
-            digest(5, Kind::Wake, 1, |entry| _ = entry.bytes(b"a").bytes(b"b")),
-            digest(5, Kind::Wake, 1, |entry| _ = entry.bytes(b"ab").bytes(b"")),
-            digest(5, Kind::Wake, 1, |entry| _ = entry.floats(&[0.0])),
-            digest(5, Kind::Wake, 1, |entry| _ = entry.floats(&[-0.0])),
+            digest(|trace| trace.event(at(5), Kind::Wake, 1, 0, 0)),
+            digest(|trace| trace.event(at(6), Kind::Wake, 1, 0, 0)),
+            digest(|trace| trace.event(at(5), Kind::Start, 1, 0, 0)),
+            digest(|trace| trace.event(at(5), Kind::Wake, 2, 0, 0)),
+            digest(|trace| trace.event(at(5), Kind::Wake, 1, 1, 0)),
+            digest(|trace| trace.event(at(5), Kind::Wake, 1, 0, 1)),
+            digest(|trace| trace.event_with(at(5), Kind::Wake, 1, [0, 0], b"a")),
+            digest(|trace| trace.event_with(at(5), Kind::Wake, 1, [0, 0], b"b")),
         ];
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests[..index].contains(digest), "digest {index} repeats another");
@@ -144,10 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn counts_events() {
-        let mut trace = Trace::new();
-        trace.event(SimTime::ZERO, Kind::Start, 0).number(1).number(2);
-        trace.event(SimTime::ZERO, Kind::Wake, 0);
-        assert_eq!(trace.events(), 2);
+    fn a_record_has_the_size_that_the_digest_counts_on() {
+        let mut trace = Trace::new(None);
+        trace.event(SimTime::ZERO, Kind::Start, 0, 1, 2);
+        assert_eq!((trace.buffer.len(), trace.events()), (RECORD_BYTES, 1));
+    }
+
+    #[test]
+    fn kinds_have_numbers_of_their_own() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_number(kind as u8), Some(kind));
+        }
+        assert_eq!(Kind::from_number(0), None);
     }
 }

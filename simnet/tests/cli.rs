@@ -68,7 +68,7 @@ fn bad_input_exits_with_2_and_says_why() {
         (vec!["run", &no_model], "task.model: there is no model `gpt`"),
         (vec!["run", &no_folder], "--data DIR"),
         (vec!["run", &no_folder, "--data", "no-such-folder"], "no-such-folder"),
-        (vec!["run", "no-such-scenario"], "longhaul-simnet list"),
+        (vec!["run", "no-such-scenario"], "longhaul-simnet list-scenarios"),
         (vec!["run", "smoke", "--sede", "2"], "--sede"),
     ] {
         let output = simnet(&arguments);
@@ -91,7 +91,9 @@ fn writes_csv_report_and_scenario() {
     let written: serde_json::Value = serde_json::from_slice(&written).expect("JSON");
     assert_eq!(written, report);
     let csv = fs::read_to_string(out.join("metrics.csv")).expect("a CSV");
-    assert!(csv.starts_with("time_ms,epoch,peer,metric,value\n"), "{csv}");
+    assert!(csv.starts_with("time_ms,epoch,peer,group,metric,value\n"), "{csv}");
+    let page = fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("tiny"), "{page}");
     let again = out.join("scenario.toml");
     let again = simnet(&["run", again.to_str().expect("a plain path"), "--json"]);
     let again: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
@@ -112,9 +114,143 @@ fn lists_and_prints_the_built_in_scenarios() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["run", "check", "list"] {
+    for command in
+        ["run", "sweep", "replay", "diff", "shrink", "events", "report", "check", "list-scenarios"]
+    {
         let help = text(&simnet(&[command, "--help"]).stdout);
         assert!(help.contains("longhaul-simnet "), "{command}: {help}");
         assert!(help.contains("Example"), "{command}: {help}");
     }
+}
+
+/// Writes a run's folder and gives its path.
+fn run_folder(test: &str, scenario: &str, arguments: &[&str]) -> String {
+    let out = folder(test).join("run");
+    let name = out.to_str().expect("a plain path").to_owned();
+    let path = out.with_file_name("scenario.toml");
+    fs::write(&path, scenario).expect("a scenario file");
+    let path = path.to_str().expect("a plain path");
+    let output = simnet(&[&["run", path, "--out", &name], arguments].concat());
+    assert!(output.status.code().is_some_and(|code| code < 2), "{}", text(&output.stderr));
+    name
+}
+
+#[test]
+fn a_replay_is_the_same_and_stops_where_it_is_told() {
+    let run = run_folder("replay", TINY, &[]);
+    let output = simnet(&["replay", &run]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("the same: "), "{}", text(&output.stdout));
+    let output = simnet(&["replay", &run, "--to", "20"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("the same: 21 events"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn diff_names_the_first_event_in_which_two_runs_part() {
+    let one = run_folder("diff-one", TINY, &[]);
+    let two = run_folder("diff-two", TINY, &["--seed", "2"]);
+    let same = simnet(&["diff", &one, &one]);
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
+    let parted = simnet(&["diff", &one, &two]);
+    assert_eq!(parted.status.code(), Some(1), "{}", text(&parted.stderr));
+    assert!(text(&parted.stdout).starts_with("the runs part at event "));
+    let listed = text(&simnet(&["events", &one, "--kind", "start"]).stdout);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[test]
+fn a_damaged_event_log_is_refused() {
+    let run = run_folder("damaged", TINY, &[]);
+    let log = std::path::Path::new(&run).join("events.log");
+    let mut bytes = fs::read(&log).expect("a log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).expect("a damaged log");
+    let output = simnet(&["events", &run, "--count", "100000"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+}
+
+/// Twenty peers and six faults, of which one matters to the planted bug.
+const FAULTY: &str = r#"
+name = "faulty"
+seed = 5
+peers = 20
+epochs = 20
+epoch_ms = 10000
+drain_epochs = 2
+contacts = { random-pairwise = { probability = 1.0, duration_ms = 4000 } }
+task = { model = "mlp:4-2", data = "edgesense" }
+training = { mode = "synthetic", steps = 1, batch = 1, rate = 0.1, pace_ms = 10 }
+recipe = { rule = "mean", quorum = 2 }
+
+[[faults.partition]]
+shape = "halves"
+at_epoch = 2
+for_epochs = 4
+
+[[faults.partition]]
+shape = "majority-ring"
+at_epoch = 8
+for_epochs = 3
+
+[[faults.clock]]
+peers = { random = 3 }
+step_ms = 700
+at_epoch = 5
+
+[[faults.clog]]
+peers = { spread = 5 }
+rate_bytes_per_s = 2000
+at_epoch = 3
+for_epochs = 5
+
+[[faults.crash]]
+peers = { peers = [1] }
+at_epoch = 9.5
+for_epochs = 0.2
+
+[[faults.partition]]
+shape = { isolate = {} }
+at_epoch = 12
+for_epochs = 2
+"#;
+
+#[test]
+fn shrinking_finds_the_fault_that_matters() {
+    let sound = simnet(&["run", &file("faulty", FAULTY)]);
+    assert_eq!(sound.status.code(), Some(0), "{}", text(&sound.stdout));
+    let scenario = file("shrink", FAULTY);
+    let failed = simnet(&["run", &scenario, "--plant-bug"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stdout));
+    assert!(text(&failed.stdout).contains("FAIL  no honest peer signed a slot twice"));
+    let shrunk = simnet(&["shrink", &scenario, "--plant-bug"]);
+    assert_eq!(shrunk.status.code(), Some(0), "{}", text(&shrunk.stderr));
+    let smallest = text(&shrunk.stdout);
+    assert!(smallest.contains("peers = 2\n"), "{smallest}");
+    assert_eq!(smallest.matches("[[faults.").count(), 1, "{smallest}");
+    assert!(smallest.contains("[[faults.crash]]"), "{smallest}");
+}
+
+#[test]
+fn a_sweep_goes_on_where_it_was() {
+    let sweep = format!(
+        "{TINY}\n[sweep]\nseeds = [1, 2]\n[[sweep.axis]]\nkey = \"recipe.quorum\"\nvalues = [1, 2]\n"
+    );
+    let scenario = file("sweep", &sweep);
+    let out = folder("sweep-out");
+    let name = out.to_str().expect("a plain path");
+    let first = simnet(&["sweep", &scenario, "--out", name]);
+    assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
+    let cells: Vec<_> = fs::read_dir(out.join("cells")).expect("cells").flatten().collect();
+    assert_eq!(cells.len(), 4);
+    let csv = fs::read(out.join("sweep.csv")).expect("a CSV");
+    fs::remove_file(cells[0].path()).expect("a cell");
+    let again = simnet(&["sweep", &scenario, "--out", name]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(fs::read(out.join("sweep.csv")).expect("a CSV"), csv);
+    let none = simnet(&["sweep", &file("no-sweep", TINY), "--out", name]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(text(&none.stderr).contains("[[sweep.axis]]"), "{}", text(&none.stderr));
 }

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use longhaul_simnet::{RunOptions, RunReport, Scenario, builtin, run};
+use longhaul_simnet::{MetricTable, RunOptions, RunReport, Scenario, builtin, run};
 
 /// The digest of the built-in scenario `protocol`. It changes with everything
 /// that peers send, record or merge: then say so in the commit.
-const PROTOCOL_DIGEST: &str = "6d5254beb55eb6e15074e8cd9626765384b126f8fb5346a09a5c03e34d3a97ff";
+const PROTOCOL_DIGEST: &str = "478d77ee2fe7741edcb2ce99683589053d9e5964d8c0e182cdd17a7ad1120f68";
 
 /// Six peers, training-free, cut three against three in epochs 2 and 3.
 const CUT: &str = r#"
@@ -23,9 +23,9 @@ recipe = { rule = "mean", quorum = 2 }
 metrics = { every_epochs = 1 }
 
 [[faults.partition]]
-from_epoch = 2
-to_epoch = 4
-groups = [[0, 1, 2], [3, 4, 5]]
+at_epoch = 2
+for_epochs = 2
+shape = { groups = [[0, 1, 2], [3, 4, 5]] }
 
 [checks.by_end]
 equal_models = true
@@ -36,7 +36,16 @@ fn scenario(text: &str) -> Scenario {
 }
 
 fn play(scenario: &Scenario, workers: usize) -> RunReport {
-    run(scenario, &RunOptions { workers, data_dir: None }).expect("a run")
+    run(scenario, &RunOptions { workers, ..RunOptions::default() }).expect("a run")
+}
+
+fn rows(scenario: &Scenario, report: &RunReport) -> Vec<String> {
+    let table = MetricTable::new(scenario, &report.samples);
+    let row = |row: longhaul_simnet::output::metric_row::MetricRow<'_>| {
+        let (time_ms, epoch, peer) = (row.time_ms, row.epoch, row.peer);
+        format!("{time_ms} {epoch} {peer} {} {} {}", row.group, row.metric, row.value)
+    };
+    table.rows().map(row).collect()
 }
 
 fn models(report: &RunReport, epoch: u32) -> usize {
@@ -59,7 +68,7 @@ fn a_partition_separates_and_heals() {
     let held = |epoch| report.samples.of_epoch(epoch).map(|sample| sample.updates).collect();
     let (before, during): (Vec<_>, Vec<_>) = (held(1), held(3));
     assert_eq!((before, during), (vec![12; 6], vec![18; 6]));
-    assert_eq!(report.partition_hits, [9]);
+    assert_eq!(report.faults[0].count, 9);
 }
 
 #[test]
@@ -81,7 +90,7 @@ fn a_partition_that_cuts_nothing_fails_the_run() {
     let report = play(&scenario(&text), 1);
     let failed: Vec<_> = report.checks.iter().filter(|check| !check.passed).collect();
     assert_eq!(failed.len(), 1, "{report}");
-    assert_eq!(failed[0].name, "partition 0 cut a contact");
+    assert_eq!(failed[0].name, "faults.partition[0] cut or prevented contacts");
     assert!(!report.passed);
 }
 
@@ -133,17 +142,18 @@ fn real_training_does_not_depend_on_the_workers() {
     scenario.checks.by_end = None;
     let (one, two) = (play(&scenario, 1), play(&scenario, 2));
     assert_eq!(one.digest, two.digest);
-    assert_eq!(one.metrics_csv(), two.metrics_csv());
+    assert_eq!(rows(&scenario, &one), rows(&scenario, &two));
     assert!(one.passed && one.peers.iter().all(|peer| peer.accuracy.is_some()), "{one}");
 }
 
 #[test]
 fn metrics_cover_every_sampled_peer_and_due_epoch() {
-    let report = play(&scenario(CUT), 1);
-    let csv = report.metrics_csv();
-    // Eight epochs, six peers; lag, updates, model and bytes_sent.
-    assert_eq!(csv.lines().count(), 1 + 8 * 6 * 4, "{csv}");
-    assert!(csv.lines().nth(1).is_some_and(|line| line.starts_with("1999,0,0,lag,")), "{csv}");
+    let scenario = scenario(CUT);
+    let report = play(&scenario, 1);
+    let rows = rows(&scenario, &report);
+    // Eight epochs, six peers; lag, updates and bytes_sent.
+    assert_eq!(rows.len(), 8 * 6 * 3);
+    assert!(rows[0].starts_with("1999 0 0 all lag "), "{rows:?}");
 }
 
 #[test]
@@ -176,9 +186,9 @@ task = {{ model = "mlp:4-2", data = "edgesense" }}
 training = {{ mode = "synthetic", steps = 1, batch = 1, rate = 0.1, pace_ms = 10 }}
 recipe = {{ rule = "mean", clip = "median", quorum = 2 }}
 link = {{ latency_ms = 20, rate_bytes_per_s = {rate} }}
-faults = {{ partition = [{{ from_epoch = {from}, to_epoch = {}, groups = [[0], {rest:?}] }}] }}
+faults = {{ partition = [{{ at_epoch = {from}, for_epochs = {}, shape = {{ groups = [[0], {rest:?}] }} }}] }}
 "#,
-                (from + length).min(5)
+                (from + length).min(5) - from
             ))
         },
     )

@@ -30,9 +30,9 @@ trim = 1
 quorum = 3
 
 [[faults.partition]]
-from_epoch = 1
-to_epoch = 2
-groups = [[0, 1], [2, 3]]
+shape = { groups = [[0, 1], [2, 3]] }
+at_epoch = 1
+for_epochs = 1
 
 [metrics]
 every_epochs = 1
@@ -62,7 +62,7 @@ fn refuses_a_bad_line_and_names_it() {
     for (good, bad, line, says) in [
         ("seed = 1", "seed = 1\nsede = 2", 3, "unknown field `sede`"),
         ("seed = 1", "seed = -1", 2, "invalid value"),
-        ("peers = 4", "peers = 1", 3, "1 is not between 2 and 1000 peers"),
+        ("peers = 4", "peers = 1", 3, "1 is not between 2 and 20000 peers"),
         ("epochs = 3", "epochs = 0", 4, "0 is not between"),
         ("name = \"good\"", "name = \"Good one\"", 1, "a name has"),
         ("probability = 0.5", "probability = 1.5", 6, "1.5 is not between 0 and 1"),
@@ -76,13 +76,14 @@ fn refuses_a_bad_line_and_names_it() {
         ("pace_ms = 10", "pace_ms = \"10\"", 20, "invalid type"),
         ("trim = 1", "trim = 2", 24, "leaves nothing of a quorum of 3"),
         ("quorum = 3", "quorum = 5", 25, "5 is not between 1 and"),
-        ("to_epoch = 2", "to_epoch = 1", 29, "not after from_epoch"),
-        ("to_epoch = 2", "to_epoch = 4", 29, "after the last epoch"),
-        ("[[0, 1], [2, 3]]", "[[0, 1], [2]]", 30, "peer 3 is in no group"),
-        ("[[0, 1], [2, 3]]", "[[0, 1], [1, 2, 3]]", 30, "peer 1 is listed twice"),
-        ("[[0, 1], [2, 3]]", "[[0, 1, 2, 3]]", 30, "at least two groups"),
-        ("[[0, 1], [2, 3]]", "[[0, 1, 2, 3], []]", 30, "group 1 is empty"),
-        ("[[0, 1], [2, 3]]", "[[0, 1], [2, 3, 4]]", 30, "there is no peer 4"),
+        ("for_epochs = 1", "for_epochs = 0", 30, "lasts for some time"),
+        ("for_epochs = 1", "for_epochs = 4", 30, "after the last epoch"),
+        ("at_epoch = 1\n", "at_epoch = 7\n", 29, "not before the end of epoch 3"),
+        ("[[0, 1], [2, 3]]", "[[0, 1], [2]]", 28, "peer 3 is in no group"),
+        ("[[0, 1], [2, 3]]", "[[0, 1], [1, 2, 3]]", 28, "peer 1 is listed twice"),
+        ("[[0, 1], [2, 3]]", "[[0, 1, 2, 3]]", 28, "at least two groups"),
+        ("[[0, 1], [2, 3]]", "[[0, 1, 2, 3], []]", 28, "group 1 is empty"),
+        ("[[0, 1], [2, 3]]", "[[0, 1], [2, 3, 4]]", 28, "there is no peer 4"),
         ("every_epochs = 1", "every_epochs = 0", 33, "0 is not between 1"),
         ("peers = [0, 3]", "peers = [0, 4]", 34, "there is no peer 4"),
         ("peers = [0, 3]", "peers = []", 34, "at least one"),

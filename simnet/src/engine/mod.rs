@@ -1,29 +1,39 @@
-//! The engine: takes events off the heap and gives them to the peers.
+//! The engine: takes events off the heap and gives them to the machines.
 //!
-//! Everything that can happen is an `Event` with a time. A peer's outputs
+//! Everything that can happen is an `Event` with a time. A machine's outputs
 //! become further events: a frame arrives when its link has carried it, a
 //! write is durable when the disk has synced, training ends at its modelled
 //! completion. The engine knows nothing of bundles, folds or models.
 
+mod attack;
+mod blows;
 mod effects;
+mod sampling;
+mod setup;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use longhaul_dtn::agent::LinkId;
-use longhaul_node::peer::{Input, Peer, PeerConfig, PeerError, Restored, Ticket};
+use longhaul_dtn::agent::{Held, LinkId};
+use longhaul_dtn::bundle::BundleMemo;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_node::peer::{Input, PeerError, Ticket};
 
 use crate::clock::SimTime;
-use crate::contacts::{Contact, Pair};
+use crate::contacts::Contact;
+use crate::delivery::Deliveries;
+use crate::faults::{Blow, FaultCount};
 use crate::federation::Federation;
 use crate::host::Host;
 use crate::learner::Learner;
-use crate::metrics::{Recorder, Sample};
+use crate::metrics::Recorder;
 use crate::network::Network;
+use crate::pair::Pair;
 use crate::pool::{Pool, WorkerLost};
 use crate::queue::EventQueue;
 use crate::scenario::Scenario;
-use crate::seeds::{self, Node, Purpose};
-use crate::trace::{Kind, Trace};
+use crate::trace::{Kind, Sink, Trace};
+use sampling::Alone;
 
 /// Something that happens at a point of virtual time.
 #[derive(Debug)]
@@ -33,12 +43,15 @@ enum Event {
     LinkUp { peer: u16, link: LinkId, other: u16 },
     LinkDown { peer: u16, link: LinkId },
     Frame { peer: u16, link: LinkId, bytes: Vec<u8> },
-    Trained { peer: u16 },
-    Persisted { peer: u16, ticket: Ticket },
+    Trained { peer: u16, life: u16 },
+    Persisted { peer: u16, life: u16, ticket: Ticket },
     Epoch { epoch: u32 },
-    ContactStart { pair: Pair },
     ContactEnd { pair: Pair },
-    Partition { index: usize, on: bool },
+    Blow(Blow),
+    Churn { peer: u16, down: bool },
+    Radios { on: bool },
+    Release { peer: u16, held: Box<Held> },
+    Carry { peer: u16, epoch: u32 },
     Sample { epoch: u32 },
 }
 
@@ -55,20 +68,73 @@ pub struct Progress {
     pub events: u64,
 }
 
+/// What an engine is made from besides the scenario.
+pub struct Parts {
+    /// Who takes part.
+    pub federation: Federation,
+    /// What trains.
+    pub learner: Arc<dyn Learner>,
+    /// Where training runs.
+    pub pool: Pool,
+    /// Who meets whom, by time.
+    pub contacts: Vec<Contact>,
+    /// Sees every event.
+    pub sink: Option<Sink>,
+    /// Ends the run after so many events.
+    pub events_max: Option<u64>,
+    /// See [`crate::RunOptions::plant_bug`].
+    pub plant_bug: bool,
+}
+
 /// A world in motion.
 #[derive(Debug)]
 pub struct Engine<'a> {
     scenario: &'a Scenario,
+    federation: Federation,
     hosts: Vec<Host>,
+    /// The member index of each peer.
+    member_of_peer: Vec<u16>,
+    /// The group of each peer.
+    group_of: Vec<usize>,
+    /// Modelled time of a step at each peer.
+    pace_ms: Vec<u32>,
     network: Network,
+    contacts: Vec<Contact>,
+    next_contact: usize,
     queue: EventQueue<Event>,
     trace: Trace,
     pool: Pool,
     learner: Arc<dyn Learner>,
     recorder: Recorder,
+    deliveries: Deliveries,
+    alone: Option<Alone>,
+    memo: Option<Arc<BundleMemo>>,
+    /// Changes of honest peers by epoch, for adversaries that know them.
+    honest: Option<BTreeMap<u32, Vec<Arc<Vec<f32>>>>>,
+    /// What all names of one adversary agreed on, by its place and epoch.
+    agreed: BTreeMap<(usize, u32), Arc<Vec<f32>>>,
+    fault_counts: BTreeMap<(crate::faults::FaultKind, u16), u64>,
+    /// Peers that a crash fault holds down now, and how many do.
+    held_down: BTreeMap<u16, u32>,
+    /// Peers that are down, and whether their disk has a torn write.
+    torn: BTreeMap<u16, bool>,
+    carried: Vec<LinkUse>,
+    /// Frames sent and their bytes, by kind.
+    frames: BTreeMap<&'static str, (u64, u64)>,
     end: SimTime,
-    /// How long a peer's training takes, in microseconds.
-    training_us: u64,
+    events_max: Option<u64>,
+    plant_bug: bool,
+}
+
+/// What one link carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkUse {
+    /// The pair.
+    pub pair: Pair,
+    /// When the link went down.
+    pub ended: SimTime,
+    /// What it carried.
+    pub carried: crate::links::Carried,
 }
 
 /// What is left when the time is up.
@@ -79,112 +145,143 @@ pub struct Finished {
     /// The network, with its counts.
     pub network: Network,
     /// The digest of everything that happened.
-    pub trace: Trace,
-    /// What was measured.
-    pub recorder: Recorder,
+    pub digest: ContentHash,
+    /// Number of events.
+    pub events: u64,
+    /// What was measured; taken once.
+    pub recorder: Option<Recorder>,
+    /// How updates reached others.
+    pub deliveries: Deliveries,
+    /// How often each fault acted.
+    pub faults: Vec<FaultCount>,
+    /// What each link carried, in the order in which they ended.
+    pub links: Vec<LinkUse>,
+    /// Frames sent and their bytes, by kind.
+    pub frames: BTreeMap<&'static str, (u64, u64)>,
+    /// The plan that the run followed.
+    pub contacts: Vec<Contact>,
+    /// Honest peers, with sound disks, that are proved to have signed a slot twice.
+    pub two_faced: usize,
 }
 
 impl<'a> Engine<'a> {
-    /// A world at time zero. Training runs on `pool` with `learner`.
-    pub fn new(
-        scenario: &'a Scenario,
-        federation: &Federation,
-        learner: Arc<dyn Learner>,
-        pool: Pool,
-    ) -> Result<Self, PeerError> {
-        let training = &scenario.training;
-        let training_ms = u64::from(training.steps.get()) * u64::from(training.pace_ms.get());
-        let end_us = u64::from(scenario.epochs_total()) * scenario.epoch_us();
-        let mut engine = Self {
-            hosts: hosts(scenario, federation)?,
-            network: Network::new(scenario),
-            queue: EventQueue::new(),
-            trace: Trace::new(),
-            recorder: Recorder::new(scenario, learner.clone()),
-            end: SimTime::from_us(end_us),
-            training_us: training_ms.saturating_mul(1_000),
-            scenario,
-            pool,
-            learner,
-        };
-        engine.schedule_known();
-        Ok(engine)
+    /// A world at time zero.
+    pub fn new(scenario: &'a Scenario, parts: Parts) -> Result<Self, PeerError> {
+        setup::engine(scenario, parts)
     }
 
     /// Lets the world go on until its end; `watch` is told after every epoch.
     pub fn run(mut self, watch: &mut dyn FnMut(Progress)) -> Result<Finished, WorkerLost> {
-        while let Some((now, event)) = self.queue.pop() {
-            if now >= self.end {
+        loop {
+            let due = self.queue.next_at();
+            if self.begin_contact_before(due) {
+                continue;
+            }
+            let Some((now, event)) = self.queue.pop() else { break };
+            let ended = self.events_max.is_some_and(|max| self.trace.events() >= max);
+            if now >= self.end || ended {
                 break;
             }
-            let ended = match &event {
+            let sampled = match &event {
                 Event::Sample { epoch } => Some(*epoch),
                 _ => None,
             };
             self.happen(now, event)?;
-            if let Some(epoch) = ended {
+            if let Some(epoch) = sampled {
                 watch(Progress { now, end: self.end, epoch, events: self.trace.events() });
             }
         }
-        let Self { hosts, network, trace, recorder, .. } = self;
-        Ok(Finished { hosts, network, trace, recorder })
+        Ok(self.finish())
     }
 
-    /// Schedules what the scenario alone determines.
-    fn schedule_known(&mut self) {
-        for (index, cut) in self.scenario.faults.partition.iter().enumerate() {
-            for (epoch, on) in [(cut.from_epoch, true), (cut.to_epoch, false)] {
-                self.queue.push(self.epoch_start(epoch), Event::Partition { index, on });
+    fn finish(mut self) -> Finished {
+        for (pair, carried) in self.network.live() {
+            self.carried.push(LinkUse { pair, ended: self.end, carried });
+        }
+        let faults = self.fault_counts();
+        let two_faced = self.two_faced();
+        Finished {
+            digest: self.trace.digest(),
+            events: self.trace.events(),
+            hosts: self.hosts,
+            network: self.network,
+            recorder: Some(self.recorder),
+            deliveries: self.deliveries,
+            links: self.carried,
+            frames: self.frames,
+            contacts: self.contacts,
+            faults,
+            two_faced,
+        }
+    }
+
+    /// Honest peers whose disk never lied and who are proved two-faced in
+    /// anybody's set: no fault but a bug explains it.
+    fn two_faced(&mut self) -> usize {
+        let mut proved = BTreeSet::new();
+        for host in &mut self.hosts {
+            if let Some(peer) = host.machine.as_mut().and_then(|machine| machine.peer()) {
+                proved.extend(peer.fold().equivocations().into_iter().map(|it| it.member.get()));
             }
         }
-        for peer in 0..self.scenario.peers.get() {
-            self.queue.push(SimTime::ZERO, Event::Start { peer });
-        }
-        self.queue.push(SimTime::ZERO, Event::Epoch { epoch: 0 });
+        let hosts = self.hosts.iter().zip(&self.member_of_peer);
+        let honest = hosts.filter(|(host, _)| host.adversary.is_none() && !host.disk.has_lied());
+        honest.filter(|(_, member)| proved.contains(*member)).count()
     }
 
-    fn epoch_start(&self, epoch: u32) -> SimTime {
-        SimTime::from_us(u64::from(epoch) * self.scenario.epoch_us())
+    /// Begins the next planned contact if nothing else comes before it.
+    fn begin_contact_before(&mut self, due: Option<SimTime>) -> bool {
+        let Some(contact) = self.contacts.get(self.next_contact).copied() else { return false };
+        let now = SimTime::from_us(contact.from_us);
+        if now >= self.end || due.is_some_and(|due| due < now) {
+            return false;
+        }
+        self.next_contact += 1;
+        let (a, b) = (contact.a, contact.b);
+        self.trace.event(now, Kind::ContactStart, a, u64::from(b), contact.to_us);
+        if let Some(pair) = Pair::new(a, b) {
+            self.queue.push(SimTime::from_us(contact.to_us), Event::ContactEnd { pair });
+        }
+        let change = self.network.begin(now, &contact);
+        self.schedule_changes(now, change);
+        true
     }
 
     fn happen(&mut self, now: SimTime, event: Event) -> Result<(), WorkerLost> {
         match event {
             Event::Start { peer } => {
-                self.trace.event(now, Kind::Start, peer);
+                self.trace.event(now, Kind::Start, peer, 0, 0);
                 self.give(now, peer, Input::Start);
             }
             Event::Wake { peer } => self.wake(now, peer),
             Event::LinkUp { peer, link, other } => self.link_up(now, peer, link, other),
             Event::LinkDown { peer, link } => {
-                self.trace.event(now, Kind::LinkDown, peer).number(link.0);
+                self.trace.event(now, Kind::LinkDown, peer, link.0, 0);
                 self.give(now, peer, Input::LinkDown { link });
             }
             Event::Frame { peer, link, bytes } => self.deliver(now, peer, link, bytes),
-            Event::Trained { peer } => self.trained(now, peer)?,
-            Event::Persisted { peer, ticket } => {
-                self.trace.event(now, Kind::Persisted, peer).number(ticket.number());
-                self.give(now, peer, Input::Persisted { ticket });
-            }
-            Event::Epoch { epoch } => self.begin_epoch(now, epoch),
-            Event::ContactStart { pair } => {
-                self.trace_pair(now, Kind::ContactStart, pair);
-                let change = self.network.begin(pair);
-                self.schedule_changes(now, change);
-            }
+            Event::Trained { peer, life } => self.trained(now, peer, life)?,
+            Event::Persisted { peer, life, ticket } => self.persisted(now, peer, life, ticket),
+            Event::Epoch { epoch } => self.begin_epoch(now, epoch)?,
             Event::ContactEnd { pair } => {
-                self.trace_pair(now, Kind::ContactEnd, pair);
-                let change = self.network.end(pair);
+                let [a, b] = pair.peers();
+                self.trace.event(now, Kind::ContactEnd, a, u64::from(b), 0);
+                let change = self.network.end(now, pair);
                 self.schedule_changes(now, change);
             }
-            Event::Partition { index, on } => self.switch(now, index, on),
-            Event::Sample { epoch } => self.sample(now, epoch),
+            Event::Blow(blow) => self.blow(now, blow),
+            Event::Churn { peer, down } => self.churn(now, peer, down),
+            Event::Radios { on } => self.switch_radios(now, on),
+            Event::Release { peer, held } => self.release(now, peer, *held),
+            Event::Carry { peer, epoch } => self.carry(now, peer, epoch),
+            Event::Sample { epoch } => self.sample(now, epoch)?,
         }
         Ok(())
     }
 
     fn wake(&mut self, now: SimTime, peer: u16) {
         if self.host(peer).is_woken(now) {
-            self.trace.event(now, Kind::Wake, peer);
+            self.trace.event(now, Kind::Wake, peer, 0, 0);
             self.give(now, peer, Input::Wake);
         } else {
             self.rearm(now, peer);
@@ -192,7 +289,7 @@ impl<'a> Engine<'a> {
     }
 
     fn link_up(&mut self, now: SimTime, peer: u16, link: LinkId, other: u16) {
-        self.trace.event(now, Kind::LinkUp, peer).number(link.0).number(u64::from(other));
+        self.trace.event(now, Kind::LinkUp, peer, link.0, u64::from(other));
         let other = self.host(other).id;
         self.give(now, peer, Input::LinkUp { link, peer: other });
     }
@@ -200,118 +297,70 @@ impl<'a> Engine<'a> {
     fn deliver(&mut self, now: SimTime, peer: u16, link: LinkId, bytes: Vec<u8>) {
         let arrives = self.network.delivers(link);
         let kind = if arrives { Kind::Frame } else { Kind::Lost };
-        self.trace.event(now, kind, peer).number(link.0).bytes(&bytes);
+        let size = bytes.len() as u64;
+        self.trace.event_with(now, kind, peer, [link.0, size], &bytes);
         if arrives {
             self.give(now, peer, Input::Frame { link, bytes });
         }
     }
 
+    fn persisted(&mut self, now: SimTime, peer: u16, life: u16, ticket: Ticket) {
+        let host = self.host(peer);
+        if host.life != life {
+            return;
+        }
+        host.disk.synced(ticket);
+        self.trace.event(now, Kind::Persisted, peer, ticket.number(), 0);
+        self.give(now, peer, Input::Persisted { ticket });
+    }
+
     /// Joins the training that `peer` asked for; only here may the run wait.
-    fn trained(&mut self, now: SimTime, peer: u16) -> Result<(), WorkerLost> {
-        let Some((epoch, pending)) = self.host(peer).training.take() else {
+    fn trained(&mut self, now: SimTime, peer: u16, life: u16) -> Result<(), WorkerLost> {
+        let host = self.host(peer);
+        let Some(training) = host.training.take().filter(|_| host.life == life) else {
             return Ok(());
         };
-        let input = match pending.join()? {
+        host.counts.trained += 1;
+        let (epoch, base) = (training.epoch, training.base);
+        let outcome = training.pending.join()?;
+        let kind = if outcome.result.is_ok() { Kind::Trained } else { Kind::TrainingFailed };
+        let numbers = [u64::from(epoch.get()), 0];
+        self.trace.event_named(now, kind, peer, numbers, &outcome.digest);
+        match outcome.result {
+            Err(why) => self.give(now, peer, Input::TrainingFailed { epoch, why }),
+            Ok(trained) if self.is_hostile(peer, epoch) => {
+                self.attack(now, peer, &trained);
+            }
             Ok(trained) => {
-                let mut entry = self.trace.event(now, Kind::Trained, peer);
-                entry.number(u64::from(epoch.get())).floats(&trained.parameters);
-                entry.floats(&[trained.shared_loss]);
-                Input::Trained(trained)
+                self.note_honest(&trained, &base);
+                self.give(now, peer, Input::Trained(trained));
             }
-            Err(why) => {
-                let mut entry = self.trace.event(now, Kind::TrainingFailed, peer);
-                entry.number(u64::from(epoch.get()));
-                Input::TrainingFailed { epoch, why }
-            }
-        };
-        self.give(now, peer, input);
+        }
         Ok(())
     }
 
-    fn begin_epoch(&mut self, now: SimTime, epoch: u32) {
+    fn begin_epoch(&mut self, now: SimTime, epoch: u32) -> Result<(), WorkerLost> {
         let next = self.epoch_start(epoch + 1);
         // One microsecond before the next epoch: after everything in this one.
         let last_moment = SimTime::from_us(next.us() - 1);
         self.queue.push(last_moment, Event::Sample { epoch });
         self.queue.push(next, Event::Epoch { epoch: epoch + 1 });
-        let (contacts, changes) = self.network.begin_epoch(epoch);
+        let changes = self.network.retry(now);
         self.schedule_changes(now, changes);
-        for Contact { pair, from, to } in contacts {
-            self.queue.push(from, Event::ContactStart { pair });
-            if let Some(to) = to {
-                self.queue.push(to, Event::ContactEnd { pair });
-            }
-        }
+        self.schedule_carriers(now, epoch);
+        self.forget_before(epoch);
+        self.train_alone(epoch)
     }
 
-    fn switch(&mut self, now: SimTime, index: usize, on: bool) {
-        let kind = if on { Kind::PartitionOn } else { Kind::PartitionOff };
-        self.trace.event(now, kind, 0).number(index as u64);
-        let changes = self.network.switch(index, on);
-        self.schedule_changes(now, changes);
+    fn epoch_start(&self, epoch: u32) -> SimTime {
+        SimTime::from_us(u64::from(epoch) * self.scenario.epoch_us())
     }
 
-    fn sample(&mut self, now: SimTime, epoch: u32) {
-        // While draining, nothing newer than the last training epoch can come.
-        let last = self.scenario.epochs.get() - 1;
-        for (peer, host) in (0..).zip(&mut self.hosts) {
-            let status = host.peer().status();
-            let sample = Sample {
-                at: now,
-                epoch,
-                peer,
-                lag: lag(epoch.min(last), status.term_newest.map(|term| term.get())),
-                updates: status.updates,
-                bytes_sent: host.counts.bytes_sent,
-                model: status.model,
-                due: false,
-                score: None,
-            };
-            self.trace.event(now, Kind::Sample, peer).hash(status.model.as_hash());
-            self.recorder.record(sample, &self.pool, || host.peer().model().to_f32());
-        }
-    }
-
-    fn trace_pair(&mut self, now: SimTime, kind: Kind, pair: Pair) {
-        let [a, b] = pair.peers();
-        self.trace.event(now, kind, a).number(u64::from(b));
+    fn epoch_at(&self, now: SimTime) -> u32 {
+        u32::try_from(now.us() / self.scenario.epoch_us()).unwrap_or(u32::MAX)
     }
 
     fn host(&mut self, peer: u16) -> &mut Host {
         &mut self.hosts[usize::from(peer)]
-    }
-}
-
-fn hosts(scenario: &Scenario, federation: &Federation) -> Result<Vec<Host>, PeerError> {
-    let host = |(index, key): (u16, &longhaul_dtn::identity::SecretKey)| {
-        let config = PeerConfig {
-            manifest: federation.manifest.clone(),
-            key: key.clone(),
-            nonce: seeds::bytes(scenario.seed, Node::Peer(index), Purpose::Nonce),
-        };
-        Ok(Host::new(key.peer_id(), Peer::new(config, Restored::default())?))
-    };
-    (0..).zip(&federation.keys).map(host).collect()
-}
-
-/// How many epochs the newest non-empty term lies behind the end of `epoch`.
-const fn lag(epoch: u32, newest: Option<u32>) -> u32 {
-    match newest {
-        Some(newest) => epoch.saturating_sub(newest),
-        None => epoch + 1,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lag_counts_from_the_newest_term() {
-        for (epoch, newest, expected) in
-            [(0, None, 1), (4, None, 5), (4, Some(4), 0), (4, Some(1), 3)]
-        {
-            assert_eq!(lag(epoch, newest), expected);
-        }
     }
 }

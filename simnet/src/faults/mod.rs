@@ -1,122 +1,135 @@
-//! Faults: what keeps two peers apart.
+//! Faults: what goes wrong in a run, and whether it ever did.
 //!
-//! A partition separates its groups from one epoch to another. It tells
-//! whether it ever did anything: a fault that was declared and never cut a
-//! contact fails the run, because such a run shows nothing.
+//! The scenario's declarations become [`Blow`]s: one fault that begins or ends
+//! at a time. Each fault counts how often it acted; one that was declared and
+//! never acted fails the run, because such a run shows nothing.
 
-use crate::scenario::{Cut, Scenario};
+mod partition;
+mod select;
 
-/// The partitions of a run and which of them are on.
-#[derive(Debug)]
-pub struct Partitions {
-    cuts: Vec<Active>,
+use serde::Serialize;
+
+pub use partition::{Partitions, groups_by_peer};
+pub use select::select;
+
+use crate::clock::SimTime;
+use crate::scenario::{Scenario, Timing};
+use crate::seeds::{self, Node, Purpose};
+
+/// Which table of the scenario a fault stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// `faults.partition`
+    Partition = 1,
+    /// `faults.crash`
+    Crash = 2,
+    /// `faults.clock`
+    Clock = 3,
+    /// `faults.clog`
+    Clog = 4,
+    /// A group's `churn`; the index is the group's.
+    Churn = 5,
 }
 
-#[derive(Debug)]
-struct Active {
-    /// The group of each peer.
-    group_of: Vec<usize>,
-    on: bool,
-    /// Contacts that it ended or prevented.
-    hits: u64,
+/// A fault begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blow {
+    /// When.
+    pub at: SimTime,
+    /// In which table the fault stands.
+    pub kind: FaultKind,
+    /// Its place there.
+    pub index: u16,
+    /// How many times it has begun before.
+    pub round: u16,
+    /// Whether it begins.
+    pub on: bool,
 }
 
-impl Partitions {
-    /// The partitions of `scenario`, all off.
-    pub fn new(scenario: &Scenario) -> Self {
-        let peers = usize::from(scenario.peers.get());
-        let active =
-            |cut: &Cut| Active { group_of: groups_by_peer(&cut.groups, peers), on: false, hits: 0 };
-        Self { cuts: scenario.faults.partition.iter().map(active).collect() }
-    }
-
-    /// Switches one on or off.
-    pub fn switch(&mut self, index: usize, on: bool) {
-        if let Some(active) = self.cuts.get_mut(index) {
-            active.on = on;
-        }
-    }
-
-    /// True when some partition that is on separates `a` and `b`.
-    pub fn separates(&self, a: u16, b: u16) -> bool {
-        self.cuts.iter().any(|active| active.separates(a, b))
-    }
-
-    /// Counts a contact between `a` and `b` as cut by each partition that
-    /// separates them.
-    pub fn count_hit(&mut self, a: u16, b: u16) {
-        for active in self.cuts.iter_mut().filter(|active| active.separates(a, b)) {
-            active.hits += 1;
-        }
-    }
-
-    /// Counts a contact between `a` and `b` as cut by one partition, if that
-    /// one separates them.
-    pub fn count_hit_of(&mut self, index: usize, a: u16, b: u16) {
-        if let Some(active) = self.cuts.get_mut(index).filter(|active| active.separates(a, b)) {
-            active.hits += 1;
-        }
-    }
-
-    /// How many contacts each partition ended or prevented, in the order of
-    /// the scenario.
-    pub fn hits(&self) -> Vec<u64> {
-        self.cuts.iter().map(|active| active.hits).collect()
-    }
+/// A stretch of time in which a fault acted, for reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FaultSpan {
+    /// In which table the fault stands.
+    pub kind: FaultKind,
+    /// Its place there.
+    pub index: u16,
+    /// When it began, in epochs.
+    pub from_epoch: f64,
+    /// When it ended, in epochs.
+    pub to_epoch: f64,
 }
 
-impl Active {
-    fn separates(&self, a: u16, b: u16) -> bool {
-        self.on && self.group_of[usize::from(a)] != self.group_of[usize::from(b)]
-    }
+/// How often one fault did anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultCount {
+    /// Its table and place, as in the scenario: `faults.crash[0]`.
+    pub name: String,
+    /// What it did, in words.
+    pub did: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
-/// Turns groups of peers into the group of each peer; peers in no group share
-/// one of their own.
-pub fn groups_by_peer(groups: &[Vec<u16>], peers: usize) -> Vec<usize> {
-    let mut group_of = vec![groups.len(); peers];
-    for (index, group) in groups.iter().enumerate() {
-        for &peer in group {
-            if let Some(slot) = group_of.get_mut(usize::from(peer)) {
-                *slot = index;
+/// All that goes wrong, in no promised order.
+pub fn blows(scenario: &Scenario) -> Vec<Blow> {
+    let mut blows = Vec::new();
+    let faults = &scenario.faults;
+    let timings = |kind, timings: Vec<Timing>| (kind, timings);
+    let declared = [
+        timings(FaultKind::Partition, faults.partition.iter().map(|it| it.timing()).collect()),
+        timings(FaultKind::Crash, faults.crash.iter().map(|it| it.timing()).collect()),
+        timings(FaultKind::Clock, faults.clock.iter().map(|it| it.timing()).collect()),
+        timings(FaultKind::Clog, faults.clog.iter().map(|it| it.timing()).collect()),
+    ];
+    for (kind, timings) in declared {
+        for (index, timing) in (0..).zip(timings) {
+            for (round, (from, to)) in (0..).zip(timing.spans(scenario.epochs.get())) {
+                for (epoch, on) in [(from, true), (to, false)] {
+                    let at = at_epoch(scenario, epoch);
+                    blows.push(Blow { at, kind, index, round, on });
+                }
             }
         }
     }
-    group_of
+    blows
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn partitions() -> Partitions {
-        let mut scenario = testing::scenario();
-        scenario.faults.partition = vec![
-            Cut { from_epoch: 0, to_epoch: 1, groups: vec![vec![0, 1], vec![2, 3]] },
-            Cut { from_epoch: 0, to_epoch: 1, groups: vec![vec![0, 2], vec![1, 3]] },
-        ];
-        Partitions::new(&scenario)
+/// The stretches in which the scenario's faults act, churn left out.
+pub fn spans(scenario: &Scenario) -> Vec<FaultSpan> {
+    let mut open = std::collections::BTreeMap::new();
+    let mut spans = Vec::new();
+    let epoch = |at: SimTime| at.us() as f64 / scenario.epoch_us() as f64;
+    for blow in blows(scenario) {
+        let key = (blow.kind, blow.index, blow.round);
+        if blow.on {
+            open.insert(key, epoch(blow.at));
+        } else if let Some(from_epoch) = open.remove(&key) {
+            let (kind, index) = (blow.kind, blow.index);
+            spans.push(FaultSpan { kind, index, from_epoch, to_epoch: epoch(blow.at) });
+        }
     }
+    spans
+}
 
-    #[test]
-    fn separates_groups_only_while_on() {
-        let mut partitions = partitions();
-        assert!(!partitions.separates(0, 2));
-        partitions.switch(0, true);
-        assert!(partitions.separates(0, 2) && partitions.separates(3, 1));
-        assert!(!partitions.separates(0, 1) && !partitions.separates(2, 3));
-        partitions.switch(0, false);
-        assert!(!partitions.separates(0, 2));
+/// When the peers of a group with churn go down and come up, in epochs.
+pub fn churn(scenario: &Scenario, peer: u16, up_mean: f64, down_mean: f64) -> Vec<(f64, f64)> {
+    let mut stream = seeds::stream(scenario.seed, Node::Peer(peer), Purpose::Faults);
+    let last = f64::from(scenario.epochs.get());
+    let mut spans = Vec::new();
+    let mut now = 0.0;
+    loop {
+        let down = now + seeds::exponential(&mut stream, up_mean);
+        let up = down + seeds::exponential(&mut stream, down_mean);
+        if down >= last {
+            return spans;
+        }
+        spans.push((down, up));
+        now = up;
     }
+}
 
-    #[test]
-    fn counts_a_hit_for_each_partition_that_separates() {
-        let mut partitions = partitions();
-        partitions.switch(0, true);
-        partitions.switch(1, true);
-        partitions.count_hit(0, 3);
-        partitions.count_hit(0, 1);
-        assert_eq!(partitions.hits(), [1, 2]);
-    }
+/// The point of time `epoch` epochs after the start, on a grid of a microsecond.
+pub fn at_epoch(scenario: &Scenario, epoch: f64) -> SimTime {
+    SimTime::from_us((epoch * scenario.epoch_us() as f64).round() as u64)
 }

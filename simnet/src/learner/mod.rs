@@ -7,16 +7,19 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use longhaul_dtn::hash::ContentHash;
 use longhaul_node::peer::{TrainRequest, TrainedModel};
 use longhaul_node::train::data::partition::Side;
 use longhaul_node::train::data::{edgesense, idx};
 use longhaul_node::train::{
-    Dataset, DeviceChoice, DeviceError, ModelKind, Partition, PartitionError, Plan, Split,
-    TrainError, Trainer, open_device,
+    Dataset, DatasetError, DeviceChoice, DeviceError, ModelKind, Partition, PartitionError, Plan,
+    Split, TrainError, Trainer, open_device,
 };
 use longhaul_registry::TrainingPlan;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+mod shares;
 
 use crate::faults::groups_by_peer;
 use crate::scenario::{self, Scenario, TrainingMode};
@@ -29,6 +32,31 @@ pub struct Score {
     pub accuracy: f64,
     /// Mean cross-entropy.
     pub loss: f64,
+}
+
+/// What training gave, and a digest of it for the trace.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The trained model, or what went wrong.
+    pub result: Result<TrainedModel, String>,
+    /// blake3 of the parameters and the loss.
+    pub digest: ContentHash,
+}
+
+impl Outcome {
+    /// Carries out the request of `peer`.
+    pub fn of(learner: &dyn Learner, peer: u16, request: &TrainRequest) -> Self {
+        let result = learner.train(peer, request);
+        let digest = match &result {
+            Ok(trained) => {
+                let floats = trained.parameters.iter().chain([&trained.shared_loss]);
+                let bytes: Vec<u8> = floats.flat_map(|value| value.to_le_bytes()).collect();
+                ContentHash::of(&bytes)
+            }
+            Err(why) => ContentHash::of(why.as_bytes()),
+        };
+        Self { result, digest }
+    }
 }
 
 /// Trains and measures on behalf of the peers.
@@ -55,6 +83,9 @@ pub enum LearnerError {
     /// The data cannot be divided as asked.
     #[error("data.partition: {0}")]
     Partition(#[from] PartitionError),
+    /// The data that a peer's features are shifted into is not sound.
+    #[error("group.feature_shift: {0}")]
+    Shift(#[from] DatasetError),
     /// The data does not fit the model.
     #[error("the data of peer {peer} cannot be trained on: {source}")]
     Trainer {
@@ -74,20 +105,25 @@ pub fn of_scenario(
     model: &ModelKind,
     data_dir: Option<&Path>,
 ) -> Result<Arc<dyn Learner>, LearnerError> {
-    if scenario.training.mode == TrainingMode::Synthetic {
+    if scenario.training.mode != TrainingMode::Real {
         return Ok(Arc::new(Synthetic));
     }
-    let (data, parts) = load(scenario, data_dir.map(Path::to_owned))?;
+    let (data, parts) = shares::prepare(scenario, load(scenario, data_dir.map(Path::to_owned))?)?;
+    let data = Arc::new(data);
     let (device, _) = open_device(DeviceChoice::Cpu)?;
-    let trainer = |(peer, own)| {
+    let trainer = |(peer, own): (usize, Vec<u32>)| {
         Trainer::new(model.clone(), data.clone(), own, device.clone())
             .map_err(|source| LearnerError::Trainer { peer, source })
     };
-    let trainers = parts.into_iter().enumerate().map(trainer).collect::<Result<_, _>>()?;
-    Ok(Arc::new(Gradient { trainers }))
+    let trainers = |(peer, stretches): (usize, Vec<Vec<u32>>)| {
+        stretches.into_iter().map(|own| trainer((peer, own))).collect::<Result<Vec<_>, _>>()
+    };
+    let peers = parts.into_iter().enumerate().map(trainers).collect::<Result<_, _>>()?;
+    Ok(Arc::new(Gradient { peers, drift_epochs: shares::drift_epochs(scenario) }))
 }
 
-type Shares = (Arc<Dataset>, Vec<Vec<u32>>);
+/// All samples, and which of them each peer holds.
+pub(crate) type Shares = (Dataset, Vec<Vec<u32>>);
 
 fn load(scenario: &Scenario, data_dir: Option<PathBuf>) -> Result<Shares, LearnerError> {
     let peers = scenario.peers.get();
@@ -115,7 +151,7 @@ fn load(scenario: &Scenario, data_dir: Option<PathBuf>) -> Result<Shares, Learne
             )?
         }
     };
-    Ok((Arc::new(data), parts))
+    Ok((data, parts))
 }
 
 fn partitioner(partition: &scenario::Partition, peers: u16) -> Partition {
@@ -134,13 +170,28 @@ fn partitioner(partition: &scenario::Partition, peers: u16) -> Partition {
 /// Gradient steps on each peer's own share of the data.
 #[derive(Debug)]
 struct Gradient {
-    /// One for each peer, in the order of the scenario; never empty.
-    trainers: Vec<Trainer>,
+    /// The trainers of each peer, in the order of the scenario; never empty. One
+    /// each, or one for each stretch of drifting data.
+    peers: Vec<Vec<Trainer>>,
+    /// How long each stretch is, for peers whose data drifts.
+    drift_epochs: Vec<Option<u32>>,
+}
+
+impl Gradient {
+    fn trainer(&self, peer: u16, epoch: u32) -> Option<&Trainer> {
+        let peer = usize::from(peer);
+        let stretches = self.peers.get(peer)?;
+        let passed = match self.drift_epochs.get(peer).copied().flatten() {
+            Some(length) => usize::try_from(epoch / length).unwrap_or_default(),
+            None => 0,
+        };
+        stretches.get(passed % stretches.len().max(1))
+    }
 }
 
 impl Learner for Gradient {
     fn train(&self, peer: u16, request: &TrainRequest) -> Result<TrainedModel, String> {
-        let trainer = self.trainers.get(usize::from(peer)).ok_or("the peer has no data")?;
+        let trainer = self.trainer(peer, request.epoch.get()).ok_or("the peer has no data")?;
         let trained = trainer
             .train(&request.base, plan(&request.plan), &request.seed)
             .map_err(|error| error.to_string())?;
@@ -156,7 +207,7 @@ impl Learner for Gradient {
     }
 
     fn score(&self, parameters: &[f32]) -> Option<Score> {
-        let evaluation = self.trainers.first()?.evaluate(parameters, Split::Test).ok()?;
+        let evaluation = self.peers.first()?.first()?.evaluate(parameters, Split::Test).ok()?;
         Some(Score { accuracy: evaluation.accuracy, loss: evaluation.loss })
     }
 }

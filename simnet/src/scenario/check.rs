@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contacts, Cut, EpochCheck, Partition, Rule, Scenario, TrainingMode};
+use super::{Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Timing, TrainingMode};
 
 /// A value that does not fit the others.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub(super) fn scenario(scenario: &Scenario) -> Checked {
     recipe(scenario)?;
     contacts(scenario)?;
     data(scenario)?;
-    for (index, cut) in scenario.faults.partition.iter().enumerate() {
-        partition_fault(scenario, &format!("faults.partition[{index}]"), cut)?;
-    }
+    groups(scenario)?;
+    faults(scenario)?;
+    transport(scenario)?;
     sampled(scenario)?;
     checks(scenario)
 }
@@ -58,12 +58,19 @@ fn recipe(scenario: &Scenario) -> Checked {
     }
 }
 
+/// Most peers that can all be in contact with all: an agent has 256 links.
+const ALL_PAIRS_MAX: u16 = 256;
+
 fn contacts(scenario: &Scenario) -> Checked {
-    let Contacts::RandomPairwise { duration_ms, .. } = &scenario.contacts else {
-        return Ok(());
-    };
-    require(*duration_ms <= scenario.epoch_ms, "contacts.random-pairwise.duration_ms", || {
-        format!("{} is longer than an epoch", duration_ms.get())
+    let (spec, peers) = (&scenario.contacts, scenario.peers.get());
+    crate::contacts::check(spec, peers, scenario.epoch_us())
+        .map_err(|(key, why)| Misfit { key, why })?;
+    let drains = scenario.drain_epochs > 0 && *spec != Contacts::AllPairs;
+    require(peers <= ALL_PAIRS_MAX || !drains, "drain_epochs", || {
+        format!("{peers} peers cannot all meet at once ({ALL_PAIRS_MAX} can): set it to 0")
+    })?;
+    require(peers <= ALL_PAIRS_MAX || *spec != Contacts::AllPairs, "contacts", || {
+        format!("{peers} peers cannot all meet at once; {ALL_PAIRS_MAX} can")
     })
 }
 
@@ -76,14 +83,128 @@ fn data(scenario: &Scenario) -> Checked {
     groups_cover(scenario, KEY, groups)
 }
 
-fn partition_fault(scenario: &Scenario, key: &str, cut: &Cut) -> Checked {
-    require(cut.from_epoch < cut.to_epoch, &format!("{key}.to_epoch"), || {
-        format!("{} is not after from_epoch {}", cut.to_epoch, cut.from_epoch)
+fn groups(scenario: &Scenario) -> Checked {
+    let sum: u64 = scenario.group.iter().map(|group| u64::from(group.peers.get())).sum();
+    let peers = u64::from(scenario.peers.get());
+    require(scenario.group.is_empty() || sum == peers, "group", || {
+        format!("the groups have {sum} peers together, `peers` says {peers}")
     })?;
-    require(cut.to_epoch <= scenario.epochs.get(), &format!("{key}.to_epoch"), || {
-        format!("{} is after the last epoch, {}", cut.to_epoch, scenario.epochs.get())
+    for (index, group) in scenario.group.iter().enumerate() {
+        let names = scenario.group.iter().filter(|other| other.name == group.name);
+        require(names.count() == 1, &format!("group[{index}].name"), || {
+            format!("two groups are called {}", group.name.as_str())
+        })?;
+        if let Some(churn) = group.churn {
+            let means = churn.up_epochs.get().min(churn.down_epochs.get());
+            require(means >= 0.01, &format!("group[{index}].churn"), || {
+                "mean times are at least 0.01 epochs".to_owned()
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn faults(scenario: &Scenario) -> Checked {
+    let faults = &scenario.faults;
+    for (index, fault) in faults.partition.iter().enumerate() {
+        let key = format!("faults.partition[{index}]");
+        timing(scenario, &key, fault.timing(), true)?;
+        shape(scenario, &format!("{key}.shape"), &fault.shape)?;
+    }
+    for (index, fault) in faults.crash.iter().enumerate() {
+        let key = format!("faults.crash[{index}]");
+        timing(scenario, &key, fault.timing(), true)?;
+        selection(scenario, &format!("{key}.peers"), &fault.peers)?;
+    }
+    for (index, fault) in faults.clock.iter().enumerate() {
+        let key = format!("faults.clock[{index}]");
+        timing(scenario, &key, fault.timing(), false)?;
+        selection(scenario, &format!("{key}.peers"), &fault.peers)?;
+    }
+    for (index, fault) in faults.clog.iter().enumerate() {
+        let key = format!("faults.clog[{index}]");
+        timing(scenario, &key, fault.timing(), true)?;
+        selection(scenario, &format!("{key}.peers"), &fault.peers)?;
+    }
+    for (index, adversary) in scenario.adversary.iter().enumerate() {
+        selection(scenario, &format!("adversary[{index}].peers"), &adversary.peers)?;
+    }
+    Ok(())
+}
+
+/// Most times that one fault may act.
+const ROUNDS_MAX: usize = 10_000;
+
+fn timing(scenario: &Scenario, key: &str, timing: Timing, lasts: bool) -> Checked {
+    let (at, length) = (timing.at_epoch.get(), timing.for_epochs.get());
+    let last = f64::from(scenario.epochs.get());
+    require(at < last, &format!("{key}.at_epoch"), || {
+        format!("{at} is not before the end of epoch {}", scenario.epochs.get())
     })?;
-    groups_cover(scenario, &format!("{key}.groups"), &cut.groups)
+    require(length > 0.0 || !lasts, &format!("{key}.for_epochs"), || {
+        "the fault lasts for some time".to_owned()
+    })?;
+    require(at + length <= last, &format!("{key}.for_epochs"), || {
+        format!("it ends after the last epoch, {}", scenario.epochs.get())
+    })?;
+    let Some(every) = timing.every_epochs.map(|every| every.get()) else { return Ok(()) };
+    require(every > length && every > 0.0, &format!("{key}.every_epochs"), || {
+        format!("{every} is not longer than the fault lasts, {length}")
+    })?;
+    require(last / every <= ROUNDS_MAX as f64, &format!("{key}.every_epochs"), || {
+        format!("the fault acts more than {ROUNDS_MAX} times")
+    })
+}
+
+fn shape(scenario: &Scenario, key: &str, shape: &Shape) -> Checked {
+    match shape {
+        Shape::Groups(groups) => groups_cover(scenario, key, groups),
+        Shape::Isolate { peer: Some(peer) } => named(scenario, key, &[*peer]),
+        Shape::OneWay { from: Some(from) } => named(scenario, key, from),
+        Shape::Halves
+        | Shape::Random
+        | Shape::Isolate { peer: None }
+        | Shape::Bridge
+        | Shape::MajorityRing
+        | Shape::OneWay { from: None } => Ok(()),
+    }
+}
+
+fn selection(scenario: &Scenario, key: &str, select: &Select) -> Checked {
+    match select {
+        Select::Peers(peers) => named(scenario, key, peers),
+        Select::Group(name) => {
+            let known = scenario.groups().iter().any(|group| group.name == *name);
+            require(known, key, || format!("there is no group {}", name.as_str()))
+        }
+        Select::Random(count) | Select::Spread(count) => {
+            let peers = u32::from(scenario.peers.get());
+            require(count.get() <= peers, key, || format!("{} peers out of {peers}", count.get()))
+        }
+        Select::All => Ok(()),
+    }
+}
+
+/// Some peers, each of which there is.
+fn named(scenario: &Scenario, key: &str, peers: &[u16]) -> Checked {
+    let count = scenario.peers.get();
+    require(!peers.is_empty(), key, || "name at least one peer".to_owned())?;
+    match peers.iter().find(|&&peer| peer >= count) {
+        Some(peer) => {
+            require(false, key, || format!("peer {peer} is beyond the {count} there are"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn transport(scenario: &Scenario) -> Checked {
+    let wanted = scenario.training.mode == TrainingMode::Transport;
+    require(wanted == scenario.transport.is_some(), "transport", || {
+        "the table belongs to training.mode = \"transport\", and that needs it".to_owned()
+    })?;
+    require(!wanted || scenario.adversary.is_empty(), "adversary", || {
+        "nobody trains in transport mode, so nobody can attack".to_owned()
+    })
 }
 
 /// At least two groups, none empty, every peer in exactly one.

@@ -4,15 +4,28 @@
 //! out of range is an error that names the line. The same scenario and seed
 //! give the same run.
 
+mod adversary;
 mod check;
+mod checks;
+mod fault;
+mod group;
 mod locate;
-mod values;
+mod sweep;
+pub(crate) mod values;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use values::{Alpha, Count, Epochs, Label, Millis, Peers, Probability, Rate, Weight};
+pub use crate::contacts::Contacts;
+pub use adversary::{Adversary, Attack};
+pub use checks::{AlwaysCheck, Checks, EndCheck, EpochCheck, UncutCheck};
+pub use fault::{ClockStep, Clog, Crash, Faults, Loss, PartitionFault, Select, Shape, Timing};
+pub use group::{Churn, ClockModel, Group};
+pub use sweep::{Axis, CELLS_MAX, Cell, Sweep, SweepError, cells};
+pub use values::{
+    Alpha, Count, EpochTime, Epochs, Label, Millis, Peers, Probability, Rate, Weight,
+};
 
 /// Largest scenario file, in bytes; the largest built-in one has 2 KiB.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -38,6 +51,13 @@ pub struct Scenario {
     /// nobody trains, so that all end with the same set.
     #[serde(default = "defaults::drain_epochs")]
     pub drain_epochs: u32,
+    /// How signatures and hashes are computed; the trace does not depend on it.
+    #[serde(default)]
+    pub crypto: Crypto,
+    /// The peers in groups, numbered one group after another; one group of all
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<Group>,
     /// Who meets whom.
     pub contacts: Contacts,
     /// What is learnt.
@@ -47,6 +67,9 @@ pub struct Scenario {
     pub data: Data,
     /// Local training.
     pub training: Training,
+    /// What travels when `training.mode` is `transport`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
     /// How the updates of an epoch become its term.
     pub recipe: Recipe,
     /// The links of contacts.
@@ -55,12 +78,30 @@ pub struct Scenario {
     /// What goes wrong.
     #[serde(default)]
     pub faults: Faults,
+    /// Who is hostile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adversary: Vec<Adversary>,
     /// What is measured.
     #[serde(default)]
     pub metrics: Metrics,
     /// What must hold for the run to pass.
     #[serde(default)]
     pub checks: Checks,
+    /// Which values `sweep` varies; a single run takes no notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
+}
+
+/// How signatures and hashes are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crypto {
+    /// Each bundle is checked once for all peers: whoever meets the same bytes
+    /// again takes the answer from a table.
+    #[default]
+    Memo,
+    /// Every peer checks everything itself.
+    Real,
 }
 
 /// The task, as the manifest names it.
@@ -85,6 +126,9 @@ pub struct Data {
     /// devices' recordings and `idx` is split `iid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<Partition>,
+    /// Samples that each peer has at most; all of its share when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_per_peer_max: Option<Count>,
 }
 
 /// How training data is split over the peers.
@@ -141,6 +185,21 @@ pub enum TrainingMode {
     /// Tiny pseudo-updates from a ChaCha stream, for tests of the protocol:
     /// no data, no accuracy.
     Synthetic,
+    /// No peers but their contact machines alone: bundles of random bytes travel,
+    /// nothing is trained, merged or recorded.
+    Transport,
+}
+
+/// Bundles of random bytes, in place of updates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transport {
+    /// Bundles in each epoch, by authors drawn at random, at times drawn at random.
+    pub bundles_per_epoch: Count,
+    /// Bytes of each.
+    pub payload_bytes: Count,
+    /// How long they live.
+    pub lifetime_epochs: Count,
 }
 
 /// How the updates of an epoch become its term.
@@ -180,21 +239,6 @@ pub enum Clip {
     Median,
 }
 
-/// Who meets whom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Contacts {
-    /// Everybody is in contact with everybody all the time.
-    AllPairs,
-    /// In each epoch a peer may meet one other, drawn at random.
-    RandomPairwise {
-        /// Chance that a peer starts a contact in an epoch.
-        probability: Probability,
-        /// Length of a contact.
-        duration_ms: Millis,
-    },
-}
-
 /// The links of contacts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,27 +247,33 @@ pub struct Link {
     pub latency_ms: u32,
     /// Bytes per second in each direction.
     pub rate_bytes_per_s: Count,
-}
-
-/// What goes wrong.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Faults {
-    /// Cuts between groups of peers.
+    /// Bytes per second from the peer with the higher number to the one with the
+    /// lower; as `rate_bytes_per_s` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_back_bytes_per_s: Option<Count>,
+    /// Chance that a frame is lost although its link stays up.
     #[serde(default)]
-    pub partition: Vec<Cut>,
+    pub loss: Probability,
+    /// Chance that a frame arrives twice.
+    #[serde(default)]
+    pub duplication: Probability,
+    /// Chance that a frame is held back by up to ten latencies, behind others.
+    #[serde(default)]
+    pub reordering: Probability,
+    /// Radios that are switched on only part of the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty_cycle: Option<DutyCycle>,
 }
 
-/// A cut: for some epochs peers of different groups cannot meet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A radio that is on for the first `on_ms` of every `period_ms`, for everybody
+/// at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cut {
-    /// First epoch of the cut.
-    pub from_epoch: u32,
-    /// The epoch in which it heals.
-    pub to_epoch: u32,
-    /// The groups; every peer is in exactly one.
-    pub groups: Vec<Vec<u16>>,
+pub struct DutyCycle {
+    /// Length of a period.
+    pub period_ms: Millis,
+    /// How long links work in each.
+    pub on_ms: Millis,
 }
 
 /// What is measured.
@@ -236,53 +286,10 @@ pub struct Metrics {
     /// Peers that are sampled; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Vec<u16>>,
-}
-
-/// What must hold for the run to pass.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Checks {
-    /// What must hold at the end, after draining.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by_end: Option<EndCheck>,
-    /// What must hold at the end of given epochs.
+    /// Whether to train each sampled peer on its own data alone as well, for
+    /// comparison; costs as much training again.
     #[serde(default)]
-    pub at_epoch: Vec<EpochCheck>,
-}
-
-/// What must hold at the end, after draining.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndCheck {
-    /// Least accuracy of every sampled peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_min: Option<Probability>,
-    /// All peers (sampled or not) hold the same model.
-    #[serde(default)]
-    pub equal_models: bool,
-    /// Least mean lag in epochs over all peers and training epochs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean_lag_min: Option<Weight>,
-}
-
-/// What must hold at the end of an epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochCheck {
-    /// The epoch.
-    pub epoch: u32,
-    /// Least accuracy of every sampled peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_min: Option<Probability>,
-    /// Most accuracy of any sampled peer, to show that a fault hurts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_max: Option<Probability>,
-    /// All peers (sampled or not) hold the same model.
-    #[serde(default)]
-    pub equal_models: bool,
-    /// Least number of different models among all peers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub models_min: Option<Count>,
+    pub alone: bool,
 }
 
 /// Why a text is not a scenario.
@@ -352,13 +359,21 @@ fn line_prefix(line: Option<usize>) -> String {
 impl Default for Link {
     /// A slow wide-area link: 20 ms, 1 MB/s.
     fn default() -> Self {
-        Self { latency_ms: 20, rate_bytes_per_s: Count::new(1_000_000) }
+        Self {
+            latency_ms: 20,
+            rate_bytes_per_s: Count::new(1_000_000),
+            rate_back_bytes_per_s: None,
+            loss: Probability::ZERO,
+            duplication: Probability::ZERO,
+            reordering: Probability::ZERO,
+            duty_cycle: None,
+        }
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { every_epochs: defaults::every_epochs(), peers: None }
+        Self { every_epochs: defaults::every_epochs(), peers: None, alone: false }
     }
 }
 

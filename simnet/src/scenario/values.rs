@@ -37,6 +37,8 @@ macro_rules! ranged {
     };
 }
 
+pub(crate) use ranged;
+
 ranged! {
     /// A probability or an accuracy.
     Probability: f64, "f64" in (0.0..=1.0), "between 0 and 1"
@@ -63,11 +65,32 @@ ranged! {
 }
 ranged! {
     /// Number of peers.
-    Peers: u16, "u16" in (2..=1_000), "between 2 and 1000 peers"
+    Peers: u16, "u16" in (2..=20_000), "between 2 and 20000 peers"
+}
+ranged! {
+    /// A time or a length of time in epochs; fractions are allowed.
+    EpochTime: f64, "f64" in (0.0..=1_000_000.0), "between 0 and 1000000 epochs"
 }
 ranged! {
     /// Number of epochs.
     Epochs: u32, "u32" in (1..=100_000), "between 1 and 100000 epochs"
+}
+
+impl Probability {
+    /// Never.
+    pub const ZERO: Self = Self(0.0);
+}
+
+impl Default for Probability {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl Default for EpochTime {
+    fn default() -> Self {
+        Self(0.0)
+    }
 }
 
 impl Count {

@@ -1,0 +1,193 @@
+//! The folder of a run: what is written there, and how it is read again.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use longhaul_simnet::html::{ReportData, SweepData, page, sweep_page};
+use longhaul_simnet::output::contacts_csv::{ContactRow, write_contacts_csv};
+use longhaul_simnet::output::event_log::{EventLogReader, EventLogWriter, EventRecord};
+use longhaul_simnet::output::metrics_csv::write_metrics_csv;
+use longhaul_simnet::output::metrics_parquet::write_metrics_parquet;
+use longhaul_simnet::output::run_manifest::{
+    MANIFEST_VERSION, ManifestCheck, ManifestFile, RunManifest, scenario_hash,
+};
+use longhaul_simnet::{MetricTable, Record, RunOutcome, Scenario, page_data};
+
+/// The resolved scenario.
+pub const SCENARIO: &str = "scenario.toml";
+/// Everything that happened, in order.
+pub const EVENTS: &str = "events.log";
+/// The data of report.html.
+pub const PAGE_DATA: &str = "report-data.json";
+/// The data of a sweep's report.html.
+pub const SWEEP_DATA: &str = "sweep.json";
+const MANIFEST: &str = "manifest.json";
+const PAGE: &str = "report.html";
+
+/// Writes the events of a run as they come.
+pub struct EventFile(EventLogWriter<BufWriter<File>>);
+
+impl EventFile {
+    /// An empty log in `folder`, which is made if it is not there.
+    pub fn create(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join(EVENTS);
+        let file =
+            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(EventLogWriter::new(BufWriter::new(file))?))
+    }
+
+    /// Appends an event.
+    pub fn append(&mut self, record: &Record) -> Result<()> {
+        Ok(self.0.append(&event_record(record))?)
+    }
+
+    /// Ends the log.
+    pub fn finish(self) -> Result<()> {
+        let (mut out, _) = self.0.finish()?;
+        Ok(out.flush()?)
+    }
+}
+
+/// The form of an event in the log: its content by the first eight bytes of its
+/// hash.
+pub fn event_record(record: &Record) -> EventRecord {
+    let (content, _) = record.content.split_first_chunk().expect("a hash has 32 bytes");
+    EventRecord {
+        at_us: record.at_us,
+        kind: record.kind as u8,
+        peer: record.peer,
+        a: record.a,
+        b: record.b,
+        content: u64::from_le_bytes(*content),
+    }
+}
+
+/// Opens the log of a run folder.
+pub fn open_events(folder: &Path) -> Result<EventLogReader<BufReader<File>>> {
+    let path = folder.join(EVENTS);
+    let file = File::open(&path).with_context(|| {
+        format!("cannot read {}; `run --out {}` writes it", path.display(), folder.display())
+    })?;
+    EventLogReader::open(BufReader::new(file))
+        .with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// Writes everything but the events, which are there already, and the manifest
+/// last.
+pub fn write(
+    folder: &Path,
+    scenario: &Scenario,
+    outcome: &RunOutcome,
+    (wall_s, workers): (f64, usize),
+) -> Result<()> {
+    let toml = scenario.to_toml();
+    let data = page_data(scenario, &outcome.report, &outcome.detail, Some(wall_s), workers);
+    let mut files = vec![EVENTS.to_owned()];
+    let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
+        put_file(folder, name, bytes)?;
+        files.push(name.to_owned());
+        Ok(())
+    };
+    put(SCENARIO, toml.as_bytes())?;
+    put("report.json", serde_json::to_string_pretty(&outcome.report)?.as_bytes())?;
+    put(PAGE_DATA, data.to_json()?.as_bytes())?;
+    put(PAGE, page(&data).as_bytes())?;
+    let table = MetricTable::new(scenario, &outcome.report.samples);
+    let mut csv = Vec::new();
+    write_metrics_csv(&mut csv, table.rows())?;
+    put("metrics.csv", &csv)?;
+    let mut parquet = Vec::new();
+    write_metrics_parquet(&mut parquet, table.rows())?;
+    put("metrics.parquet", &parquet)?;
+    let mut contacts = Vec::new();
+    write_contacts_csv(&mut contacts, contact_rows(outcome))?;
+    put("contacts.csv", &contacts)?;
+    fs::create_dir_all(folder.join("models"))?;
+    for (id, model) in &outcome.models {
+        let bytes: Vec<u8> = model.iter().flat_map(|value| value.to_le_bytes()).collect();
+        put(&format!("models/{id}.f32"), &bytes)?;
+    }
+    files.sort();
+    let manifest = manifest(folder, &toml, outcome, files)?;
+    put_file(folder, MANIFEST, manifest.to_json()?.as_bytes())
+}
+
+fn contact_rows(outcome: &RunOutcome) -> impl Iterator<Item = ContactRow<'_>> {
+    outcome.detail.links.iter().map(|link| {
+        let [a, b] = link.pair.peers();
+        let [bytes_ab, bytes_ba] = link.carried.bytes;
+        ContactRow {
+            from_us: link.carried.began.us(),
+            to_us: link.ended.us(),
+            a,
+            b,
+            bytes_ab,
+            bytes_ba,
+            frames: link.carried.frames,
+            ended_by: "link-down",
+        }
+    })
+}
+
+fn manifest(
+    folder: &Path,
+    toml: &str,
+    outcome: &RunOutcome,
+    names: Vec<String>,
+) -> Result<RunManifest> {
+    let report = &outcome.report;
+    let mut files = Vec::new();
+    for name in names {
+        let path = folder.join(&name);
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        files.push(ManifestFile::of(&name, BufReader::new(file))?);
+    }
+    let check = |check: &longhaul_simnet::CheckOutcome| ManifestCheck {
+        name: check.name.clone(),
+        passed: check.passed,
+    };
+    Ok(RunManifest {
+        format_version: MANIFEST_VERSION,
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario_name: report.name.clone(),
+        scenario_hash: scenario_hash(toml),
+        seed: report.seed,
+        trace_digest: report.digest.parse().context("the digest is hexadecimal")?,
+        events: report.events,
+        simulated_ms: report.simulated_ms,
+        checks: report.checks.iter().map(check).collect(),
+        files,
+    })
+}
+
+/// Writes a file of the folder.
+pub fn put_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.join(name);
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads a file of the folder.
+pub fn get_file(folder: &Path, name: &str) -> Result<String> {
+    let path: PathBuf = folder.join(name);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Builds report.html anew from the data beside it.
+pub fn rebuild_page(folder: &Path) -> Result<bool> {
+    let html = if folder.join(PAGE_DATA).is_file() {
+        page(&ReportData::from_json(&get_file(folder, PAGE_DATA)?)?)
+    } else if folder.join(SWEEP_DATA).is_file() {
+        sweep_page(&SweepData::from_json(&get_file(folder, SWEEP_DATA)?)?)
+    } else {
+        bail!(
+            "{} holds neither {PAGE_DATA} nor {SWEEP_DATA}: it is no folder of a run or a sweep",
+            folder.display()
+        );
+    };
+    put_file(folder, PAGE, html.as_bytes())?;
+    super::input::say(&format!("{}\n", folder.join(PAGE).display()))?;
+    Ok(true)
+}

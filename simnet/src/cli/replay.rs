@@ -1,0 +1,90 @@
+//! `replay`: a run folder's scenario once more, event by event.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::Result;
+use clap::Args;
+use longhaul_simnet::output::event_log::EventRecord;
+use longhaul_simnet::{Record, Sink, run_watched};
+
+use super::events::line;
+use super::folder::{self, SCENARIO, event_record};
+use super::input;
+use super::progress::Bar;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  longhaul-simnet replay results/
+  longhaul-simnet replay results/ --to 12345
+
+Exit codes: 0 every event is the same, 1 an event differs, 2 bad input.";
+
+/// Events compared at a time.
+const BLOCK: usize = 65_536;
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The folder of a run.
+    folder: PathBuf,
+    /// Stop after this event and show the peers as they are then.
+    #[arg(long, value_name = "EVENT")]
+    to: Option<u64>,
+    /// Threads that train.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Folder of the IDX files and traces that the scenario names.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Plants a bug, as in `run`.
+    #[arg(long, hide = true)]
+    plant_bug: bool,
+}
+
+/// Runs again; true if every event is the same.
+pub fn replay(args: &ReplayArgs) -> Result<bool> {
+    let path = args.folder.join(SCENARIO);
+    let source = input::scenario(&path.to_string_lossy())?;
+    let mut options = input::options(&source, args.workers, args.data.as_deref())?;
+    options.plant_bug = args.plant_bug;
+    options.events_max = args.to.map(|to| to.saturating_add(1));
+    let seen: Rc<RefCell<Vec<EventRecord>>> = Rc::default();
+    let into = seen.clone();
+    let sink: Sink = Box::new(move |record: &Record| into.borrow_mut().push(event_record(record)));
+    let bar = Bar::new();
+    let outcome =
+        run_watched(&source.scenario, &options, Some(sink), &mut |progress| bar.show(progress))?;
+    bar.finish();
+    let here = seen.borrow();
+    if let Some(differs) = first_difference(args, &here)? {
+        input::say(&format!("the replay differs at event {differs}\n"))?;
+        if let Some(record) = usize::try_from(differs).ok().and_then(|at| here.get(at)) {
+            input::say(&format!("now:  {}\n", line(differs, record)))?;
+        }
+        return Ok(false);
+    }
+    if let (Some(to), Some(last)) = (args.to, here.last()) {
+        input::say(&format!("{}\n{}\n", line(to.min(here.len() as u64), last), outcome.report))?;
+    }
+    input::say(&format!("the same: {} events\n", here.len()))?;
+    Ok(true)
+}
+
+/// The number of the first event that is not as the log says.
+fn first_difference(args: &ReplayArgs, here: &[EventRecord]) -> Result<Option<u64>> {
+    let mut log = folder::open_events(&args.folder)?;
+    let mut next = 0_u64;
+    for block in here.chunks(BLOCK) {
+        let end = next + block.len() as u64;
+        let mut logged = log.range(next..end);
+        for (sequence, record) in (next..).zip(block) {
+            match logged.next().transpose()? {
+                Some(numbered) if numbered.record == *record => {}
+                _ => return Ok(Some(sequence)),
+            }
+        }
+        next = end;
+    }
+    let cut_short = args.to.is_none() && log.len() > next;
+    Ok(cut_short.then_some(next))
+}

@@ -1,0 +1,180 @@
+//! Sweeps: one scenario with some of its values varied.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::{Scenario, ScenarioError};
+
+/// Combinations of a sweep at most, seeds included.
+pub const CELLS_MAX: usize = 10_000;
+
+/// Which values are varied, and with which seeds each combination is run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// Seeds; the scenario's own when empty.
+    #[serde(default)]
+    pub seeds: Vec<u64>,
+    /// The values that are varied; every combination of them is run.
+    pub axis: Vec<Axis>,
+}
+
+/// One value that is varied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Axis {
+    /// Its key with its tables: `contacts.random-pairwise.probability` or
+    /// `faults.partition[0].for_epochs`.
+    pub key: String,
+    /// Its unit for the figures.
+    #[serde(default)]
+    pub unit: String,
+    /// What it takes in turn.
+    pub values: Vec<Value>,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// For each axis the place of its value.
+    pub at: Vec<usize>,
+    /// What is run; without a sweep of its own.
+    pub scenario: Scenario,
+}
+
+/// Why a scenario gives no sweep.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The scenario has no sweep.
+    #[error("the scenario has no [[sweep.axis]]: name a key and its values there")]
+    None,
+    /// An axis has no values.
+    #[error("sweep.axis[{0}].values is empty")]
+    Empty(usize),
+    /// Too many runs; holds how many.
+    #[error("the sweep has {0} runs; {CELLS_MAX} are the most")]
+    TooMany(usize),
+    /// A key leads nowhere.
+    #[error("sweep.axis: the scenario has no `{0}` to vary; write it down with some value")]
+    Key(String),
+    /// The text is not TOML any more; cannot happen for a scenario that was read.
+    #[error("the scenario cannot be read: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A value does not fit; says which combination.
+    #[error("sweep: with {combination}: {source}")]
+    Scenario {
+        /// The combination.
+        combination: String,
+        /// What is wrong.
+        source: ScenarioError,
+    },
+}
+
+/// All runs of the sweep in the scenario's `text`, seeds innermost.
+pub fn cells(text: &str) -> Result<(Sweep, Vec<Cell>), SweepError> {
+    let mut base: Table = toml::from_str(text)?;
+    let sweep: Sweep = match base.remove("sweep") {
+        Some(sweep) => sweep.try_into()?,
+        None => return Err(SweepError::None),
+    };
+    check(&sweep)?;
+    let mut cells = Vec::new();
+    for at in combinations(&sweep) {
+        let mut table = base.clone();
+        let mut combination = Vec::new();
+        for (axis, &place) in sweep.axis.iter().zip(&at) {
+            set(&mut table, &axis.key, axis.values[place].clone())?;
+            combination.push(format!("{} = {}", axis.key, axis.values[place]));
+        }
+        let scenario = Scenario::from_toml(&table.to_string()).map_err(|source| {
+            SweepError::Scenario { combination: combination.join(", "), source }
+        })?;
+        let seeds = if sweep.seeds.is_empty() { vec![scenario.seed] } else { sweep.seeds.clone() };
+        for seed in seeds {
+            cells.push(Cell { at: at.clone(), scenario: Scenario { seed, ..scenario.clone() } });
+        }
+    }
+    Ok((sweep, cells))
+}
+
+fn check(sweep: &Sweep) -> Result<(), SweepError> {
+    if sweep.axis.is_empty() {
+        return Err(SweepError::None);
+    }
+    if let Some(empty) = sweep.axis.iter().position(|axis| axis.values.is_empty()) {
+        return Err(SweepError::Empty(empty));
+    }
+    let lengths = sweep.axis.iter().map(|axis| axis.values.len());
+    let runs = lengths.fold(sweep.seeds.len().max(1), usize::saturating_mul);
+    if runs > CELLS_MAX { Err(SweepError::TooMany(runs)) } else { Ok(()) }
+}
+
+fn combinations(sweep: &Sweep) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for axis in &sweep.axis {
+        let longer = |at: &Vec<usize>| {
+            let at = at.clone();
+            (0..axis.values.len()).map(move |place| [&at[..], &[place]].concat())
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
+}
+
+/// Sets the value at `key`, whose tables must be there.
+fn set(table: &mut Table, key: &str, value: Value) -> Result<(), SweepError> {
+    let nowhere = || SweepError::Key(key.to_owned());
+    let (path, last) = key.rsplit_once('.').map_or((None, key), |(path, last)| (Some(path), last));
+    let mut table = table;
+    for part in path.iter().flat_map(|path| path.split('.')) {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let mut found = table.get_mut(name).ok_or_else(nowhere)?;
+        if let Some(index) = index {
+            let list = found.as_array_mut().ok_or_else(nowhere)?;
+            found = list.get_mut(index).ok_or_else(nowhere)?;
+        }
+        table = found.as_table_mut().ok_or_else(nowhere)?;
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn swept(sweep: &str) -> Result<(Sweep, Vec<Cell>), SweepError> {
+        cells(&format!("{}\n{sweep}", testing::scenario().to_toml()))
+    }
+
+    #[test]
+    fn every_combination_is_run_with_every_seed() {
+        let (_, cells) = swept(
+            "[sweep]\nseeds = [1, 2]\n[[sweep.axis]]\nkey = \"epochs\"\nvalues = [3, 4, 5]\n\
+             [[sweep.axis]]\nkey = \"recipe.quorum\"\nvalues = [1, 2]\n",
+        )
+        .expect("a sweep");
+        assert_eq!(cells.len(), 12);
+        let last = &cells[11];
+        assert_eq!(last.at, [2, 1]);
+        assert_eq!((last.scenario.seed, last.scenario.epochs.get()), (2, 5));
+        assert_eq!(last.scenario.recipe.quorum, 2);
+    }
+
+    #[test]
+    fn refuses_what_leads_nowhere_or_does_not_fit() {
+        let axis = |key: &str, values: &str| {
+            let text = format!("[[sweep.axis]]\nkey = \"{key}\"\nvalues = {values}\n");
+            swept(&text).expect_err("no sweep").to_string()
+        };
+        assert!(axis("nowhere.at", "[1]").contains("nowhere.at"));
+        assert!(axis("faults.partition[3].for_epochs", "[1]").contains("partition[3]"));
+        assert!(axis("epochs", "[0]").contains("epochs = 0"));
+        assert!(axis("epochs", "[]").contains("empty"));
+        assert!(matches!(cells(&testing::scenario().to_toml()), Err(SweepError::None)));
+    }
+}
