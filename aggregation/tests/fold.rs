@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Author, MEAN, SEED, fold_of, named, schema, unknown_header};
+use common::{Author, MEAN, Memo, SEED, fold_of, named, schema, unknown_header};
 use longhaul_aggregation::{
     Admitted, Epoch, Equivocation, Fold, Inserted, MemberIndex, Parameters, Previous, Recipe,
     Refusal, Rule, TermStatus, VoidReason,
@@ -337,4 +337,20 @@ fn makes_the_floats_once_for_each_model() {
     assert!(Arc::ptr_eq(&before, &fold.model_f32()));
     fold.insert(Author::new(&schema, 0).publish(0, 64));
     assert_eq!(*fold.model_f32(), [64.0 / 16_777_216.0]);
+}
+
+#[test]
+fn folds_with_one_memo_compute_a_term_once() {
+    let schema = schema(&[1]);
+    let (mut a, mut b) = (Author::new(&schema, 0), Author::new(&schema, 1));
+    let set = [a.publish(0, 10), b.publish(0, 20), a.publish(1, 1)].map(Arc::new);
+    let memo = Arc::new(Memo::default());
+    for (fold, lent) in [(0, 0), (1, 2), (2, 4)] {
+        let mut one = Fold::new(Arc::clone(&schema), &SEED, MEAN).with_memo(memo.clone());
+        set.iter().for_each(|update| {
+            one.insert(Arc::clone(update));
+        });
+        assert_eq!((first_entry(&mut one), memo.lent()), (16, lent), "fold {fold}");
+        assert_eq!(Arc::strong_count(&set[0]), 2, "a fold holds the update that it was given");
+    }
 }

@@ -10,7 +10,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::{SEED, admitted, payload};
+use common::{Memo, SEED, admitted, payload};
 use longhaul_aggregation::{
     Admitted, Clip, Epoch, Fold, Init, MemberIndex, ModelId, Parameters, Previous, Recipe, Rule,
     Schema, TensorSpec,
@@ -129,11 +129,14 @@ fn make(schema: &Arc<Schema>, mut plans: Vec<Plan>) -> Vec<Admitted> {
 }
 
 fn deliver(schema: &Arc<Schema>, recipe: Recipe, set: &[Admitted], how: &Delivery) -> Fold {
+    deliver_to(Fold::new(Arc::clone(schema), &SEED, recipe), set, how)
+}
+
+fn deliver_to(mut fold: Fold, set: &[Admitted], how: &Delivery) -> Fold {
     let mut queue: Vec<&Admitted> = set.iter().collect();
     queue.extend(how.repeats.iter().filter_map(|&index| set.get(index)));
     let mut keyed: Vec<_> = queue.into_iter().zip(&how.order).collect();
     keyed.sort_by_key(|(_, key)| **key);
-    let mut fold = Fold::new(Arc::clone(schema), &SEED, recipe);
     for ((update, _), &ends_batch) in keyed.into_iter().zip(&how.ends_batch) {
         fold.insert(update.clone());
         if ends_batch {
@@ -267,6 +270,23 @@ proptest! {
         prop_assert_eq!(folds[1].model_id(), expected);
         prop_assert_eq!(folds[0].set_root(), folds[1].set_root());
         prop_assert_eq!(status_of(&folds[0]), status_of(&folds[1]));
+    }
+
+    #[test]
+    fn a_memo_changes_no_model(
+        plans in prop::collection::vec(arb_plan(), 0..20),
+        recipe in arb_recipe(),
+        first in arb_delivery(),
+        second in arb_delivery(),
+    ) {
+        let schema = schema();
+        let set = make(&schema, plans);
+        let memo = Arc::new(Memo::default());
+        let mut plain = deliver(&schema, recipe, &set, &first);
+        for how in [first, second] {
+            let sharing = Fold::new(Arc::clone(&schema), &SEED, recipe).with_memo(memo.clone());
+            prop_assert_eq!(deliver_to(sharing, &set, &how).model_id(), plain.model_id());
+        }
     }
 
     #[test]

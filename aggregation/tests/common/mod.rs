@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use longhaul_aggregation::{
     AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Epoch, Fold, HeaderHash, Init,
-    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
-    admit,
+    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, TensorSpec, TermMemo,
+    UpdateHeader, admit,
 };
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::hash::ContentHash;
@@ -125,4 +126,31 @@ pub fn fold_of(schema: &Arc<Schema>, recipe: Recipe, updates: &[Admitted]) -> Fo
         fold.insert(update.clone());
     }
     fold
+}
+
+/// A memo that never forgets and counts what it could lend.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<(BTreeMap<ContentHash, Arc<[i32]>>, usize)>);
+
+impl Memo {
+    /// How often a vector was found.
+    pub fn lent(&self) -> usize {
+        self.0.lock().expect("no panic inside").1
+    }
+}
+
+impl TermMemo for Memo {
+    fn get(&self, key: &ContentHash) -> Option<Arc<[i32]>> {
+        let (terms, lent) = &mut *self.0.lock().expect("no panic inside");
+        let found = terms.get(key).cloned();
+        *lent += usize::from(found.is_some());
+        found
+    }
+
+    fn put(&self, key: ContentHash, term: Arc<[i32]>) {
+        let (terms, _) = &mut *self.0.lock().expect("no panic inside");
+        if let Some(before) = terms.insert(key, Arc::clone(&term)) {
+            assert_eq!(before, term, "one key names one vector");
+        }
+    }
 }

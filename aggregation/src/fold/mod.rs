@@ -7,8 +7,10 @@
 //! duplicates or batches, and a late update changes only its own epoch's term
 //! (and, if it proves its author a liar, the terms of the slots that this voids).
 //!
-//! Inserting only marks epochs; [`Fold::model`] recomputes each marked epoch
-//! once, takes the old term off and adds the new one.
+//! Inserting only marks epochs; [`Fold::model`] looks at each marked epoch once,
+//! and if its term is made of something else now, takes the old term off and
+//! adds the new one. Updates and terms are behind `Arc`: folds of one world share
+//! the updates that they are given and, with a [`TermMemo`], the terms.
 //!
 //! # Bits
 //!
@@ -16,19 +18,24 @@
 //! epochs, so with M_0 (below 2^32) a model entry stays below 2^63. The training
 //! base replaces an empty term by an own update, which has the same bound.
 
+mod term;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
 
 use crate::admission::{Admitted, Refusal};
-use crate::chain::{Chain, Entry, Equivocation, Put, VoidReason};
+use crate::chain::{Chains, Equivocation, Put, VoidReason};
 use crate::header::HeaderHash;
+use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
 use crate::rule::{ENTRY_UNITS_MAX, Recipe};
 use crate::schema::Schema;
-use crate::slot::{Epoch, MemberIndex};
+use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
+
+use self::term::{Plan, Term};
 
 const SET_CONTEXT: &str = "longhaul 2026 update set v1";
 /// What a spent slot has in the set root in place of a header hash: which two
@@ -46,13 +53,16 @@ const _: () = assert!(
 pub struct Fold {
     schema: Arc<Schema>,
     recipe: Recipe,
-    chains: BTreeMap<MemberIndex, Chain>,
-    authors: BTreeMap<Epoch, BTreeSet<MemberIndex>>,
-    terms: BTreeMap<Epoch, Vec<i32>>,
+    recipe_id: ContentHash,
+    chains: Chains,
+    /// For each epoch with filled slots, whose they are, ascending.
+    authors: BTreeMap<Epoch, Vec<MemberIndex>>,
+    terms: BTreeMap<Epoch, Term>,
     dirty: BTreeSet<Epoch>,
     model: Parameters,
     id: Option<ModelId>,
     floats: Option<Arc<Vec<f32>>>,
+    memo: Option<Arc<dyn TermMemo>>,
 }
 
 /// What inserting an update did.
@@ -84,14 +94,28 @@ impl Fold {
         Self {
             schema,
             recipe,
-            chains: BTreeMap::new(),
+            recipe_id: recipe.id(),
+            chains: Chains::default(),
             authors: BTreeMap::new(),
             terms: BTreeMap::new(),
             dirty: BTreeSet::new(),
             model,
             id: None,
             floats: None,
+            memo: None,
         }
+    }
+
+    /// The same fold with terms looked up in `memo` before they are computed.
+    pub fn with_memo(mut self, memo: Arc<dyn TermMemo>) -> Self {
+        self.set_memo(memo);
+        self
+    }
+
+    /// Looks terms up in `memo` from now on, before they are computed; models
+    /// are the same with and without.
+    pub fn set_memo(&mut self, memo: Arc<dyn TermMemo>) {
+        self.memo = Some(memo);
     }
 
     /// The shape of the model.
@@ -115,37 +139,52 @@ impl Fold {
         epoch: Epoch,
         header: HeaderHash,
     ) -> Result<(), Refusal> {
-        let Some(chain) = self.chains.get(&author) else {
-            return Ok(());
-        };
-        if chain.holds(epoch, header) {
+        let slot = Slot { member: author, epoch };
+        if self.chains.holds(slot, header) {
             return Err(Refusal::Duplicate);
         }
-        match chain.void(epoch) {
+        match self.chains.void(slot) {
             Some(VoidReason::Twin) => Err(Refusal::SlotSpent),
             _ => Ok(()),
         }
     }
 
-    /// Adds an admitted update to the set.
+    /// Adds an admitted update to the set; who has it in an `Arc` shares it.
     ///
     /// # Panics
     /// If the update was admitted for another schema.
-    pub fn insert(&mut self, admitted: Admitted) -> Inserted {
-        let Admitted { author, header, header_hash, update } = admitted;
+    pub fn insert(&mut self, admitted: impl Into<Arc<Admitted>>) -> Inserted {
+        let admitted: Arc<Admitted> = admitted.into();
         let expected = self.schema.parameter_count();
-        assert_eq!(update.parameter_count(), expected, "an update is of its fold's schema");
-        let chain = self.chains.entry(author).or_default();
-        let known = chain.holds(header.epoch, header_hash);
-        let entry = Entry { header: header_hash, previous: header.previous, update };
-        if let Put::Changed(epochs) = chain.put(header.epoch, entry) {
-            self.authors.entry(header.epoch).or_default().insert(author);
-            self.dirty.extend(epochs);
+        assert_eq!(
+            admitted.update.parameter_count(),
+            expected,
+            "an update is of its fold's schema"
+        );
+        let slot = Slot { member: admitted.author, epoch: admitted.header.epoch };
+        let known = self.chains.holds(slot, admitted.header_hash);
+        match self.chains.put(admitted) {
+            Put::Nothing => {}
+            Put::Filled => {
+                self.add_author(slot);
+                self.dirty.insert(slot.epoch);
+            }
+            Put::Changed(epochs) => {
+                self.add_author(slot);
+                self.dirty.extend(epochs);
+            }
         }
-        match chain.void(header.epoch) {
+        match self.chains.void(slot) {
             _ if known => Inserted::Duplicate,
             Some(reason) => Inserted::Void(reason),
             None => Inserted::New,
+        }
+    }
+
+    fn add_author(&mut self, slot: Slot) {
+        let authors = self.authors.entry(slot.epoch).or_default();
+        if let Err(place) = authors.binary_search(&slot.member) {
+            authors.insert(place, slot.member);
         }
     }
 
@@ -174,16 +213,14 @@ impl Fold {
     /// slot. A window of at least the federation's epochs takes all of them.
     pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
         let mut base = self.model().clone();
-        let Some(chain) = self.chains.get(&member) else {
+        let Some((last, _)) = self.chains.last(member) else {
             return base;
         };
-        let Some((last, _)) = chain.last() else {
-            return base;
-        };
-        let recent = chain.epochs().rev();
+        let recent = self.chains.epochs(member).rev();
         for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
-            if let Some(update) = chain.update(epoch).filter(|_| !self.term_status(epoch).quorate) {
-                update.add_to(&mut base);
+            let own = self.chains.sound(Slot { member, epoch });
+            if let Some(own) = own.filter(|_| !self.term_status(epoch).quorate) {
+                own.update.add_to(&mut base);
             }
         }
         base
@@ -194,7 +231,7 @@ impl Fold {
         let Some(authors) = self.authors.get(&epoch) else {
             return TermStatus::default();
         };
-        let void = |author: &&MemberIndex| self.chains[*author].void(epoch).is_some();
+        let void = |&&member: &&MemberIndex| self.chains.void(Slot { member, epoch }).is_some();
         TermStatus {
             authors: authors.len(),
             voids: authors.iter().filter(void).count(),
@@ -214,17 +251,17 @@ impl Fold {
 
     /// Number of slots filled, void or not.
     pub fn slot_count(&self) -> usize {
-        self.authors.values().map(BTreeSet::len).sum()
+        self.authors.values().map(Vec::len).sum()
     }
 
     /// Why a slot is void, if it is.
     pub fn void(&self, author: MemberIndex, epoch: Epoch) -> Option<VoidReason> {
-        self.chains.get(&author)?.void(epoch)
+        self.chains.void(Slot { member: author, epoch })
     }
 
     /// A member's latest slot, which its next header names as previous.
     pub fn last_slot(&self, member: MemberIndex) -> Option<(Epoch, HeaderHash)> {
-        self.chains.get(&member)?.last()
+        self.chains.last(member)
     }
 
     /// The slots known in the last `window` epochs before `before`.
@@ -236,7 +273,7 @@ impl Fold {
 
     /// Pairs of headers that prove members liars; every void slot is in one.
     pub fn equivocations(&self) -> Vec<Equivocation> {
-        self.chains.iter().flat_map(|(&member, chain)| chain.evidence(member)).collect()
+        self.chains.evidence()
     }
 
     /// The name of the set: blake3 derive-key under
@@ -247,7 +284,7 @@ impl Fold {
         let mut bytes = Vec::with_capacity(self.slot_count() * 38);
         for (&epoch, authors) in &self.authors {
             for &author in authors {
-                let header = self.chains[&author].only_header(epoch);
+                let header = self.chains.only_header(Slot { member: author, epoch });
                 bytes.extend_from_slice(&epoch.get().to_le_bytes());
                 bytes.extend_from_slice(&author.get().to_le_bytes());
                 bytes.extend(header.map_or(SPENT_MARK, |header| *header.as_hash().as_bytes()));
@@ -260,45 +297,42 @@ impl Fold {
     /// expulsion).
     pub fn without_member(&self, member: MemberIndex) -> Self {
         let mut fold = self.clone();
-        let Some(chain) = fold.chains.remove(&member) else {
-            return fold;
-        };
-        for epoch in chain.epochs() {
-            fold.dirty.insert(epoch);
-            if let Some(authors) = fold.authors.get_mut(&epoch) {
-                authors.remove(&member);
-            }
-        }
-        fold.authors.retain(|_, authors| !authors.is_empty());
+        fold.dirty.extend(fold.chains.epochs(member));
+        fold.chains.remove(member);
+        fold.authors.retain(|_, authors| {
+            authors.retain(|&author| author != member);
+            !authors.is_empty()
+        });
         fold
     }
 
     /// Replaces the term of `epoch` by what the set says now.
     fn refresh(&mut self, epoch: Epoch) {
-        let old = self.terms.remove(&epoch);
-        let new = self.term(epoch);
-        if new != old {
-            add_term(self.model.as_mut_slice(), old.as_deref(), -1);
-            add_term(self.model.as_mut_slice(), new.as_deref(), 1);
-            self.id = None;
-            self.floats = None;
+        let plan = self.plan(epoch);
+        let key = plan.as_ref().map(|plan| plan.key(&self.recipe_id));
+        if key == self.terms.get(&epoch).map(|term| term.key) {
+            return;
         }
-        if let Some(term) = new {
-            self.terms.insert(epoch, term);
+        let new =
+            plan.map(|plan| Term::of(&plan, &self.recipe, &self.recipe_id, self.memo.as_deref()));
+        if let Some(old) = self.terms.remove(&epoch) {
+            self.model.subtract_term(&old.entries);
         }
+        if let Some(new) = new {
+            self.model.add_term(&new.entries);
+            self.terms.insert(epoch, new);
+        }
+        self.id = None;
+        self.floats = None;
     }
 
-    /// The term of `epoch`; none if it is empty or zero for want of updates.
-    fn term(&self, epoch: Epoch) -> Option<Vec<i32>> {
+    /// What the term of `epoch` is made of; none if it is empty, or zero for
+    /// want of updates.
+    fn plan(&self, epoch: Epoch) -> Option<Plan<'_>> {
         let status = self.term_status(epoch);
         let authors = self.authors.get(&epoch).filter(|_| status.quorate)?;
-        let updates: Vec<_> =
-            authors.iter().filter_map(|author| self.chains[author].update(epoch)).collect();
-        (!updates.is_empty()).then(|| self.recipe.term(&updates, status.voids))
+        let sound = |&member: &MemberIndex| self.chains.sound(Slot { member, epoch });
+        let updates: Vec<_> = authors.iter().filter_map(sound).collect();
+        (!updates.is_empty()).then_some(Plan { epoch, updates, voids: status.voids })
     }
-}
-
-fn add_term(model: &mut [i64], term: Option<&[i32]>, sign: i64) {
-    let entries = term.into_iter().flatten();
-    model.iter_mut().zip(entries).for_each(|(sum, &entry)| *sum += sign * i64::from(entry));
 }
