@@ -21,6 +21,7 @@ pub mod parameters;
 mod round;
 pub mod rule;
 pub mod schema;
+pub mod setting;
 pub mod slot;
 pub mod summary;
 pub mod update;
@@ -33,8 +34,9 @@ pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, Upd
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
-pub use rule::{Clip, Recipe, RecipeError, Rule};
+pub use rule::{Clip, Mix, Recipe, RecipeError, Rule, Trim};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
+pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};
 pub use summary::{BaseSummary, SummaryError};
 pub use update::{Chunk, EXPONENT_MAX, Update, UpdateError};

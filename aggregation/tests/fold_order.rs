@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use common::{Memo, SEED, admitted, payload};
 use longhaul_aggregation::{
-    Admitted, Clip, Epoch, Fold, Init, MemberIndex, ModelId, Parameters, Previous, Recipe, Rule,
-    Schema, TensorSpec,
+    Admitted, Clip, Epoch, Fold, Init, MemberIndex, Mix, ModelId, Parameters, Previous, Recipe,
+    Rule, Schema, Setting, TensorSpec, Trim,
 };
 use proptest::prelude::*;
 
-const MEMBERS: u16 = 4;
+const MEMBERS: u16 = 6;
 const EPOCHS: u32 = 5;
 
 /// An update as the reference sees it.
@@ -75,10 +75,30 @@ fn arb_plan() -> impl Strategy<Value = Plan> {
 }
 
 fn arb_recipe() -> impl Strategy<Value = Recipe> {
-    let rule =
-        prop_oneof![Just(Rule::Mean), (0_u16..3).prop_map(|trim| Rule::TrimmedMean { trim }),];
+    let trim = prop_oneof![Just(Trim::Auto), (0_u16..3).prop_map(Trim::Fixed)];
+    let rule = prop_oneof![Just(Rule::Mean), trim.prop_map(|trim| Rule::TrimmedMean { trim })];
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Median)];
-    (rule, clip, 1_u16..=4).prop_map(|(rule, clip, quorum)| Recipe { rule, clip, quorum })
+    let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
+    (rule, clip, mix, 1_u16..=4).prop_map(|(rule, clip, mix, quorum)| Recipe {
+        rule,
+        clip,
+        mix,
+        quorum,
+    })
+}
+
+fn arb_setting() -> impl Strategy<Value = Setting> {
+    (0_u16..500).prop_map(|attacker_share_permille| Setting {
+        attacker_share_permille,
+        ..Setting::trusting(usize::from(MEMBERS))
+    })
+}
+
+/// A recipe and the setting that it is used in.
+type Rules = (Recipe, Setting);
+
+fn arb_rules() -> impl Strategy<Value = Rules> {
+    (arb_recipe(), arb_setting())
 }
 
 fn arb_delivery() -> impl Strategy<Value = Delivery> {
@@ -128,8 +148,12 @@ fn make(schema: &Arc<Schema>, mut plans: Vec<Plan>) -> Vec<Admitted> {
     made
 }
 
-fn deliver(schema: &Arc<Schema>, recipe: Recipe, set: &[Admitted], how: &Delivery) -> Fold {
-    deliver_to(Fold::new(Arc::clone(schema), &SEED, recipe), set, how)
+fn empty_fold(schema: &Arc<Schema>, (recipe, setting): Rules) -> Fold {
+    Fold::new(Arc::clone(schema), &SEED, recipe, setting)
+}
+
+fn deliver(schema: &Arc<Schema>, rules: Rules, set: &[Admitted], how: &Delivery) -> Fold {
+    deliver_to(empty_fold(schema, rules), set, how)
 }
 
 fn deliver_to(mut fold: Fold, set: &[Admitted], how: &Delivery) -> Fold {
@@ -159,12 +183,12 @@ fn fact(update: &Admitted) -> Fact {
     }
 }
 
-fn reference(schema: &Schema, recipe: Recipe, set: &BTreeSet<Fact>) -> ModelId {
+fn reference(schema: &Schema, rules: Rules, set: &BTreeSet<Fact>) -> ModelId {
     let mut model = Parameters::initial(schema, &SEED).as_slice().to_vec();
     for epoch in 0..EPOCHS {
         let slots: BTreeSet<u16> =
             set.iter().filter(|fact| fact.epoch == epoch).map(|fact| fact.member).collect();
-        if slots.len() < usize::from(recipe.quorum) {
+        if slots.len() < usize::from(rules.0.quorum) {
             continue;
         }
         let sound: Vec<&Vec<i64>> = set
@@ -174,7 +198,7 @@ fn reference(schema: &Schema, recipe: Recipe, set: &BTreeSet<Fact>) -> ModelId {
             .collect();
         let voids = slots.len() - sound.len();
         if !sound.is_empty() {
-            let term = reference_term(recipe, &sound, voids);
+            let term = reference_term(rules, &sound, voids);
             model.iter_mut().zip(term).for_each(|(sum, entry)| *sum += entry);
         }
     }
@@ -205,7 +229,32 @@ fn denies(set: &BTreeSet<Fact>, late: &Fact, early: &Fact) -> bool {
     }
 }
 
-fn reference_term(recipe: Recipe, updates: &[&Vec<i64>], voids: usize) -> Vec<i64> {
+fn reference_term((recipe, setting): Rules, updates: &[&Vec<i64>], voids: usize) -> Vec<i64> {
+    let weighted = clipped(recipe.clip, updates);
+    let most = (updates.len() - 1) / 2;
+    let attackers = setting.members * usize::from(setting.attacker_share_permille) / 1000;
+    let attackers = attackers.saturating_sub(voids).min(most);
+    let trim = match recipe.rule {
+        Rule::Mean => 0,
+        Rule::TrimmedMean { trim: Trim::Auto } => attackers,
+        Rule::TrimmedMean { trim: Trim::Fixed(trim) } => {
+            usize::from(trim).saturating_sub(voids).min(most)
+        }
+    };
+    let (rows, neighbours) = match recipe.mix {
+        Mix::None => (weighted, 1),
+        Mix::NearestNeighbours => mixed(&weighted, updates.len() - attackers),
+    };
+    let column = |entry: usize| {
+        let mut column: Vec<i128> = rows.iter().map(|row| row[entry]).collect();
+        column.sort();
+        let kept = &column[trim..column.len() - trim];
+        nearest(kept.iter().sum(), 65_536 * (kept.len() * neighbours) as i128)
+    };
+    (0..updates[0].len()).map(column).collect()
+}
+
+fn clipped(clip: Clip, updates: &[&Vec<i64>]) -> Vec<Vec<i128>> {
     let norms: Vec<u128> = updates
         .iter()
         .map(|units| units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
@@ -214,25 +263,28 @@ fn reference_term(recipe: Recipe, updates: &[&Vec<i64>], voids: usize) -> Vec<i6
     let mut sorted = norms.clone();
     sorted.sort();
     let median = sorted[(sorted.len() - 1) / 2];
-    let weight = |norm: u128| match recipe.clip {
+    let weight = |norm: u128| match clip {
         Clip::Median if norm > 0 => (median * 65_536 / norm).min(65_536) as i128,
         _ => 65_536,
     };
-    let trim = match recipe.rule {
-        Rule::Mean => 0,
-        Rule::TrimmedMean { trim } => {
-            usize::from(trim).saturating_sub(voids).min((updates.len() - 1) / 2)
-        }
+    let scaled = updates.iter().zip(norms);
+    scaled
+        .map(|(units, norm)| units.iter().map(|&entry| i128::from(entry) * weight(norm)).collect())
+        .collect()
+}
+
+/// Each vector's sum with its nearest ones, and how many that are.
+fn mixed(rows: &[Vec<i128>], neighbours: usize) -> (Vec<Vec<i128>>, usize) {
+    let distance = |one: &[i128], other: &[i128]| -> i128 {
+        one.iter().zip(other).map(|(a, b)| (a - b).pow(2)).sum()
     };
-    let column = |entry: usize| {
-        let weighted = updates.iter().zip(&norms);
-        let mut column: Vec<i128> =
-            weighted.map(|(units, &norm)| i128::from(units[entry]) * weight(norm)).collect();
-        column.sort();
-        let kept = &column[trim..column.len() - trim];
-        nearest(kept.iter().sum(), 65_536 * kept.len() as i128)
+    let mix = |(place, row): (usize, &Vec<i128>)| {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&other| (other != place, distance(row, &rows[other]), other));
+        let near = &order[..neighbours];
+        (0..row.len()).map(|entry| near.iter().map(|&other| rows[other][entry]).sum()).collect()
     };
-    (0..updates[0].len()).map(column).collect()
+    (rows.iter().enumerate().map(mix).collect(), neighbours)
 }
 
 /// The nearest integer to a fraction; of two, the even one.
@@ -257,15 +309,15 @@ proptest! {
     #[test]
     fn one_set_makes_one_model(
         plans in prop::collection::vec(arb_plan(), 0..20),
-        recipe in arb_recipe(),
+        rules in arb_rules(),
         first in arb_delivery(),
         second in arb_delivery(),
     ) {
         let schema = schema();
         let set = make(&schema, plans);
         let facts: BTreeSet<Fact> = set.iter().map(fact).collect();
-        let mut folds = [&first, &second].map(|how| deliver(&schema, recipe, &set, how));
-        let expected = reference(&schema, recipe, &facts);
+        let mut folds = [&first, &second].map(|how| deliver(&schema, rules, &set, how));
+        let expected = reference(&schema, rules, &facts);
         prop_assert_eq!(folds[0].model_id(), expected);
         prop_assert_eq!(folds[1].model_id(), expected);
         prop_assert_eq!(folds[0].set_root(), folds[1].set_root());
@@ -275,16 +327,16 @@ proptest! {
     #[test]
     fn a_memo_changes_no_model(
         plans in prop::collection::vec(arb_plan(), 0..20),
-        recipe in arb_recipe(),
+        rules in arb_rules(),
         first in arb_delivery(),
         second in arb_delivery(),
     ) {
         let schema = schema();
         let set = make(&schema, plans);
         let memo = Arc::new(Memo::default());
-        let mut plain = deliver(&schema, recipe, &set, &first);
+        let mut plain = deliver(&schema, rules, &set, &first);
         for how in [first, second] {
-            let sharing = Fold::new(Arc::clone(&schema), &SEED, recipe).with_memo(memo.clone());
+            let sharing = empty_fold(&schema, rules).with_memo(memo.clone());
             prop_assert_eq!(deliver_to(sharing, &set, &how).model_id(), plain.model_id());
         }
     }
@@ -292,7 +344,7 @@ proptest! {
     #[test]
     fn expulsion_is_as_if_the_member_had_never_been(
         plans in prop::collection::vec(arb_plan(), 0..20),
-        recipe in arb_recipe(),
+        rules in arb_rules(),
         how in arb_delivery(),
         expelled in 0..MEMBERS,
     ) {
@@ -300,9 +352,12 @@ proptest! {
         let set = make(&schema, plans);
         let rest: Vec<Admitted> =
             set.iter().filter(|update| update.author.get() != expelled).cloned().collect();
-        let mut with = deliver(&schema, recipe, &set, &how);
+        let mut with = deliver(&schema, rules, &set, &how);
         let mut without = with.without_member(MemberIndex::new(expelled));
-        let mut never = common::fold_of(&schema, recipe, &rest);
+        let mut never = empty_fold(&schema, rules);
+        rest.into_iter().for_each(|update| {
+            never.insert(update);
+        });
         prop_assert_eq!(without.model_id(), never.model_id());
         prop_assert_eq!(without.set_root(), never.set_root());
         with.model();
@@ -316,7 +371,7 @@ proptest! {
     ) {
         let schema = schema();
         let set = make(&schema, plans);
-        let fold = deliver(&schema, common::MEAN, &set, &how);
+        let fold = deliver(&schema, (common::MEAN, common::TRUSTING), &set, &how);
         let proven: BTreeSet<_> = fold
             .equivocations()
             .into_iter()

@@ -30,8 +30,9 @@ use crate::chain::{Chains, Equivocation, Put, VoidReason};
 use crate::header::HeaderHash;
 use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
-use crate::rule::{ENTRY_UNITS_MAX, Recipe};
+use crate::rule::{Bearing, ENTRY_UNITS_MAX, Recipe};
 use crate::schema::Schema;
+use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 
@@ -54,6 +55,7 @@ pub struct Fold {
     schema: Arc<Schema>,
     recipe: Recipe,
     recipe_id: ContentHash,
+    setting: Setting,
     chains: Chains,
     /// For each epoch with filled slots, whose they are, ascending.
     authors: BTreeMap<Epoch, Vec<MemberIndex>>,
@@ -89,12 +91,13 @@ pub struct TermStatus {
 
 impl Fold {
     /// The fold of no updates: its model is M_0.
-    pub fn new(schema: Arc<Schema>, seed: &[u8; 32], recipe: Recipe) -> Self {
+    pub fn new(schema: Arc<Schema>, seed: &[u8; 32], recipe: Recipe, setting: Setting) -> Self {
         let model = Parameters::initial(&schema, seed);
         Self {
             schema,
             recipe,
             recipe_id: recipe.id(),
+            setting,
             chains: Chains::default(),
             authors: BTreeMap::new(),
             terms: BTreeMap::new(),
@@ -147,6 +150,11 @@ impl Fold {
             Some(VoidReason::Twin) => Err(Refusal::SlotSpent),
             _ => Ok(()),
         }
+    }
+
+    /// The numbers that merging depends on.
+    pub const fn setting(&self) -> &Setting {
+        &self.setting
     }
 
     /// Adds an admitted update to the set; who has it in an `Arc` shares it.
@@ -333,6 +341,7 @@ impl Fold {
         let authors = self.authors.get(&epoch).filter(|_| status.quorate)?;
         let sound = |&member: &MemberIndex| self.chains.sound(Slot { member, epoch });
         let updates: Vec<_> = authors.iter().filter_map(sound).collect();
-        (!updates.is_empty()).then_some(Plan { epoch, updates, voids: status.voids })
+        let bearing = Bearing { attackers: self.setting.attackers(1), voids: status.voids };
+        (!updates.is_empty()).then_some(Plan { epoch, updates, bearing })
     }
 }

@@ -10,9 +10,8 @@ use longhaul_dtn::hash::ContentHash;
 
 use crate::admission::Admitted;
 use crate::memo::TermMemo;
-use crate::rule::Recipe;
+use crate::rule::{Bearing, Group, Recipe, Vector};
 use crate::slot::Epoch;
-use crate::update::Update;
 
 const TERM_CONTEXT: &str = "longhaul 2026 term v1";
 
@@ -23,8 +22,8 @@ pub(super) struct Plan<'a> {
     pub epoch: Epoch,
     /// The updates that count, by author; at least one.
     pub updates: Vec<&'a Arc<Admitted>>,
-    /// Void slots of the epoch.
-    pub voids: usize,
+    /// How many attackers the rule has to bear.
+    pub bearing: Bearing,
 }
 
 /// A term that the model contains.
@@ -38,14 +37,16 @@ pub(super) struct Term {
 
 impl Plan<'_> {
     /// The name of the term: blake3 derive-key under `"longhaul 2026 term v1"`
-    /// over the recipe's id, the epoch and the number of voids as little-endian
-    /// `u32`, and the hash of each header that counts.
+    /// over the recipe's id, the epoch, the number of attackers assumed and that
+    /// of voids as little-endian `u32`, and the hash of each header that counts.
     pub fn key(&self, recipe: &ContentHash) -> ContentHash {
         let mut bytes = Vec::with_capacity(40 + 32 * self.updates.len());
         bytes.extend_from_slice(recipe.as_bytes());
         bytes.extend_from_slice(&self.epoch.get().to_le_bytes());
-        let voids = u32::try_from(self.voids).expect("members fit 16 bits");
-        bytes.extend_from_slice(&voids.to_le_bytes());
+        for number in [self.bearing.attackers, self.bearing.voids] {
+            let number = u32::try_from(number).expect("members fit 16 bits");
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
         for admitted in &self.updates {
             bytes.extend_from_slice(admitted.header_hash.as_hash().as_bytes());
         }
@@ -65,8 +66,9 @@ impl Term {
         if let Some(entries) = memo.and_then(|memo| memo.get(&key)) {
             return Self { key, entries };
         }
-        let updates: Vec<&Update> = plan.updates.iter().map(|admitted| &admitted.update).collect();
-        let entries: Arc<[i32]> = recipe.term(&updates, plan.voids).into();
+        let vectors = plan.updates.iter().map(|admitted| Vector::of(&[&admitted.update]));
+        let group = Group { vectors: vectors.collect() };
+        let entries: Arc<[i32]> = recipe.term(&[group], plan.bearing).into();
         if let Some(memo) = memo {
             memo.put(key, Arc::clone(&entries));
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use longhaul_aggregation::{
     AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Epoch, Fold, HeaderHash, Init,
-    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, TensorSpec, TermMemo,
+    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, Setting, TensorSpec, TermMemo,
     UpdateHeader, admit,
 };
 use longhaul_dtn::codec::Writer;
@@ -16,7 +16,9 @@ use longhaul_dtn::hash::ContentHash;
 /// The seed of the tests' federation.
 pub const SEED: [u8; 32] = [7; 32];
 /// Mean of at least one update, without clipping.
-pub const MEAN: Recipe = Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 1 };
+pub const MEAN: Recipe = Recipe::plain(Rule::Mean, Clip::None, 1);
+/// 64 members, none of whom attacks.
+pub const TRUSTING: Setting = Setting::trusting(64);
 
 /// A schema of zero-initialised one-dimensional tensors.
 pub fn schema(lengths: &[u32]) -> Arc<Schema> {
@@ -121,7 +123,7 @@ pub fn unknown_header(number: u8) -> HeaderHash {
 
 /// A fold of `updates` in this order.
 pub fn fold_of(schema: &Arc<Schema>, recipe: Recipe, updates: &[Admitted]) -> Fold {
-    let mut fold = Fold::new(Arc::clone(schema), &SEED, recipe);
+    let mut fold = Fold::new(Arc::clone(schema), &SEED, recipe, TRUSTING);
     for update in updates {
         fold.insert(update.clone());
     }

@@ -415,7 +415,7 @@ fn manifest(count: u8, epochs: u32) -> SignedManifest {
         epoch_length: EPOCH_LENGTH,
         epochs,
         training: TrainingPlan { steps: 1, batch: 4, rate_micro: 100_000 },
-        recipe: Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 2 },
+        recipe: Recipe::plain(Rule::Mean, Clip::None, 2),
         attacker_share_permille: 250,
         members,
         bounds: Bounds {

@@ -138,7 +138,7 @@ impl Manifest {
         if self.attacker_share_permille > ATTACKER_SHARE_PERMILLE_MAX {
             return Err(InvalidManifest::AttackerShare(self.attacker_share_permille));
         }
-        Ok(self.recipe.validate(members)?)
+        Ok(self.recipe.validate(&self.setting())?)
     }
 
     fn check_epochs(&self) -> Result<(), InvalidManifest> {

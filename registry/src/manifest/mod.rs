@@ -13,7 +13,7 @@ mod summary;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema};
+use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema, Setting};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -110,9 +110,19 @@ impl Manifest {
         now >= self.end()
     }
 
-    /// F, the number of attackers assumed: the share of the members, rounded
-    /// down.
+    /// The numbers that merging depends on beside the recipe.
+    pub fn setting(&self) -> Setting {
+        Setting {
+            members: self.members.len(),
+            committee: None,
+            attacker_share_permille: self.attacker_share_permille,
+            summary_window: u32::from(self.bounds.summary_window),
+        }
+    }
+
+    /// F, the number of attackers assumed in an epoch: the share of the members,
+    /// rounded down.
     pub fn attackers(&self) -> usize {
-        self.members.len() * usize::from(self.attacker_share_permille) / 1_000
+        self.setting().attackers(1)
     }
 }

@@ -187,6 +187,6 @@ impl SignedManifest {
     /// The fold of no updates: the initial model.
     pub fn fold(&self) -> Fold {
         let manifest = &self.manifest;
-        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe)
+        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe, manifest.setting())
     }
 }

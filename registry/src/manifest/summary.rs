@@ -1,6 +1,6 @@
 //! The manifest for people and programs: every value under a stable name.
 
-use longhaul_aggregation::{Clip, Rule};
+use longhaul_aggregation::{Clip, Mix, Rule, Trim};
 use serde::Serialize;
 
 use super::SignedManifest;
@@ -36,8 +36,11 @@ pub struct ManifestSummary {
     pub batch: u32,
     /// Learning rate in millionths.
     pub rate_micro: u32,
-    /// The rule by which updates become a term: `mean` or `trimmed-mean:K`.
+    /// The rule by which updates become a term: `mean`, `trimmed-mean:K` or
+    /// `trimmed-mean:auto`.
     pub rule: String,
+    /// What replaces updates before the rule: `none` or `nearest-neighbours`.
+    pub mix: String,
     /// What each update is clipped to before: `none` or `median`.
     pub clip: String,
     /// Authors that a term needs.
@@ -77,6 +80,7 @@ impl SignedManifest {
             batch: manifest.training.batch,
             rate_micro: manifest.training.rate_micro,
             rule: rule_text(manifest.recipe.rule),
+            mix: mix_text(manifest.recipe.mix).to_owned(),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             quorum: manifest.recipe.quorum,
             attacker_share_permille: manifest.attacker_share_permille,
@@ -92,7 +96,15 @@ impl SignedManifest {
 fn rule_text(rule: Rule) -> String {
     match rule {
         Rule::Mean => "mean".to_owned(),
-        Rule::TrimmedMean { trim } => format!("trimmed-mean:{trim}"),
+        Rule::TrimmedMean { trim: Trim::Auto } => "trimmed-mean:auto".to_owned(),
+        Rule::TrimmedMean { trim: Trim::Fixed(trim) } => format!("trimmed-mean:{trim}"),
+    }
+}
+
+const fn mix_text(mix: Mix) -> &'static str {
+    match mix {
+        Mix::None => "none",
+        Mix::NearestNeighbours => "nearest-neighbours",
     }
 }
 
@@ -116,6 +128,7 @@ impl std::fmt::Display for ManifestSummary {
         let rate = f64::from(self.rate_micro) / 1e6;
         writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
+        writeln!(f, "            mix {}", self.mix)?;
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;

@@ -1,6 +1,6 @@
 //! Sound manifests sign and read back; unsound ones are refused with advice.
 
-use longhaul_aggregation::{Epoch, NormBound, Rule};
+use longhaul_aggregation::{Epoch, NormBound, Rule, Trim};
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{Domain, SecretKey};
@@ -140,7 +140,10 @@ fn refuses_unsound_members() {
 fn refuses_unsound_recipes() {
     check(|it| it.recipe.quorum = 0, "a quorum of 0 among 5");
     check(|it| it.recipe.quorum = 6, "choose 1 to 5");
-    check(|it| it.recipe.rule = Rule::TrimmedMean { trim: 2 }, "leaves nothing of a quorum of 3");
+    check(
+        |it| it.recipe.rule = Rule::TrimmedMean { trim: Trim::Fixed(2) },
+        "leaves nothing of a quorum of 3",
+    );
     check(|it| it.attacker_share_permille = 500, "no rule survives half");
 }
 
@@ -172,7 +175,7 @@ fn reading_checks_soundness_too() {
     let good = manifest().sign(&key(1)).unwrap();
     // The encoding of a recipe with quorum 3 ends in 3; make it 9 and sign again.
     let body = &good.as_bytes()[1..good.as_bytes().len() - 66];
-    let recipe = [0x0b, 0x83, 0x82, 1, 1, 1, 3];
+    let recipe = [0x0b, 0x84, 0x82, 1, 1, 1, 3];
     let at = body.windows(recipe.len()).position(|window| window == recipe).unwrap();
     let mut body = body.to_vec();
     body[at + recipe.len() - 1] = 9;

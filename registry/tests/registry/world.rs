@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{
     Admitted, BaseClaim, Clip, Compressor, Epoch, Fold, HeaderHash, Init, NormBound, Parameters,
-    Previous, Recipe, Rule, Schema, TensorSpec, UpdateHeader, admit,
+    Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
 };
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::codec::Writer;
@@ -52,7 +52,7 @@ pub fn manifest() -> Manifest {
         epoch_length: Span::from_ms(1_000),
         epochs: EPOCHS,
         training: TrainingPlan { steps: 10, batch: 16, rate_micro: 100_000 },
-        recipe: Recipe { rule: Rule::TrimmedMean { trim: 1 }, clip: Clip::Median, quorum: 3 },
+        recipe: Recipe::plain(Rule::TrimmedMean { trim: Trim::Fixed(1) }, Clip::Median, 3),
         attacker_share_permille: 200,
         members,
         bounds: Bounds {
