@@ -14,7 +14,7 @@ use longhaul_dtn::hash::ContentHash;
 use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
 use crate::norm::NormBound;
 use crate::schema::Schema;
-use crate::slot::{Epoch, MemberIndex};
+use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::update::{Update, UpdateError};
 
 /// What the manifest says about updates.
@@ -186,6 +186,13 @@ pub fn admit(
     let update = Update::decode(payload, &policy.schema)?;
     policy.check_norm(&update)?;
     Ok(Admitted { author, header, header_hash, update })
+}
+
+impl Admitted {
+    /// The slot that it fills.
+    pub const fn slot(&self) -> Slot {
+        Slot { member: self.author, epoch: self.header.epoch }
+    }
 }
 
 impl AdmissionPolicy {

@@ -82,8 +82,8 @@ type Filled<'a> = (Epoch, Option<&'a Arc<Admitted>>);
 impl Chains {
     /// Puts an update into its slot.
     pub fn put(&mut self, admitted: Arc<Admitted>) -> Put {
-        let (member, epoch) = (admitted.author, admitted.header.epoch);
-        let slot = Slot { member, epoch };
+        let slot = admitted.slot();
+        let Slot { member, epoch } = slot;
         if self.spent.contains_key(&slot) {
             return Put::Nothing;
         }

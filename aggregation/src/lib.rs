@@ -12,6 +12,7 @@
 
 pub mod admission;
 mod chain;
+mod cohort;
 pub mod compress;
 pub mod fold;
 pub mod header;
@@ -34,7 +35,7 @@ pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, Upd
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
-pub use rule::{Clip, Mix, Recipe, RecipeError, Rule, Trim};
+pub use rule::{Clip, Cohorts, Minimum, Mix, Recipe, RecipeError, Rule, Small, Trim};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};

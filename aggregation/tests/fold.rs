@@ -19,7 +19,8 @@ fn first_entry(fold: &mut Fold) -> i64 {
 }
 
 fn status(authors: usize, voids: usize, quorate: bool) -> TermStatus {
-    TermStatus { authors, voids, quorate }
+    let counted = if quorate { authors - voids } else { 0 };
+    TermStatus { authors, voids, quorate, counted, largest_cohort: counted }
 }
 
 #[test]

@@ -3,9 +3,17 @@
 //! `model = M_0 + sum over epochs of the epoch's term`, in exact integers. A
 //! term depends on the slots of its epoch alone: it is empty below a quorum of
 //! distinct authors (void slots count), and otherwise the recipe's result over
-//! the slots that are not void. So the model does not depend on order,
-//! duplicates or batches, and a late update changes only its own epoch's term
-//! (and, if it proves its author a liar, the terms of the slots that this voids).
+//! the slots that are not void and whose cohort is not too small. So the model
+//! does not depend on order, duplicates or batches, and a late update changes only
+//! its own epoch's term (and, if it proves its author a liar, the terms of the
+//! slots that this voids).
+//!
+//! # Voids
+//!
+//! A void slot contributes nothing and still counts for the quorum. Its author is a
+//! proven attacker who is not among the contributors, so the rule has one attacker
+//! less to bear and a cohort's minimum is one attacker lower: releasing twins late
+//! can take an update out of a term, but not roll the term back.
 //!
 //! Inserting only marks epochs; [`Fold::model`] looks at each marked epoch once,
 //! and if its term is made of something else now, takes the old term off and
@@ -18,8 +26,9 @@
 //! epochs, so with M_0 (below 2^32) a model entry stays below 2^63. The training
 //! base replaces an empty term by an own update, which has the same bound.
 
-mod term;
+mod plan;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,13 +39,13 @@ use crate::chain::{Chains, Equivocation, Put, VoidReason};
 use crate::header::HeaderHash;
 use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
-use crate::rule::{Bearing, ENTRY_UNITS_MAX, Recipe};
+use crate::rule::{ENTRY_UNITS_MAX, Recipe};
 use crate::schema::Schema;
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 
-use self::term::{Plan, Term};
+use self::plan::{Plan, Planner, Standing};
 
 const SET_CONTEXT: &str = "longhaul 2026 update set v1";
 /// What a spent slot has in the set root in place of a header hash: which two
@@ -59,12 +68,22 @@ pub struct Fold {
     chains: Chains,
     /// For each epoch with filled slots, whose they are, ascending.
     authors: BTreeMap<Epoch, Vec<MemberIndex>>,
+    /// The terms of epochs with a quorum, as the model contains them.
     terms: BTreeMap<Epoch, Term>,
     dirty: BTreeSet<Epoch>,
     model: Parameters,
     id: Option<ModelId>,
     floats: Option<Arc<Vec<f32>>>,
     memo: Option<Arc<dyn TermMemo>>,
+}
+
+/// What the model contains for an epoch with a quorum.
+#[derive(Debug, Clone)]
+struct Term {
+    standing: Standing,
+    /// The key of what it is made of, and one entry for each parameter in units
+    /// of 2^-24; none if nothing counts.
+    entries: Option<(ContentHash, Arc<[i32]>)>,
 }
 
 /// What inserting an update did.
@@ -87,6 +106,11 @@ pub struct TermStatus {
     pub voids: usize,
     /// True when the authors reach the quorum, so that the epoch has a term.
     pub quorate: bool,
+    /// Updates that the term counts: neither void nor in a cohort that waits.
+    pub counted: usize,
+    /// Authors in the largest cohort, whether or not it counts; void slots are in
+    /// none.
+    pub largest_cohort: usize,
 }
 
 impl Fold {
@@ -169,7 +193,7 @@ impl Fold {
             expected,
             "an update is of its fold's schema"
         );
-        let slot = Slot { member: admitted.author, epoch: admitted.header.epoch };
+        let slot = admitted.slot();
         let known = self.chains.holds(slot, admitted.header_hash);
         match self.chains.put(admitted) {
             Put::Nothing => {}
@@ -216,8 +240,8 @@ impl Fold {
         Arc::clone(self.floats.get_or_insert_with(|| Arc::new(self.model.to_f32())))
     }
 
-    /// What `member` trains from: the model plus its own updates whose epoch has
-    /// no term yet, at full weight, among the `window` epochs up to its latest
+    /// What `member` trains from: the model plus its own updates that no term
+    /// counts yet, at full weight, among the `window` epochs up to its latest
     /// slot. A window of at least the federation's epochs takes all of them.
     pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
         let mut base = self.model().clone();
@@ -226,8 +250,8 @@ impl Fold {
         };
         let recent = self.chains.epochs(member).rev();
         for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
-            let own = self.chains.sound(Slot { member, epoch });
-            if let Some(own) = own.filter(|_| !self.term_status(epoch).quorate) {
+            let slot = Slot { member, epoch };
+            if let Some(own) = self.chains.sound(slot).filter(|_| !self.counts(slot)) {
                 own.update.add_to(&mut base);
             }
         }
@@ -240,11 +264,31 @@ impl Fold {
             return TermStatus::default();
         };
         let void = |&&member: &&MemberIndex| self.chains.void(Slot { member, epoch }).is_some();
-        TermStatus {
-            authors: authors.len(),
-            voids: authors.iter().filter(void).count(),
-            quorate: authors.len() >= usize::from(self.recipe.quorum),
+        let voids = authors.iter().filter(void).count();
+        let mut status = TermStatus { authors: authors.len(), voids, ..TermStatus::default() };
+        if let Some(standing) = self.standing(epoch) {
+            status.quorate = true;
+            status.counted = authors.len() - voids - standing.waiting.len();
+            status.largest_cohort = standing.largest_cohort;
         }
+        status
+    }
+
+    /// Where an epoch with a quorum stands as of now.
+    fn standing(&self, epoch: Epoch) -> Option<Cow<'_, Standing>> {
+        if self.dirty.contains(&epoch) {
+            return self.planner().plan(epoch).map(|plan| Cow::Owned(plan.standing));
+        }
+        self.terms.get(&epoch).map(|term| Cow::Borrowed(&term.standing))
+    }
+
+    /// True when the slot holds an update that is not void and that a term counts.
+    pub fn counts(&self, slot: Slot) -> bool {
+        if self.chains.sound(slot).is_none() {
+            return false;
+        }
+        let standing = self.standing(slot.epoch);
+        standing.is_some_and(|it| it.waiting.binary_search(&slot).is_err())
     }
 
     /// The epochs with at least one slot filled, ascending.
@@ -316,32 +360,61 @@ impl Fold {
 
     /// Replaces the term of `epoch` by what the set says now.
     fn refresh(&mut self, epoch: Epoch) {
-        let plan = self.plan(epoch);
-        let key = plan.as_ref().map(|plan| plan.key(&self.recipe_id));
-        if key == self.terms.get(&epoch).map(|term| term.key) {
+        let planner = self.planner();
+        let Some(plan) = planner.plan(epoch) else {
+            return self.replace(epoch, None);
+        };
+        let key = plan.key(&self.recipe_id);
+        let held = self.terms.get(&epoch).and_then(|term| term.entries.clone());
+        let entries = match held {
+            Some((held, entries)) if Some(held) == key => Some((held, entries)),
+            _ => key.map(|key| (key, self.entries(&plan, key))),
+        };
+        let term = Term { standing: plan.standing, entries };
+        self.replace(epoch, Some(term));
+    }
+
+    /// The entries of a term, from the memo if that has them.
+    fn entries(&self, plan: &Plan<'_>, key: ContentHash) -> Arc<[i32]> {
+        let Some(memo) = &self.memo else {
+            return plan.term(&self.recipe).into();
+        };
+        memo.get(&key).unwrap_or_else(|| {
+            let entries: Arc<[i32]> = plan.term(&self.recipe).into();
+            memo.put(key, Arc::clone(&entries));
+            entries
+        })
+    }
+
+    /// Puts a term in the place of another one, in the model too.
+    fn replace(&mut self, epoch: Epoch, new: Option<Term>) {
+        let added = new.as_ref().and_then(|term| term.entries.clone());
+        let old = match new {
+            Some(term) => self.terms.insert(epoch, term),
+            None => self.terms.remove(&epoch),
+        };
+        let taken = old.and_then(|term| term.entries);
+        if added.as_ref().map(|it| it.0) == taken.as_ref().map(|it| it.0) {
             return;
         }
-        let new =
-            plan.map(|plan| Term::of(&plan, &self.recipe, &self.recipe_id, self.memo.as_deref()));
-        if let Some(old) = self.terms.remove(&epoch) {
-            self.model.subtract_term(&old.entries);
+        if let Some((_, entries)) = taken {
+            self.model.subtract_term(&entries);
         }
-        if let Some(new) = new {
-            self.model.add_term(&new.entries);
-            self.terms.insert(epoch, new);
+        if let Some((_, entries)) = added {
+            self.model.add_term(&entries);
         }
         self.id = None;
         self.floats = None;
     }
 
-    /// What the term of `epoch` is made of; none if it is empty, or zero for
-    /// want of updates.
-    fn plan(&self, epoch: Epoch) -> Option<Plan<'_>> {
-        let status = self.term_status(epoch);
-        let authors = self.authors.get(&epoch).filter(|_| status.quorate)?;
-        let sound = |&member: &MemberIndex| self.chains.sound(Slot { member, epoch });
-        let updates: Vec<_> = authors.iter().filter_map(sound).collect();
-        let bearing = Bearing { attackers: self.setting.attackers(1), voids: status.voids };
-        (!updates.is_empty()).then_some(Plan { epoch, updates, bearing })
+    fn planner(&self) -> Planner<'_> {
+        Planner {
+            chains: &self.chains,
+            authors: &self.authors,
+            recipe: &self.recipe,
+            recipe_id: &self.recipe_id,
+            setting: &self.setting,
+            memo: self.memo.as_deref(),
+        }
     }
 }

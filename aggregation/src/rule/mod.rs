@@ -29,7 +29,7 @@ use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
-pub use recipe::{Recipe, RecipeError};
+pub use recipe::{COMPARED_AUTHORS_MAX, Cohorts, Minimum, Recipe, RecipeError, Small};
 pub(crate) use vector::Vector;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.
@@ -111,10 +111,15 @@ enum Entries {
 }
 
 impl Bearing {
+    /// The attackers that may be among those who contribute.
+    pub fn remaining(self) -> usize {
+        self.attackers.saturating_sub(self.voids)
+    }
+
     /// The attackers that may be among `count` authors who contribute: at most
     /// as many as leave the others a majority.
-    pub fn among(self, count: usize) -> usize {
-        self.attackers.saturating_sub(self.voids).min((count - 1) / 2)
+    fn among(self, count: usize) -> usize {
+        self.remaining().min((count - 1) / 2)
     }
 
     fn trim(self, trim: Trim, count: usize) -> usize {

@@ -1,14 +1,16 @@
 //! Recipe: what a manifest fixes about merging, with its bytes and its id.
 //!
-//! Bytes: a CBOR array `[rule, clip, quorum, mix]`; the rule is `[0]` for the
+//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts]`; the rule is `[0]` for the
 //! mean or `[1, trim]` for the trimmed mean (a number, or null for as many as there
 //! may be attackers), clip is 0 for none and 1 for the median, mix is 0 for none
-//! and 1 for nearest neighbours.
+//! and 1 for nearest neighbours. Cohorts are null, or an array `[threshold, minimum
+//! (null for the one that follows from the attackers), what becomes of small ones]`
+//! with 0 for joined and 1 for waiting.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
-use super::{Clip, Mix, Rule, Trim};
+use super::{Bearing, Clip, Mix, Rule, Trim};
 use crate::setting::Setting;
 use crate::slot::MEMBERS_MAX;
 
@@ -29,9 +31,42 @@ pub struct Recipe {
     pub clip: Clip,
     /// What replaces them before the rule.
     pub mix: Mix,
+    /// How updates are parted by what their bases knew; none lets all of an
+    /// epoch stand together.
+    pub cohorts: Option<Cohorts>,
     /// Fewest distinct authors (void slots included) with which an epoch has a
     /// term; at least one.
     pub quorum: u16,
+}
+
+/// How the updates of an epoch are parted by what their bases knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cohorts {
+    /// Smallest mean similarity of two clusters that are merged, 1 to 1,000; see
+    /// [`Cohorts::THRESHOLD_PERMILLE`].
+    pub threshold_permille: u16,
+    /// Fewest updates of a cohort that counts.
+    pub minimum: Minimum,
+    /// What becomes of the others.
+    pub small: Small,
+}
+
+/// The fewest updates of a cohort that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Minimum {
+    /// 2F + 1: attackers are never half of it.
+    Auto,
+    /// This number; every void slot takes one off, but not the last.
+    Fixed(u16),
+}
+
+/// What becomes of a cohort that is too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Small {
+    /// It is joined to the nearest that is not; where all are, they are one.
+    Join,
+    /// Its updates count once it has grown.
+    Wait,
 }
 
 /// Why a recipe does not fit a federation.
@@ -62,12 +97,74 @@ pub enum RecipeError {
          {COMPARED_AUTHORS_MAX}); draw a committee"
     )]
     Compared(usize),
+    /// A share of similarities beyond all of them, or none.
+    #[error("a cohort threshold of {0} thousandths; choose 1 to 1000")]
+    CohortThreshold(u16),
+    /// No cohort could count, or one of nobody.
+    #[error("a cohort minimum of {minimum} where an epoch has {authors} authors")]
+    CohortMinimum {
+        /// The minimum.
+        minimum: u16,
+        /// Authors expected in an epoch.
+        authors: usize,
+    },
+}
+
+impl Cohorts {
+    /// The threshold to start from: half of what the smaller set names.
+    pub const THRESHOLD_PERMILLE: u16 = 500;
+
+    /// The fewest updates of a cohort that counts.
+    pub(crate) fn least(&self, bearing: Bearing) -> usize {
+        match self.minimum {
+            Minimum::Auto => 2 * bearing.remaining() + 1,
+            Minimum::Fixed(least) => usize::from(least).saturating_sub(bearing.voids).max(1),
+        }
+    }
+
+    fn encode(&self, writer: &mut Writer) {
+        writer.array(3).unsigned(u64::from(self.threshold_permille));
+        match self.minimum {
+            Minimum::Auto => writer.null(),
+            Minimum::Fixed(least) => writer.unsigned(u64::from(least)),
+        };
+        writer.unsigned(match self.small {
+            Small::Join => 0,
+            Small::Wait => 1,
+        });
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        reader.tuple(3)?;
+        let threshold_permille = read_u16(reader)?;
+        let minimum = match reader.null()? {
+            true => Minimum::Auto,
+            false => Minimum::Fixed(read_u16(reader)?),
+        };
+        let small = match reader.unsigned(1)? {
+            0 => Small::Join,
+            _ => Small::Wait,
+        };
+        Ok(Self { threshold_permille, minimum, small })
+    }
+
+    fn validate(&self, authors: usize) -> Result<(), RecipeError> {
+        if !(1..=1000).contains(&self.threshold_permille) {
+            return Err(RecipeError::CohortThreshold(self.threshold_permille));
+        }
+        match self.minimum {
+            Minimum::Fixed(minimum) if minimum == 0 || usize::from(minimum) > authors => {
+                Err(RecipeError::CohortMinimum { minimum, authors })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Recipe {
     /// A rule with its clipping and quorum and nothing else.
     pub const fn plain(rule: Rule, clip: Clip, quorum: u16) -> Self {
-        Self { rule, clip, mix: Mix::None, quorum }
+        Self { rule, clip, mix: Mix::None, cohorts: None, quorum }
     }
 
     /// Checks the recipe against a federation's size.
@@ -82,8 +179,12 @@ impl Recipe {
         if quorum == 0 || usize::from(quorum) > authors {
             return Err(RecipeError::Quorum { quorum, authors });
         }
-        if self.mix == Mix::NearestNeighbours && authors > COMPARED_AUTHORS_MAX {
+        let compares = self.mix == Mix::NearestNeighbours || self.cohorts.is_some();
+        if compares && authors > COMPARED_AUTHORS_MAX {
             return Err(RecipeError::Compared(authors));
+        }
+        if let Some(cohorts) = &self.cohorts {
+            cohorts.validate(authors)?;
         }
         match self.rule {
             Rule::TrimmedMean { trim: Trim::Fixed(trim) }
@@ -97,7 +198,7 @@ impl Recipe {
 
     /// Writes the recipe.
     pub fn encode(&self, writer: &mut Writer) {
-        writer.array(4);
+        writer.array(5);
         match self.rule {
             Rule::Mean => writer.array(1).unsigned(MEAN),
             Rule::TrimmedMean { trim: Trim::Auto } => writer.array(2).unsigned(TRIMMED_MEAN).null(),
@@ -107,12 +208,18 @@ impl Recipe {
         };
         writer.unsigned(u64::from(self.clip == Clip::Median)).unsigned(u64::from(self.quorum));
         writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
+        match &self.cohorts {
+            None => {
+                writer.null();
+            }
+            Some(cohorts) => cohorts.encode(writer),
+        }
     }
 
     /// Reads a recipe, strictly. Whether it fits a federation is for
     /// [`Recipe::validate`] to say.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        reader.tuple(4)?;
+        reader.tuple(5)?;
         let rule = read_rule(reader)?;
         let clip = match reader.unsigned(1)? {
             0 => Clip::None,
@@ -123,7 +230,11 @@ impl Recipe {
             0 => Mix::None,
             _ => Mix::NearestNeighbours,
         };
-        Ok(Self { rule, clip, mix, quorum })
+        let cohorts = match reader.null()? {
+            true => None,
+            false => Some(Cohorts::decode(reader)?),
+        };
+        Ok(Self { rule, clip, mix, cohorts, quorum })
     }
 
     /// The name of the recipe: blake3 derive-key under
@@ -169,6 +280,15 @@ mod tests {
         ..Recipe::plain(Rule::TrimmedMean { trim: Trim::Auto }, Clip::None, 7)
     };
 
+    const PARTED: Recipe = Recipe {
+        cohorts: Some(Cohorts {
+            threshold_permille: 500,
+            minimum: Minimum::Fixed(3),
+            small: Small::Wait,
+        }),
+        ..MIXED
+    };
+
     fn bytes(recipe: &Recipe) -> Vec<u8> {
         let mut writer = Writer::new();
         recipe.encode(&mut writer);
@@ -177,25 +297,29 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_wrote() {
-        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED] {
+        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED] {
             assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
         }
-        assert_eq!(bytes(&TRIMMED), [0x84, 0x82, 1, 2, 1, 5, 0]);
-        assert_eq!(bytes(&MEAN_OF_ONE), [0x84, 0x81, 0, 0, 1, 0]);
-        assert_eq!(bytes(&MIXED), [0x84, 0x82, 1, 0xf6, 0, 7, 1]);
+        assert_eq!(bytes(&TRIMMED), [0x85, 0x82, 1, 2, 1, 5, 0, 0xf6]);
+        assert_eq!(bytes(&MEAN_OF_ONE), [0x85, 0x81, 0, 0, 1, 0, 0xf6]);
+        assert_eq!(bytes(&MIXED), [0x85, 0x82, 1, 0xf6, 0, 7, 1, 0xf6]);
+        assert_eq!(bytes(&PARTED), [0x85, 0x82, 1, 0xf6, 0, 7, 1, 0x83, 0x19, 0x01, 0xf4, 3, 1]);
     }
 
     #[test]
     fn refuses_malformed_recipes() {
         for malformed in [
-            &[0x84, 0x82, 0, 2, 1, 5, 0][..],
-            &[0x84, 0x82, 0, 0xf6, 1, 5, 0],
-            &[0x84, 0x81, 1, 1, 5, 0],
-            &[0x84, 0x82, 2, 2, 1, 5, 0],
-            &[0x84, 0x81, 0, 2, 5, 0],
-            &[0x84, 0x81, 0, 0, 5, 2],
-            &[0x84, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0],
-            &[0x83, 0x81, 0, 0, 1],
+            &[0x85, 0x82, 0, 2, 1, 5, 0, 0xf6][..],
+            &[0x85, 0x82, 0, 0xf6, 1, 5, 0, 0xf6],
+            &[0x85, 0x81, 1, 1, 5, 0, 0xf6],
+            &[0x85, 0x82, 2, 2, 1, 5, 0, 0xf6],
+            &[0x85, 0x81, 0, 2, 5, 0, 0xf6],
+            &[0x85, 0x81, 0, 0, 5, 2, 0xf6],
+            &[0x85, 0x81, 0, 0, 5, 0, 0],
+            &[0x85, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 2],
+            &[0x85, 0x81, 0, 0, 5, 0, 0x82, 1, 1],
+            &[0x85, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6],
+            &[0x84, 0x81, 0, 0, 1, 0],
         ] {
             assert!(Recipe::decode(&mut Reader::new(malformed)).is_err(), "{malformed:?}");
         }
@@ -204,6 +328,11 @@ mod tests {
     #[test]
     fn fits_the_recipe_to_the_membership() {
         let quorum = |quorum, authors| Err(RecipeError::Quorum { quorum, authors });
+        let minimum = |minimum, authors| Err(RecipeError::CohortMinimum { minimum, authors });
+        let parted = |threshold_permille, minimum| Recipe {
+            cohorts: Some(Cohorts { threshold_permille, minimum, small: Small::Join }),
+            ..PARTED
+        };
         for (recipe, members, expected) in [
             (TRIMMED, 5, Ok(())),
             (TRIMMED, 4, quorum(5, 4)),
@@ -214,6 +343,13 @@ mod tests {
             (Recipe { quorum: 0, ..TRIMMED }, 9, quorum(0, 9)),
             (MIXED, COMPARED_AUTHORS_MAX, Ok(())),
             (MIXED, 3000, Err(RecipeError::Compared(3000))),
+            (PARTED, 7, Ok(())),
+            (Recipe { mix: Mix::None, ..PARTED }, 3000, Err(RecipeError::Compared(3000))),
+            (parted(0, Minimum::Auto), 7, Err(RecipeError::CohortThreshold(0))),
+            (parted(1001, Minimum::Auto), 7, Err(RecipeError::CohortThreshold(1001))),
+            (parted(1000, Minimum::Fixed(0)), 7, minimum(0, 7)),
+            (parted(1, Minimum::Fixed(8)), 7, minimum(8, 7)),
+            (parted(1, Minimum::Fixed(7)), 7, Ok(())),
         ] {
             assert_eq!(recipe.validate(&Setting::trusting(members)), expected);
         }
@@ -232,5 +368,6 @@ mod tests {
         assert_ne!(TRIMMED.id(), MEAN_OF_ONE.id());
         assert_ne!(TRIMMED.id(), Recipe { clip: Clip::None, ..TRIMMED }.id());
         assert_ne!(TRIMMED.id(), Recipe { mix: Mix::NearestNeighbours, ..TRIMMED }.id());
+        assert_ne!(MIXED.id(), PARTED.id());
     }
 }

@@ -1,6 +1,6 @@
 //! The manifest for people and programs: every value under a stable name.
 
-use longhaul_aggregation::{Clip, Mix, Rule, Trim};
+use longhaul_aggregation::{Clip, Cohorts, Minimum, Mix, Rule, Small, Trim};
 use serde::Serialize;
 
 use super::SignedManifest;
@@ -41,6 +41,9 @@ pub struct ManifestSummary {
     pub rule: String,
     /// What replaces updates before the rule: `none` or `nearest-neighbours`.
     pub mix: String,
+    /// How updates are parted by their bases: `none`, or for example
+    /// `threshold 500/1000, minimum auto, small wait`.
+    pub cohorts: String,
     /// What each update is clipped to before: `none` or `median`.
     pub clip: String,
     /// Authors that a term needs.
@@ -81,6 +84,7 @@ impl SignedManifest {
             rate_micro: manifest.training.rate_micro,
             rule: rule_text(manifest.recipe.rule),
             mix: mix_text(manifest.recipe.mix).to_owned(),
+            cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             quorum: manifest.recipe.quorum,
             attacker_share_permille: manifest.attacker_share_permille,
@@ -108,6 +112,18 @@ const fn mix_text(mix: Mix) -> &'static str {
     }
 }
 
+fn cohorts_text(cohorts: Cohorts) -> String {
+    let minimum = match cohorts.minimum {
+        Minimum::Auto => "auto".to_owned(),
+        Minimum::Fixed(least) => least.to_string(),
+    };
+    let small = match cohorts.small {
+        Small::Join => "join",
+        Small::Wait => "wait",
+    };
+    format!("threshold {}/1000, minimum {minimum}, small {small}", cohorts.threshold_permille)
+}
+
 const fn clip_text(clip: Clip) -> &'static str {
     match clip {
         Clip::None => "none",
@@ -128,7 +144,7 @@ impl std::fmt::Display for ManifestSummary {
         let rate = f64::from(self.rate_micro) / 1e6;
         writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
-        writeln!(f, "            mix {}", self.mix)?;
+        writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;

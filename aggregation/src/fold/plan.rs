@@ -1,0 +1,178 @@
+//! Plan: what the term of an epoch is made of, decided from headers alone.
+//!
+//! An epoch with a quorum has a term. Its sound updates stand in cohorts; a cohort
+//! that is too small waits, and the updates in it count once it has grown. A
+//! plan's key is a hash over all that the term depends on, so equal keys mean equal
+//! terms, in this fold and in any other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
+
+use crate::admission::Admitted;
+use crate::chain::Chains;
+use crate::cohort::{Claim, Clustering};
+use crate::memo::TermMemo;
+use crate::rule::recipe::{Cohorts, Small};
+use crate::rule::{Bearing, Group, Recipe, Vector};
+use crate::setting::Setting;
+use crate::slot::{Epoch, MemberIndex, Slot};
+
+const TERM_CONTEXT: &str = "longhaul 2026 term v1";
+const COHORTS_CONTEXT: &str = "longhaul 2026 cohorts v1";
+
+/// What an author contributes to a term: its sound updates, at least one.
+pub(super) type Part<'a> = Vec<&'a Arc<Admitted>>;
+
+/// What the term of an epoch is made of.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The cohorts that count; each has parts by author, at least one.
+    pub cohorts: Vec<Vec<Part<'a>>>,
+    /// How many attackers the rule has to bear.
+    pub bearing: Bearing,
+    /// Where the epoch stands.
+    pub standing: Standing,
+}
+
+/// Where an epoch with a quorum stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Slots of sound updates that the term leaves out until their cohort has
+    /// grown; ascending.
+    pub waiting: Box<[Slot]>,
+    /// Authors in the largest cohort, whether or not it counts.
+    pub largest_cohort: usize,
+}
+
+/// All that plans are made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planner<'a> {
+    pub chains: &'a Chains,
+    pub authors: &'a BTreeMap<Epoch, Vec<MemberIndex>>,
+    pub recipe: &'a Recipe,
+    pub recipe_id: &'a ContentHash,
+    pub setting: &'a Setting,
+    pub memo: Option<&'a dyn TermMemo>,
+}
+
+impl<'a> Planner<'a> {
+    /// The plan of `epoch`; none below the quorum.
+    pub fn plan(&self, epoch: Epoch) -> Option<Plan<'a>> {
+        let authors = self.authors.get(&epoch)?;
+        if authors.len() < usize::from(self.recipe.quorum) {
+            return None;
+        }
+        let parts: Vec<Part<'a>> = authors
+            .iter()
+            .filter_map(|&member| self.chains.sound(Slot { member, epoch }))
+            .map(|admitted| vec![admitted])
+            .collect();
+        let voids = authors.len() - parts.len();
+        let bearing = Bearing { attackers: self.setting.attackers(1), voids };
+        let (cohorts, standing) = self.cohorts(parts, bearing);
+        Some(Plan { epoch, cohorts, bearing, standing })
+    }
+
+    /// The cohorts that count, and what is left of the parts.
+    fn cohorts(&self, parts: Vec<Part<'a>>, bearing: Bearing) -> (Vec<Vec<Part<'a>>>, Standing) {
+        let all = match &self.recipe.cohorts {
+            _ if parts.is_empty() => Vec::new(),
+            None => vec![parts],
+            Some(cohorts) => self.grouped(parts, cohorts, bearing),
+        };
+        let largest_cohort = all.iter().map(Vec::len).max().unwrap_or(0);
+        let least = self.recipe.cohorts.map_or(0, |it| it.least(bearing));
+        // Where small cohorts are joined, one below the minimum is all there is.
+        let joined = self.recipe.cohorts.is_some_and(|it| it.small == Small::Join);
+        let (counted, waiting): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|cohort| joined || cohort.len() >= least);
+        let mut waiting: Vec<Slot> =
+            waiting.iter().flatten().flatten().map(|it| it.slot()).collect();
+        waiting.sort_unstable();
+        (counted, Standing { waiting: waiting.into(), largest_cohort })
+    }
+
+    /// The parts by the cohort that their latest headers put them into.
+    fn grouped(
+        &self,
+        parts: Vec<Part<'a>>,
+        cohorts: &Cohorts,
+        bearing: Bearing,
+    ) -> Vec<Vec<Part<'a>>> {
+        let join_below = (cohorts.small == Small::Join).then(|| cohorts.least(bearing));
+        let clustering = Clustering { threshold_permille: cohorts.threshold_permille, join_below };
+        let mut grouped: Vec<Vec<Part<'a>>> = Vec::new();
+        for (part, number) in parts.iter().zip(self.numbers(&parts, clustering)) {
+            grouped.resize_with(grouped.len().max(number + 1), Vec::new);
+            grouped[number].push(part.clone());
+        }
+        grouped
+    }
+
+    /// The number of each part's cohort, from the memo if that has it.
+    fn numbers(&self, parts: &[Part<'a>], clustering: Clustering) -> Vec<usize> {
+        let latest = || parts.iter().map(|part| part[part.len() - 1]);
+        let assign = || {
+            let claims = latest().map(|it| (it.header.epoch, &it.header.base.summary));
+            clustering.assign(&claims.collect::<Vec<Claim<'_>>>())
+        };
+        let Some(memo) = self.memo else { return assign() };
+        let mut bytes = self.recipe_id.as_bytes().to_vec();
+        bytes.extend_from_slice(&number_bytes(clustering.join_below.unwrap_or(0)));
+        latest().for_each(|it| bytes.extend_from_slice(it.header_hash.as_hash().as_bytes()));
+        let key = ContentHash::derive(COHORTS_CONTEXT, &bytes);
+        let read = |number: &i32| usize::try_from(*number).expect("numbers count from zero");
+        if let Some(numbers) = memo.get(&key) {
+            return numbers.iter().map(read).collect();
+        }
+        let numbers = assign();
+        let write = |number: &usize| i32::try_from(*number).expect("members fit 16 bits");
+        memo.put(key, numbers.iter().map(write).collect());
+        numbers
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// The name of the term, none if nothing counts: blake3 derive-key under
+    /// `"longhaul 2026 term v1"` over the recipe's id; as little-endian `u32` the
+    /// epoch, the number of attackers assumed and that of voids; then for each
+    /// cohort its number of parts, and for each part its number of updates and the
+    /// hashes of their headers.
+    pub fn key(&self, recipe: &ContentHash) -> Option<ContentHash> {
+        if self.cohorts.is_empty() {
+            return None;
+        }
+        let mut bytes = recipe.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.epoch.get().to_le_bytes());
+        bytes.extend_from_slice(&number_bytes(self.bearing.attackers));
+        bytes.extend_from_slice(&number_bytes(self.bearing.voids));
+        for cohort in &self.cohorts {
+            bytes.extend_from_slice(&number_bytes(cohort.len()));
+            for part in cohort {
+                bytes.extend_from_slice(&number_bytes(part.len()));
+                let headers = part.iter().map(|it| it.header_hash);
+                headers.for_each(|it| bytes.extend_from_slice(it.as_hash().as_bytes()));
+            }
+        }
+        Some(ContentHash::derive(TERM_CONTEXT, &bytes))
+    }
+
+    /// Computes the term; something counts.
+    pub fn term(&self, recipe: &Recipe) -> Vec<i32> {
+        let vector = |part: &Part<'a>| {
+            let updates: Vec<_> = part.iter().map(|admitted| &admitted.update).collect();
+            Vector::of(&updates)
+        };
+        let group = |parts: &Vec<Part<'a>>| Group { vectors: parts.iter().map(vector).collect() };
+        let groups: Vec<_> = self.cohorts.iter().map(group).collect();
+        recipe.term(&groups, self.bearing)
+    }
+}
+
+fn number_bytes(number: usize) -> [u8; 4] {
+    u32::try_from(number).expect("members fit 16 bits").to_le_bytes()
+}
