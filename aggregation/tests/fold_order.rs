@@ -22,7 +22,8 @@ use reference::{Fact, Outcome, Rules, outcome};
 
 fn arb_cohorts() -> impl Strategy<Value = Cohorts> {
     let minimum = prop_oneof![Just(Minimum::Auto), (0_u16..4).prop_map(Minimum::Fixed)];
-    let small = prop_oneof![Just(Small::Join), Just(Small::Wait)];
+    let small =
+        prop_oneof![1 => Just(Small::Join), 1 => Just(Small::Wait), 3 => Just(Small::Vouch)];
     (1_u16..=1000, minimum, small).prop_map(|(threshold_permille, minimum, small)| Cohorts {
         threshold_permille,
         minimum,

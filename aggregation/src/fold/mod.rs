@@ -5,8 +5,9 @@
 //! distinct authors (void slots count), and otherwise the recipe's result over
 //! the slots that are not void and whose cohort is not too small. So the model
 //! does not depend on order, duplicates or batches, and a late update changes only
-//! its own epoch's term (and, if it proves its author a liar, the terms of the
-//! slots that this voids).
+//! its own epoch's term. (If it proves its author a liar, also the terms of the
+//! slots that this voids; and where small cohorts are vouched for, the terms of
+//! epochs that it speaks of and that have such a cohort.)
 //!
 //! # Voids
 //!
@@ -27,6 +28,7 @@
 //! base replaces an empty term by an own update, which has the same bound.
 
 mod plan;
+mod vouch;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,21 +197,41 @@ impl Fold {
         );
         let slot = admitted.slot();
         let known = self.chains.holds(slot, admitted.header_hash);
-        match self.chains.put(admitted) {
+        match self.chains.put(Arc::clone(&admitted)) {
             Put::Nothing => {}
             Put::Filled => {
                 self.add_author(slot);
                 self.dirty.insert(slot.epoch);
+                if admitted.header.vouch {
+                    let rows = admitted.header.base.summary.epochs(slot.epoch);
+                    let named = rows.filter(|(_, row)| !row.is_empty());
+                    named.for_each(|(epoch, _)| self.mark_if_listening(epoch));
+                }
             }
             Put::Changed(epochs) => {
                 self.add_author(slot);
-                self.dirty.extend(epochs);
+                epochs.into_iter().for_each(|epoch| self.mark_verdict(epoch));
             }
         }
         match self.chains.void(slot) {
             _ if known => Inserted::Duplicate,
             Some(reason) => Inserted::Void(reason),
             None => Inserted::New,
+        }
+    }
+
+    /// Marks the epoch of a slot that became void or sound, and those that its
+    /// header could vouch for.
+    fn mark_verdict(&mut self, epoch: Epoch) {
+        let window = epoch.back(self.setting.summary_window).get()..epoch.get();
+        window.map(Epoch::new).for_each(|earlier| self.mark_if_listening(earlier));
+        self.dirty.insert(epoch);
+    }
+
+    /// Marks an epoch if a later header can change what counts there.
+    fn mark_if_listening(&mut self, epoch: Epoch) {
+        if self.terms.get(&epoch).is_some_and(|term| term.standing.listens) {
+            self.dirty.insert(epoch);
         }
     }
 
@@ -349,7 +371,9 @@ impl Fold {
     /// expulsion).
     pub fn without_member(&self, member: MemberIndex) -> Self {
         let mut fold = self.clone();
-        fold.dirty.extend(fold.chains.epochs(member));
+        // Its headers may have vouched for slots anywhere; epochs whose term is made
+        // of the same updates as before cost no more than a look.
+        fold.dirty.extend(fold.authors.keys());
         fold.chains.remove(member);
         fold.authors.retain(|_, authors| {
             authors.retain(|&author| author != member);

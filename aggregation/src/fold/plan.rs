@@ -1,7 +1,8 @@
 //! Plan: what the term of an epoch is made of, decided from headers alone.
 //!
-//! An epoch with a quorum has a term. Its sound updates stand in cohorts; a cohort
-//! that is too small waits, and the updates in it count once it has grown. A
+//! An epoch with a quorum has a term. Its sound updates stand in cohorts; of a
+//! cohort that is too small only vouched slots count ([`super::vouch`]) or none; the
+//! others wait, and count once it has grown or they are vouched for. A
 //! plan's key is a hash over all that the term depends on, so equal keys mean equal
 //! terms, in this fold and in any other.
 
@@ -14,10 +15,11 @@ use crate::admission::Admitted;
 use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
 use crate::memo::TermMemo;
-use crate::rule::recipe::{Cohorts, Small};
-use crate::rule::{Bearing, Group, Recipe, Vector};
+use crate::rule::{Bearing, Cohorts, Group, Recipe, Small, Vector};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
+
+use super::vouch::Voices;
 
 const TERM_CONTEXT: &str = "longhaul 2026 term v1";
 const COHORTS_CONTEXT: &str = "longhaul 2026 cohorts v1";
@@ -39,13 +41,15 @@ pub(super) struct Plan<'a> {
 }
 
 /// Where an epoch with a quorum stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Standing {
     /// Slots of sound updates that the term leaves out until their cohort has
     /// grown; ascending.
     pub waiting: Box<[Slot]>,
     /// Authors in the largest cohort, whether or not it counts.
     pub largest_cohort: usize,
+    /// True when a cohort is so small that later headers can vouch for its slots.
+    pub listens: bool,
 }
 
 /// All that plans are made from.
@@ -77,23 +81,52 @@ impl<'a> Planner<'a> {
         Some(Plan { epoch, cohorts, bearing, standing })
     }
 
-    /// The cohorts that count, and what is left of the parts.
+    /// The cohorts that count, and where that leaves the epoch.
     fn cohorts(&self, parts: Vec<Part<'a>>, bearing: Bearing) -> (Vec<Vec<Part<'a>>>, Standing) {
-        let all = match &self.recipe.cohorts {
-            _ if parts.is_empty() => Vec::new(),
-            None => vec![parts],
-            Some(cohorts) => self.grouped(parts, cohorts, bearing),
+        let mut standing = Standing::default();
+        let Some(cohorts) = self.recipe.cohorts.filter(|_| !parts.is_empty()) else {
+            standing.largest_cohort = parts.len();
+            let all = Some(parts).filter(|parts| !parts.is_empty());
+            return (all.into_iter().collect(), standing);
         };
-        let largest_cohort = all.iter().map(Vec::len).max().unwrap_or(0);
-        let least = self.recipe.cohorts.map_or(0, |it| it.least(bearing));
-        // Where small cohorts are joined, one below the minimum is all there is.
-        let joined = self.recipe.cohorts.is_some_and(|it| it.small == Small::Join);
-        let (counted, waiting): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|cohort| joined || cohort.len() >= least);
-        let mut waiting: Vec<Slot> =
-            waiting.iter().flatten().flatten().map(|it| it.slot()).collect();
+        let mut counted = Vec::new();
+        let mut waiting: Vec<Slot> = Vec::new();
+        for parts in self.grouped(parts, &cohorts, bearing) {
+            standing.largest_cohort = standing.largest_cohort.max(parts.len());
+            // Where small cohorts are joined, one below the minimum is all there is.
+            if cohorts.small == Small::Join || parts.len() >= cohorts.whole(bearing) {
+                counted.push(parts);
+                continue;
+            }
+            let (vouched, others) = match cohorts.small {
+                Small::Vouch => self.vouched(parts, cohorts.least(bearing)),
+                Small::Join | Small::Wait => (Vec::new(), parts),
+            };
+            standing.listens |= cohorts.small == Small::Vouch;
+            waiting.extend(others.iter().flatten().map(|it| it.slot()));
+            counted.extend(Some(vouched).filter(|parts| !parts.is_empty()));
+        }
         waiting.sort_unstable();
-        (counted, Standing { waiting: waiting.into(), largest_cohort })
+        standing.waiting = waiting.into();
+        (counted, standing)
+    }
+
+    /// Parts the slots of a small cohort into those that are vouched for and the
+    /// others; if the vouched ones have fewer than `least` authors, all are others.
+    fn vouched(&self, parts: Vec<Part<'a>>, least: usize) -> (Vec<Part<'a>>, Vec<Part<'a>>) {
+        let mut voices: BTreeMap<Epoch, Voices> = BTreeMap::new();
+        let mut is_vouched = |slot: Slot| {
+            let voices = voices.entry(slot.epoch);
+            voices.or_insert_with(|| Voices::count(self, slot.epoch)).suffice_for(slot.member)
+        };
+        let mut split = (Vec::new(), Vec::new());
+        for part in &parts {
+            let (vouched, other): (Part<'a>, Part<'a>) =
+                part.iter().partition(|admitted| is_vouched(admitted.slot()));
+            split.0.extend(Some(vouched).filter(|part| !part.is_empty()));
+            split.1.extend(Some(other).filter(|part| !part.is_empty()));
+        }
+        if split.0.len() < least { (Vec::new(), parts) } else { split }
     }
 
     /// The parts by the cohort that their latest headers put them into.

@@ -18,6 +18,7 @@
 //! again and fits 32 bits. The assertions below hold the constants to this.
 
 pub mod clip;
+pub mod cohorts;
 pub mod mean;
 pub mod nearest_neighbour_mixing;
 pub mod recipe;
@@ -29,7 +30,8 @@ use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
-pub use recipe::{COMPARED_AUTHORS_MAX, Cohorts, Minimum, Recipe, RecipeError, Small};
+pub use cohorts::{Cohorts, Minimum, Small};
+pub use recipe::{COMPARED_AUTHORS_MAX, Recipe, RecipeError};
 pub(crate) use vector::Vector;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.

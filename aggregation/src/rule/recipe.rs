@@ -3,14 +3,13 @@
 //! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts]`; the rule is `[0]` for the
 //! mean or `[1, trim]` for the trimmed mean (a number, or null for as many as there
 //! may be attackers), clip is 0 for none and 1 for the median, mix is 0 for none
-//! and 1 for nearest neighbours. Cohorts are null, or an array `[threshold, minimum
-//! (null for the one that follows from the attackers), what becomes of small ones]`
-//! with 0 for joined and 1 for waiting.
+//! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`].
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
-use super::{Bearing, Clip, Mix, Rule, Trim};
+use super::cohorts::Cohorts;
+use super::{Clip, Mix, Rule, Trim};
 use crate::setting::Setting;
 use crate::slot::MEMBERS_MAX;
 
@@ -37,36 +36,6 @@ pub struct Recipe {
     /// Fewest distinct authors (void slots included) with which an epoch has a
     /// term; at least one.
     pub quorum: u16,
-}
-
-/// How the updates of an epoch are parted by what their bases knew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cohorts {
-    /// Smallest mean similarity of two clusters that are merged, 1 to 1,000; see
-    /// [`Cohorts::THRESHOLD_PERMILLE`].
-    pub threshold_permille: u16,
-    /// Fewest updates of a cohort that counts.
-    pub minimum: Minimum,
-    /// What becomes of the others.
-    pub small: Small,
-}
-
-/// The fewest updates of a cohort that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Minimum {
-    /// 2F + 1: attackers are never half of it.
-    Auto,
-    /// This number; every void slot takes one off, but not the last.
-    Fixed(u16),
-}
-
-/// What becomes of a cohort that is too small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Small {
-    /// It is joined to the nearest that is not; where all are, they are one.
-    Join,
-    /// Its updates count once it has grown.
-    Wait,
 }
 
 /// Why a recipe does not fit a federation.
@@ -108,57 +77,6 @@ pub enum RecipeError {
         /// Authors expected in an epoch.
         authors: usize,
     },
-}
-
-impl Cohorts {
-    /// The threshold to start from: half of what the smaller set names.
-    pub const THRESHOLD_PERMILLE: u16 = 500;
-
-    /// The fewest updates of a cohort that counts.
-    pub(crate) fn least(&self, bearing: Bearing) -> usize {
-        match self.minimum {
-            Minimum::Auto => 2 * bearing.remaining() + 1,
-            Minimum::Fixed(least) => usize::from(least).saturating_sub(bearing.voids).max(1),
-        }
-    }
-
-    fn encode(&self, writer: &mut Writer) {
-        writer.array(3).unsigned(u64::from(self.threshold_permille));
-        match self.minimum {
-            Minimum::Auto => writer.null(),
-            Minimum::Fixed(least) => writer.unsigned(u64::from(least)),
-        };
-        writer.unsigned(match self.small {
-            Small::Join => 0,
-            Small::Wait => 1,
-        });
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        reader.tuple(3)?;
-        let threshold_permille = read_u16(reader)?;
-        let minimum = match reader.null()? {
-            true => Minimum::Auto,
-            false => Minimum::Fixed(read_u16(reader)?),
-        };
-        let small = match reader.unsigned(1)? {
-            0 => Small::Join,
-            _ => Small::Wait,
-        };
-        Ok(Self { threshold_permille, minimum, small })
-    }
-
-    fn validate(&self, authors: usize) -> Result<(), RecipeError> {
-        if !(1..=1000).contains(&self.threshold_permille) {
-            return Err(RecipeError::CohortThreshold(self.threshold_permille));
-        }
-        match self.minimum {
-            Minimum::Fixed(minimum) if minimum == 0 || usize::from(minimum) > authors => {
-                Err(RecipeError::CohortMinimum { minimum, authors })
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Recipe {
@@ -263,7 +181,7 @@ fn read_trim(reader: &mut Reader<'_>) -> Result<Trim, CodecError> {
     }
 }
 
-fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
+pub(super) fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
     let at = reader.invalid("a 16-bit number");
     u16::try_from(reader.unsigned(u64::from(u16::MAX))?).map_err(|_| at)
 }
@@ -271,6 +189,7 @@ fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::{Minimum, Small};
 
     const TRIMMED: Recipe =
         Recipe::plain(Rule::TrimmedMean { trim: Trim::Fixed(2) }, Clip::Median, 5);
@@ -316,7 +235,7 @@ mod tests {
             &[0x85, 0x81, 0, 2, 5, 0, 0xf6],
             &[0x85, 0x81, 0, 0, 5, 2, 0xf6],
             &[0x85, 0x81, 0, 0, 5, 0, 0],
-            &[0x85, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 2],
+            &[0x85, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 3],
             &[0x85, 0x81, 0, 0, 5, 0, 0x82, 1, 1],
             &[0x85, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6],
             &[0x84, 0x81, 0, 0, 1, 0],

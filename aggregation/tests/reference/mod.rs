@@ -112,8 +112,37 @@ fn cohorts_of<'a>(
     match cohorts.small {
         Small::Join => clusters = joined(&clusters, least),
         Small::Wait => clusters.retain(|cluster| cluster.len() >= least),
+        Small::Vouch => {
+            let least = if cohorts.minimum == Minimum::Auto { attackers + 1 } else { least };
+            for cluster in &mut clusters {
+                if cluster.len() < 2 * attackers + 1 {
+                    cluster.retain(|fact| is_vouched(setting, set, fact));
+                    if cluster.len() < least {
+                        cluster.clear();
+                    }
+                }
+            }
+            clusters.retain(|cluster| !cluster.is_empty());
+        }
     }
     Some(clusters)
+}
+
+/// True when enough authors of later headers say that a model with the slot in it
+/// is good.
+fn is_vouched(setting: Setting, set: &BTreeSet<Fact>, fact: &Fact) -> bool {
+    let later =
+        |it: &&Fact| it.epoch > fact.epoch && it.epoch <= fact.epoch + setting.summary_window;
+    let liars: BTreeSet<u16> =
+        set.iter().filter(later).filter(|it| is_void(set, it)).map(|it| it.member).collect();
+    let voices: BTreeSet<u16> = set
+        .iter()
+        .filter(later)
+        .filter(|it| !liars.contains(&it.member) && it.vouch)
+        .filter(|it| it.known.contains(&(fact.epoch, fact.member)))
+        .map(|it| it.member)
+        .collect();
+    voices.len() >= (attackers(setting) + 1).saturating_sub(liars.len()).max(1)
 }
 
 /// The overlap coefficient in units of 2^-32, rounded down.

@@ -120,6 +120,7 @@ fn cohorts_text(cohorts: Cohorts) -> String {
     let small = match cohorts.small {
         Small::Join => "join",
         Small::Wait => "wait",
+        Small::Vouch => "vouch",
     };
     format!("threshold {}/1000, minimum {minimum}, small {small}", cohorts.threshold_permille)
 }
