@@ -73,6 +73,7 @@ fn update(schema: &Arc<Schema>, member: u16) -> Admitted {
         schema: Arc::clone(schema),
         steps_max: 1,
         samples_max: 1,
+        sortition: None,
     };
     let author = Some(MemberIndex::new(member));
     admit(&policy, author, &header.encode(), Arc::clone(update.payload())).expect("a sound update")

@@ -24,6 +24,7 @@ pub mod rule;
 pub mod schema;
 pub mod setting;
 pub mod slot;
+pub mod sortition;
 pub mod summary;
 pub mod update;
 
@@ -39,5 +40,6 @@ pub use rule::{Clip, Cohorts, Minimum, Mix, Recipe, RecipeError, Rule, Small, Tr
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};
+pub use sortition::Sortition;
 pub use summary::{BaseSummary, SummaryError};
 pub use update::{Chunk, EXPONENT_MAX, Update, UpdateError};

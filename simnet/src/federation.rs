@@ -70,6 +70,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         recipe: recipe(&scenario.recipe),
         attacker_share_permille: 0,
         members,
+        committee: None,
     }
 }
 

@@ -39,6 +39,7 @@ pub fn policy(schema: &Arc<Schema>) -> AdmissionPolicy {
         schema: Arc::clone(schema),
         steps_max: 1000,
         samples_max: 1_000_000,
+        sortition: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod recording;
 mod restore;
 mod status;
 mod training;
+mod unpublished;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
+
+use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use status::Status;
@@ -103,6 +106,8 @@ pub struct Peer {
     /// What storage held; on offer from the start on.
     restored: Vec<Held>,
     compressor: Compressor,
+    /// What was learnt since the last own update, where not every epoch has a slot.
+    unpublished: Unpublished,
     log: LogWriter,
     started: bool,
     now: Timestamp,
@@ -152,6 +157,7 @@ impl Peer {
             fold: state.fold,
             restored: state.held,
             compressor: Compressor::new(&manifest.schema),
+            unpublished: Unpublished::default(),
             log: state.log,
             started: false,
             now: Timestamp::default(),

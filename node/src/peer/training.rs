@@ -1,13 +1,13 @@
 //! Training: when to ask for it, and how its result becomes an update.
 //!
 //! Epochs are cut by the manifest's clock. A peer trains at most once per
-//! epoch, from the model plus its own updates whose terms are still empty, and
-//! publishes the quantised change. Floats end here: everything behind the
-//! compressor is exact integers.
+//! epoch, from the model plus its own updates that no term counts yet plus what
+//! it has not published yet, and publishes the quantised change if it has a slot in
+//! that epoch. Floats end here: everything behind the compressor is exact integers.
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Update, UpdateHeader, admit};
+use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Slot, Update, UpdateHeader, admit};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
@@ -15,6 +15,7 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
 
+use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
 /// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
@@ -58,7 +59,9 @@ impl Peer {
         };
         let shared = self.fold.model_f32();
         let all = self.manifest().epochs;
-        let base = Arc::new(self.fold.training_base(self.me, all).to_f32());
+        let mut base = self.fold.training_base(self.me, all);
+        self.unpublished.add_to(&mut base);
+        let base = Arc::new(base.to_f32());
         let request = TrainRequest {
             epoch,
             base: base.clone(),
@@ -81,14 +84,21 @@ impl Peer {
         }
     }
 
-    /// Turns a finished training into the signed update of its slot.
+    /// Gathers what a finished training changed, and turns it into the signed
+    /// update of the epoch's slot if the peer has that.
     pub(super) fn publish(&mut self, trained: TrainedModel) {
         let Some(training) = self.training.take_if(|it| it.epoch == trained.epoch) else { return };
-        let update = match self.quantise(&training, &trained.parameters) {
-            Ok(update) => update,
-            Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
-        };
-        let header = self.header(&training, &trained, &update);
+        if let Err(why) = self.gather(&training, &trained) {
+            return self.event(Event::Skipped { epoch: trained.epoch, why });
+        }
+        let vouch = self.vouches(trained.shared_loss);
+        if !self.is_drawn(training.epoch) {
+            return;
+        }
+        let Some(gathered) = self.unpublished.take() else { return };
+        let norm_max = self.manifest().bounds.norm_max;
+        let update = self.compressor.compress(&gathered.change, norm_max);
+        let header = self.header(&training, &gathered, vouch, &update);
         let head = match self.seal(&header, &update) {
             Ok(head) => head,
             Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
@@ -104,22 +114,30 @@ impl Peer {
         self.persist(Some((hash, payload)), vec![record], then);
     }
 
-    fn quantise(&mut self, training: &InFlight, trained: &[f32]) -> Result<Update, String> {
-        let after = Parameters::from_f32(trained).map_err(|error| error.to_string())?;
+    /// True when the peer may fill its slot in `epoch`.
+    fn is_drawn(&self, epoch: Epoch) -> bool {
+        let slot = Slot { member: self.me, epoch };
+        self.policy.sortition.as_ref().is_none_or(|sortition| sortition.draws(slot))
+    }
+
+    fn gather(&mut self, training: &InFlight, trained: &TrainedModel) -> Result<(), String> {
+        let after = Parameters::from_f32(&trained.parameters).map_err(|error| error.to_string())?;
         let before = Parameters::from_f32(&training.base).map_err(|error| error.to_string())?;
         if after.len() != before.len() {
             return Err(format!("{} parameters came back for {}", after.len(), before.len()));
         }
         let mut delta = after;
         delta.subtract(&before);
-        let norm_max = self.manifest().bounds.norm_max;
-        Ok(self.compressor.compress(&delta, norm_max))
+        let epochs_max = self.manifest().accumulate_epochs_max();
+        self.unpublished.add(delta, trained.samples, epochs_max);
+        Ok(())
     }
 
     fn header(
-        &mut self,
+        &self,
         training: &InFlight,
-        trained: &TrainedModel,
+        gathered: &Gathered,
+        vouch: bool,
         update: &Update,
     ) -> UpdateHeader {
         UpdateHeader {
@@ -127,10 +145,10 @@ impl Peer {
             epoch: training.epoch,
             previous: self.last_slot,
             base: training.claim.clone(),
-            vouch: self.vouches(trained.shared_loss),
+            vouch,
             payload: ContentHash::of(update.payload()),
-            samples: trained.samples,
-            steps: self.manifest().training.steps,
+            samples: gathered.samples,
+            steps: self.manifest().training.steps.saturating_mul(gathered.epochs),
         }
     }
 

@@ -39,6 +39,7 @@ struct Node {
     entries: Vec<SignedEntry>,
     payloads: BTreeMap<ContentHash, Arc<[u8]>>,
     events: Vec<Event>,
+    requests: Vec<TrainRequest>,
     unstored: VecDeque<PersistRequest>,
     disk_works: bool,
 }
@@ -62,7 +63,14 @@ pub struct World {
 impl World {
     /// `count` peers that have just started, without contacts.
     pub fn new(count: u8, epochs: u32) -> Self {
-        let manifest = Arc::new(manifest(count, epochs));
+        Self::with(count, epochs, |_| {})
+    }
+
+    /// The same under another manifest.
+    pub fn with(count: u8, epochs: u32, change: impl FnOnce(&mut Manifest)) -> Self {
+        let mut manifest = manifest(count, epochs);
+        change(&mut manifest);
+        let manifest = Arc::new(manifest.sign(&key(0)).expect("test values are valid"));
         let mut nodes: Vec<Node> =
             (0..count).map(|index| Node::new(&manifest, key(index))).collect();
         nodes.sort_by_key(|node| node.key.peer_id());
@@ -94,6 +102,11 @@ impl World {
 
     pub fn events(&self, index: usize) -> &[Event] {
         &self.nodes[index].events
+    }
+
+    /// What a peer asked to train, oldest first.
+    pub fn requests(&self, index: usize) -> &[TrainRequest] {
+        &self.nodes[index].requests
     }
 
     /// All peers hold one set and one model.
@@ -350,7 +363,11 @@ impl World {
                 }
             }
             Output::Close { link, .. } => self.drop_link(link),
-            Output::Train(request) => self.give(index, Input::Trained(trained(&request))),
+            Output::Train(request) => {
+                let trained = trained(&request);
+                self.nodes[index].requests.push(request);
+                self.give(index, Input::Trained(trained));
+            }
             Output::Persist(request) if self.nodes[index].disk_works => self.store(index, request),
             Output::Persist(request) => self.nodes[index].unstored.push_back(request),
             Output::Event(event) => self.nodes[index].events.push(event),
@@ -373,6 +390,7 @@ impl Node {
             entries: Vec::new(),
             payloads: BTreeMap::new(),
             events: Vec::new(),
+            requests: Vec::new(),
             unstored: VecDeque::new(),
             disk_works: true,
         }
@@ -386,7 +404,7 @@ fn peer(manifest: &Arc<SignedManifest>, key: &SecretKey, restored: Restored) -> 
 }
 
 /// Moves each parameter by an amount that its position and the seed give.
-fn trained(request: &TrainRequest) -> TrainedModel {
+pub fn trained(request: &TrainRequest) -> TrainedModel {
     let push = |(index, value): (usize, &f32)| {
         value + (f32::from(request.seed[index % 32]) - 128.0) / 2_048.0
     };
@@ -398,13 +416,13 @@ fn trained(request: &TrainRequest) -> TrainedModel {
     }
 }
 
-fn manifest(count: u8, epochs: u32) -> SignedManifest {
+fn manifest(count: u8, epochs: u32) -> Manifest {
     let weights = TensorSpec::new("weights", vec![4, 5], Init::Uniform { bound: 1 << 20 })
         .expect("test values are valid");
     let bias = TensorSpec::new("bias", vec![5], Init::Zero).expect("test values are valid");
     let mut members: Vec<_> = (0..count).map(|index| key(index).peer_id()).collect();
     members.sort_unstable();
-    let manifest = Manifest {
+    Manifest {
         name: "test".to_owned(),
         creator: key(0).peer_id(),
         parent: None,
@@ -418,12 +436,12 @@ fn manifest(count: u8, epochs: u32) -> SignedManifest {
         recipe: Recipe::plain(Rule::Mean, Clip::None, 2),
         attacker_share_permille: 250,
         members,
+        committee: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,
             summary_window: 12,
             bundle_lifetime: Span::from_ms(24 * 3_600_000),
         },
-    };
-    manifest.sign(&key(0)).expect("test values are valid")
+    }
 }

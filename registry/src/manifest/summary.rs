@@ -48,6 +48,8 @@ pub struct ManifestSummary {
     pub clip: String,
     /// Authors that a term needs.
     pub quorum: u16,
+    /// Members who publish in an epoch on average; none stands for all.
+    pub committee: Option<u16>,
     /// Share of attackers assumed, in thousandths.
     pub attacker_share_permille: u16,
     /// Peer ids of the members; a member's index is its place here.
@@ -87,6 +89,7 @@ impl SignedManifest {
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             quorum: manifest.recipe.quorum,
+            committee: manifest.committee.map(|committee| committee.size),
             attacker_share_permille: manifest.attacker_share_permille,
             members: manifest.members.iter().map(ToString::to_string).collect(),
             norm_max: manifest.bounds.norm_max.to_string(),
@@ -146,6 +149,9 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
         writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
+        if let Some(size) = self.committee {
+            writeln!(f, "committee   {size} authors in an epoch, drawn by lot")?;
+        }
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;

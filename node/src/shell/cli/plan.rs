@@ -172,6 +172,7 @@ pub(in crate::shell) fn make_manifest(
         attacker_share_permille: (plan.attacker_share * 1e3).round() as u16,
         bounds: plan.bounds(schema.payload_bytes_max())?,
         members,
+        committee: None,
         schema,
     };
     Ok(manifest.sign(&key)?)

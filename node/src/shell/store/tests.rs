@@ -49,6 +49,7 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         recipe: Recipe::plain(Rule::Mean, Clip::None, 1),
         attacker_share_permille: 0,
         members: vec![key().peer_id()],
+        committee: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(1_000),
             payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),
