@@ -36,7 +36,7 @@ pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, Upd
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
-pub use rule::{Clip, Cohorts, Minimum, Mix, Recipe, RecipeError, Rule, Small, Trim};
+pub use rule::{Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, Small, Trim};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};

@@ -20,7 +20,8 @@ fn first_entry(fold: &mut Fold) -> i64 {
 
 fn status(authors: usize, voids: usize, quorate: bool) -> TermStatus {
     let counted = if quorate { authors - voids } else { 0 };
-    TermStatus { authors, voids, quorate, counted, largest_cohort: counted }
+    let pooled = usize::from(quorate);
+    TermStatus { authors, voids, quorate, pooled, counted, largest_cohort: counted }
 }
 
 #[test]

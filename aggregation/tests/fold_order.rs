@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use common::{Memo, SEED};
 use longhaul_aggregation::{
-    Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, Recipe, Rule, Schema, Setting,
-    Small, TermStatus, Trim,
+    Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, PoolSpan, Recipe, Rule,
+    Schema, Setting, Small, TermStatus, Trim,
 };
 use plans::{EPOCHS, MEMBERS, WINDOW, arb_delivery, arb_plans, deliver, make, schema};
 use proptest::prelude::*;
@@ -37,18 +37,24 @@ fn arb_recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Median)];
     let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
     let cohorts = prop::option::weighted(0.7, arb_cohorts());
-    (rule, clip, mix, cohorts, 1_u16..=4).prop_map(|(rule, clip, mix, cohorts, quorum)| Recipe {
-        rule,
-        clip,
-        mix,
-        cohorts,
-        quorum,
-    })
+    let pool = (0..4).prop_map(|doublings| PoolSpan::new(1_u16 << doublings).expect("a span"));
+    (rule, clip, mix, cohorts, 1_u16..=6, pool).prop_map(
+        |(rule, clip, mix, cohorts, quorum, pool)| Recipe {
+            rule,
+            clip,
+            mix,
+            cohorts,
+            quorum,
+            pool,
+        },
+    )
 }
 
 fn arb_setting() -> impl Strategy<Value = Setting> {
-    (0_u16..500).prop_map(|attacker_share_permille| Setting {
+    let committee = prop::option::weighted(0.3, 1..MEMBERS);
+    (0_u16..500, committee).prop_map(|(attacker_share_permille, committee)| Setting {
         attacker_share_permille,
+        committee,
         summary_window: WINDOW,
         ..Setting::trusting(usize::from(MEMBERS))
     })

@@ -7,7 +7,8 @@
 //! does not depend on order, duplicates or batches, and a late update changes only
 //! its own epoch's term. (If it proves its author a liar, also the terms of the
 //! slots that this voids; and where small cohorts are vouched for, the terms of
-//! epochs that it speaks of and that have such a cohort.)
+//! epochs that it speaks of and that have such a cohort; and where epochs below the
+//! quorum are pooled, the terms of the aligned block around it.)
 //!
 //! # Voids
 //!
@@ -16,18 +17,19 @@
 //! less to bear and a cohort's minimum is one attacker lower: releasing twins late
 //! can take an update out of a term, but not roll the term back.
 //!
-//! Inserting only marks epochs; [`Fold::model`] looks at each marked epoch once,
-//! and if its term is made of something else now, takes the old term off and
+//! Inserting only marks blocks of epochs; [`Fold::model`] looks at each marked one
+//! once, and where a term is made of something else now, takes the old term off and
 //! adds the new one. Updates and terms are behind `Arc`: folds of one world share
 //! the updates that they are given and, with a [`TermMemo`], the terms.
 //!
 //! # Bits
 //!
 //! A term's entry is at most `127 * 2^24` units and there are fewer than 2^32
-//! epochs, so with M_0 (below 2^32) a model entry stays below 2^63. The training
+//! terms, so with M_0 (below 2^32) a model entry stays below 2^63. The training
 //! base replaces an empty term by an own update, which has the same bound.
 
 mod plan;
+mod pool;
 mod vouch;
 
 use std::borrow::Cow;
@@ -48,6 +50,7 @@ use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 
 use self::plan::{Plan, Planner, Standing};
+use self::pool::block_of;
 
 const SET_CONTEXT: &str = "longhaul 2026 update set v1";
 /// What a spent slot has in the set root in place of a header hash: which two
@@ -70,8 +73,9 @@ pub struct Fold {
     chains: Chains,
     /// For each epoch with filled slots, whose they are, ascending.
     authors: BTreeMap<Epoch, Vec<MemberIndex>>,
-    /// The terms of epochs with a quorum, as the model contains them.
-    terms: BTreeMap<Epoch, Term>,
+    /// The terms of each block, as the model contains them.
+    terms: BTreeMap<Epoch, Vec<Term>>,
+    /// Blocks whose terms may be others now.
     dirty: BTreeSet<Epoch>,
     model: Parameters,
     id: Option<ModelId>,
@@ -79,7 +83,7 @@ pub struct Fold {
     memo: Option<Arc<dyn TermMemo>>,
 }
 
-/// What the model contains for an epoch with a quorum.
+/// What the model contains for one or several epochs with a quorum.
 #[derive(Debug, Clone)]
 struct Term {
     standing: Standing,
@@ -87,6 +91,9 @@ struct Term {
     /// of 2^-24; none if nothing counts.
     entries: Option<(ContentHash, Arc<[i32]>)>,
 }
+
+/// Entries of terms by key.
+type Entries = BTreeMap<ContentHash, Arc<[i32]>>;
 
 /// What inserting an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +113,11 @@ pub struct TermStatus {
     pub authors: usize,
     /// Void slots among them.
     pub voids: usize,
-    /// True when the authors reach the quorum, so that the epoch has a term.
+    /// True when the authors reach the quorum, alone or with those of epochs that
+    /// are pooled with this one, so that there is a term.
     pub quorate: bool,
+    /// Epochs that share the term; zero without one.
+    pub pooled: usize,
     /// Updates that the term counts: neither void nor in a cohort that waits.
     pub counted: usize,
     /// Authors in the largest cohort, whether or not it counts; void slots are in
@@ -201,7 +211,7 @@ impl Fold {
             Put::Nothing => {}
             Put::Filled => {
                 self.add_author(slot);
-                self.dirty.insert(slot.epoch);
+                self.mark(slot.epoch);
                 if admitted.header.vouch {
                     let rows = admitted.header.base.summary.epochs(slot.epoch);
                     let named = rows.filter(|(_, row)| !row.is_empty());
@@ -225,14 +235,21 @@ impl Fold {
     fn mark_verdict(&mut self, epoch: Epoch) {
         let window = epoch.back(self.setting.summary_window).get()..epoch.get();
         window.map(Epoch::new).for_each(|earlier| self.mark_if_listening(earlier));
-        self.dirty.insert(epoch);
+        self.mark(epoch);
     }
 
     /// Marks an epoch if a later header can change what counts there.
     fn mark_if_listening(&mut self, epoch: Epoch) {
-        if self.terms.get(&epoch).is_some_and(|term| term.standing.listens) {
-            self.dirty.insert(epoch);
+        let block = block_of(epoch, self.recipe.pool);
+        let listens = |term: &Term| term.standing.listens && term.standing.epochs.contains(&epoch);
+        if self.terms.get(&block).is_some_and(|terms| terms.iter().any(listens)) {
+            self.dirty.insert(block);
         }
+    }
+
+    /// Marks an epoch whose own slots changed.
+    fn mark(&mut self, epoch: Epoch) {
+        self.dirty.insert(block_of(epoch, self.recipe.pool));
     }
 
     fn add_author(&mut self, slot: Slot) {
@@ -244,8 +261,8 @@ impl Fold {
 
     /// The shared model of this set.
     pub fn model(&mut self) -> &Parameters {
-        while let Some(epoch) = self.dirty.pop_first() {
-            self.refresh(epoch);
+        while let Some(block) = self.dirty.pop_first() {
+            self.refresh(block);
         }
         &self.model
     }
@@ -289,19 +306,24 @@ impl Fold {
         let voids = authors.iter().filter(void).count();
         let mut status = TermStatus { authors: authors.len(), voids, ..TermStatus::default() };
         if let Some(standing) = self.standing(epoch) {
+            let waiting = standing.waiting.iter().filter(|slot| slot.epoch == epoch);
             status.quorate = true;
-            status.counted = authors.len() - voids - standing.waiting.len();
+            status.pooled = standing.epochs.len();
+            status.counted = authors.len() - voids - waiting.count();
             status.largest_cohort = standing.largest_cohort;
         }
         status
     }
 
-    /// Where an epoch with a quorum stands as of now.
+    /// Where the epochs stand that share a term with `epoch`, as of now.
     fn standing(&self, epoch: Epoch) -> Option<Cow<'_, Standing>> {
-        if self.dirty.contains(&epoch) {
-            return self.planner().plan(epoch).map(|plan| Cow::Owned(plan.standing));
+        let block = block_of(epoch, self.recipe.pool);
+        if self.dirty.contains(&block) {
+            let standings = self.planner().plans(block).into_iter().map(|plan| plan.standing);
+            return standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Owned).next();
         }
-        self.terms.get(&epoch).map(|term| Cow::Borrowed(&term.standing))
+        let standings = self.terms.get(&block)?.iter().map(|term| &term.standing);
+        standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Borrowed).next()
     }
 
     /// True when the slot holds an update that is not void and that a term counts.
@@ -373,7 +395,7 @@ impl Fold {
         let mut fold = self.clone();
         // Its headers may have vouched for slots anywhere; epochs whose term is made
         // of the same updates as before cost no more than a look.
-        fold.dirty.extend(fold.authors.keys());
+        fold.dirty.extend(fold.authors.keys().map(|&epoch| block_of(epoch, fold.recipe.pool)));
         fold.chains.remove(member);
         fold.authors.retain(|_, authors| {
             authors.retain(|&author| author != member);
@@ -382,20 +404,34 @@ impl Fold {
         fold
     }
 
-    /// Replaces the term of `epoch` by what the set says now.
-    fn refresh(&mut self, epoch: Epoch) {
-        let planner = self.planner();
-        let Some(plan) = planner.plan(epoch) else {
-            return self.replace(epoch, None);
-        };
-        let key = plan.key(&self.recipe_id);
-        let held = self.terms.get(&epoch).and_then(|term| term.entries.clone());
-        let entries = match held {
-            Some((held, entries)) if Some(held) == key => Some((held, entries)),
-            _ => key.map(|key| (key, self.entries(&plan, key))),
-        };
-        let term = Term { standing: plan.standing, entries };
-        self.replace(epoch, Some(term));
+    /// Replaces the terms of a block by what the set says now.
+    fn refresh(&mut self, block: Epoch) {
+        let old = self.terms.remove(&block).unwrap_or_default();
+        let mut old: Entries = old.into_iter().filter_map(|term| term.entries).collect();
+        let mut added = Vec::new();
+        let mut terms = Vec::new();
+        for plan in self.planner().plans(block) {
+            let entries = plan.key(&self.recipe_id).map(|key| {
+                let held = old.remove(&key);
+                let entries = held.unwrap_or_else(|| {
+                    let new = self.entries(&plan, key);
+                    added.push(Arc::clone(&new));
+                    new
+                });
+                (key, entries)
+            });
+            terms.push(Term { standing: plan.standing, entries });
+        }
+        if !terms.is_empty() {
+            self.terms.insert(block, terms);
+        }
+        if old.is_empty() && added.is_empty() {
+            return;
+        }
+        old.values().for_each(|entries| self.model.subtract_term(entries));
+        added.iter().for_each(|entries| self.model.add_term(entries));
+        self.id = None;
+        self.floats = None;
     }
 
     /// The entries of a term, from the memo if that has them.
@@ -408,27 +444,6 @@ impl Fold {
             memo.put(key, Arc::clone(&entries));
             entries
         })
-    }
-
-    /// Puts a term in the place of another one, in the model too.
-    fn replace(&mut self, epoch: Epoch, new: Option<Term>) {
-        let added = new.as_ref().and_then(|term| term.entries.clone());
-        let old = match new {
-            Some(term) => self.terms.insert(epoch, term),
-            None => self.terms.remove(&epoch),
-        };
-        let taken = old.and_then(|term| term.entries);
-        if added.as_ref().map(|it| it.0) == taken.as_ref().map(|it| it.0) {
-            return;
-        }
-        if let Some((_, entries)) = taken {
-            self.model.subtract_term(&entries);
-        }
-        if let Some((_, entries)) = added {
-            self.model.add_term(&entries);
-        }
-        self.id = None;
-        self.floats = None;
     }
 
     fn planner(&self) -> Planner<'_> {

@@ -1,6 +1,8 @@
-//! Plan: what the term of an epoch is made of, decided from headers alone.
+//! Plan: what a term is made of, decided from headers alone.
 //!
-//! An epoch with a quorum has a term. Its sound updates stand in cohorts; of a
+//! An epoch with a quorum has a term, and so have epochs that are pooled
+//! ([`super::pool`]). Its sound updates stand in cohorts (where epochs are pooled, an
+//! author by what its latest header says); of a
 //! cohort that is too small only vouched slots count ([`super::vouch`]) or none; the
 //! others wait, and count once it has grown or they are vouched for. A
 //! plan's key is a hash over all that the term depends on, so equal keys mean equal
@@ -19,30 +21,31 @@ use crate::rule::{Bearing, Cohorts, Group, Recipe, Small, Vector};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
+use super::pool::Pool;
 use super::vouch::Voices;
 
 const TERM_CONTEXT: &str = "longhaul 2026 term v1";
 const COHORTS_CONTEXT: &str = "longhaul 2026 cohorts v1";
 
-/// What an author contributes to a term: its sound updates, at least one.
+/// What an author contributes to a term: its sound updates, at least one, by epoch.
 pub(super) type Part<'a> = Vec<&'a Arc<Admitted>>;
 
-/// What the term of an epoch is made of.
+/// What a term is made of.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
-    /// The epoch.
-    pub epoch: Epoch,
     /// The cohorts that count; each has parts by author, at least one.
     pub cohorts: Vec<Vec<Part<'a>>>,
     /// How many attackers the rule has to bear.
     pub bearing: Bearing,
-    /// Where the epoch stands.
+    /// Where its epochs stand.
     pub standing: Standing,
 }
 
-/// Where an epoch with a quorum stands.
+/// Where the epochs of a term stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Standing {
+    /// The epochs, ascending; one unless they are pooled.
+    pub epochs: Box<[Epoch]>,
     /// Slots of sound updates that the term leaves out until their cohort has
     /// grown; ascending.
     pub waiting: Box<[Slot]>,
@@ -64,21 +67,31 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// The plan of `epoch`; none below the quorum.
-    pub fn plan(&self, epoch: Epoch) -> Option<Plan<'a>> {
-        let authors = self.authors.get(&epoch)?;
-        if authors.len() < usize::from(self.recipe.quorum) {
-            return None;
-        }
-        let parts: Vec<Part<'a>> = authors
-            .iter()
-            .filter_map(|&member| self.chains.sound(Slot { member, epoch }))
-            .map(|admitted| vec![admitted])
-            .collect();
-        let voids = authors.len() - parts.len();
-        let bearing = Bearing { attackers: self.setting.attackers(1), voids };
-        let (cohorts, standing) = self.cohorts(parts, bearing);
-        Some(Plan { epoch, cohorts, bearing, standing })
+    /// The plans of a block's terms.
+    pub fn plans(&self, block: Epoch) -> Vec<Plan<'a>> {
+        let groups = self.pool().groups(block, self.recipe.pool);
+        groups.into_iter().map(|epochs| self.plan(epochs)).collect()
+    }
+
+    fn pool(&self) -> Pool<'a> {
+        Pool { authors: self.authors, quorum: usize::from(self.recipe.quorum) }
+    }
+
+    /// The plan of epochs that have a quorum together.
+    fn plan(&self, epochs: Vec<Epoch>) -> Plan<'a> {
+        let authors = self.pool().distinct(&epochs);
+        let sound = |member: MemberIndex| {
+            let slots = epochs.iter().map(move |&epoch| Slot { member, epoch });
+            slots.filter_map(|slot| self.chains.sound(slot)).collect::<Part<'a>>()
+        };
+        let parts: Vec<_> =
+            authors.iter().map(|&member| sound(member)).filter(|part| !part.is_empty()).collect();
+        let span = u32::try_from(epochs.len()).expect("a block has 32 epochs at most");
+        let bearing =
+            Bearing { attackers: self.setting.attackers(span), voids: authors.len() - parts.len() };
+        let (cohorts, mut standing) = self.cohorts(parts, bearing);
+        standing.epochs = epochs.into();
+        Plan { cohorts, bearing, standing }
     }
 
     /// The cohorts that count, and where that leaves the epoch.
@@ -172,15 +185,17 @@ impl<'a> Planner<'a> {
 impl<'a> Plan<'a> {
     /// The name of the term, none if nothing counts: blake3 derive-key under
     /// `"longhaul 2026 term v1"` over the recipe's id; as little-endian `u32` the
-    /// epoch, the number of attackers assumed and that of voids; then for each
-    /// cohort its number of parts, and for each part its number of updates and the
+    /// number of epochs and each of them, the number of attackers assumed and that
+    /// of authors whose slots are void; then for each cohort its number of parts, and for each part its number of updates and the
     /// hashes of their headers.
     pub fn key(&self, recipe: &ContentHash) -> Option<ContentHash> {
         if self.cohorts.is_empty() {
             return None;
         }
         let mut bytes = recipe.as_bytes().to_vec();
-        bytes.extend_from_slice(&self.epoch.get().to_le_bytes());
+        bytes.extend_from_slice(&number_bytes(self.standing.epochs.len()));
+        let epochs = self.standing.epochs.iter();
+        epochs.for_each(|epoch| bytes.extend_from_slice(&epoch.get().to_le_bytes()));
         bytes.extend_from_slice(&number_bytes(self.bearing.attackers));
         bytes.extend_from_slice(&number_bytes(self.bearing.voids));
         for cohort in &self.cohorts {

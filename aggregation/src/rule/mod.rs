@@ -31,7 +31,7 @@ use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
-pub use recipe::{COMPARED_AUTHORS_MAX, Recipe, RecipeError};
+pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.

@@ -1,9 +1,10 @@
 //! Recipe: what a manifest fixes about merging, with its bytes and its id.
 //!
-//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts]`; the rule is `[0]` for the
+//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts, pool]`; the rule is `[0]` for the
 //! mean or `[1, trim]` for the trimmed mean (a number, or null for as many as there
 //! may be attackers), clip is 0 for none and 1 for the median, mix is 0 for none
-//! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`].
+//! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`];
+//! pool is the number of doublings that the span of pooled epochs has from one, 0 to 5.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -36,6 +37,14 @@ pub struct Recipe {
     /// Fewest distinct authors (void slots included) with which an epoch has a
     /// term; at least one.
     pub quorum: u16,
+    /// How many epochs below the quorum may be pooled.
+    pub pool: PoolSpan,
+}
+
+/// The largest span of epochs that are pooled: 1 (none), 2, 4, 8, 16 or 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolSpan {
+    doublings: u8,
 }
 
 /// Why a recipe does not fit a federation.
@@ -66,6 +75,15 @@ pub enum RecipeError {
          {COMPARED_AUTHORS_MAX}); draw a committee"
     )]
     Compared(usize),
+    /// Pooled epochs can be so far apart that their headers speak of no epoch that
+    /// both look back to.
+    #[error("{span} epochs pooled where base summaries look {window} back; choose at most that")]
+    Pool {
+        /// The span.
+        span: u32,
+        /// Epochs that a base summary looks back.
+        window: u32,
+    },
     /// A share of similarities beyond all of them, or none.
     #[error("a cohort threshold of {0} thousandths; choose 1 to 1000")]
     CohortThreshold(u16),
@@ -79,10 +97,29 @@ pub enum RecipeError {
     },
 }
 
+impl PoolSpan {
+    /// No pooling.
+    pub const ONE: Self = Self { doublings: 0 };
+    /// Doublings of the largest span.
+    const DOUBLINGS_MAX: u8 = 5;
+
+    /// A span of `epochs`; none unless that is a power of two up to 32.
+    pub fn new(epochs: u16) -> Option<Self> {
+        let doublings = u8::try_from(epochs.trailing_zeros()).ok()?;
+        let fits = epochs.is_power_of_two() && doublings <= Self::DOUBLINGS_MAX;
+        fits.then_some(Self { doublings })
+    }
+
+    /// The number of epochs.
+    pub const fn epochs(self) -> u32 {
+        1 << self.doublings
+    }
+}
+
 impl Recipe {
     /// A rule with its clipping and quorum and nothing else.
     pub const fn plain(rule: Rule, clip: Clip, quorum: u16) -> Self {
-        Self { rule, clip, mix: Mix::None, cohorts: None, quorum }
+        Self { rule, clip, mix: Mix::None, cohorts: None, quorum, pool: PoolSpan::ONE }
     }
 
     /// Checks the recipe against a federation's size.
@@ -103,6 +140,10 @@ impl Recipe {
         }
         if let Some(cohorts) = &self.cohorts {
             cohorts.validate(authors)?;
+            let (span, window) = (self.pool.epochs(), setting.summary_window);
+            if self.pool > PoolSpan::ONE && span > window {
+                return Err(RecipeError::Pool { span, window });
+            }
         }
         match self.rule {
             Rule::TrimmedMean { trim: Trim::Fixed(trim) }
@@ -116,7 +157,7 @@ impl Recipe {
 
     /// Writes the recipe.
     pub fn encode(&self, writer: &mut Writer) {
-        writer.array(5);
+        writer.array(6);
         match self.rule {
             Rule::Mean => writer.array(1).unsigned(MEAN),
             Rule::TrimmedMean { trim: Trim::Auto } => writer.array(2).unsigned(TRIMMED_MEAN).null(),
@@ -132,12 +173,13 @@ impl Recipe {
             }
             Some(cohorts) => cohorts.encode(writer),
         }
+        writer.unsigned(u64::from(self.pool.doublings));
     }
 
     /// Reads a recipe, strictly. Whether it fits a federation is for
     /// [`Recipe::validate`] to say.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        reader.tuple(5)?;
+        reader.tuple(6)?;
         let rule = read_rule(reader)?;
         let clip = match reader.unsigned(1)? {
             0 => Clip::None,
@@ -152,7 +194,10 @@ impl Recipe {
             true => None,
             false => Some(Cohorts::decode(reader)?),
         };
-        Ok(Self { rule, clip, mix, cohorts, quorum })
+        let at = reader.invalid("an 8-bit number");
+        let doublings = reader.unsigned(u64::from(PoolSpan::DOUBLINGS_MAX))?;
+        let pool = PoolSpan { doublings: u8::try_from(doublings).map_err(|_| at)? };
+        Ok(Self { rule, clip, mix, cohorts, quorum, pool })
     }
 
     /// The name of the recipe: blake3 derive-key under
@@ -205,6 +250,7 @@ mod tests {
             minimum: Minimum::Fixed(3),
             small: Small::Wait,
         }),
+        pool: PoolSpan { doublings: 2 },
         ..MIXED
     };
 
@@ -219,26 +265,27 @@ mod tests {
         for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED] {
             assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
         }
-        assert_eq!(bytes(&TRIMMED), [0x85, 0x82, 1, 2, 1, 5, 0, 0xf6]);
-        assert_eq!(bytes(&MEAN_OF_ONE), [0x85, 0x81, 0, 0, 1, 0, 0xf6]);
-        assert_eq!(bytes(&MIXED), [0x85, 0x82, 1, 0xf6, 0, 7, 1, 0xf6]);
-        assert_eq!(bytes(&PARTED), [0x85, 0x82, 1, 0xf6, 0, 7, 1, 0x83, 0x19, 0x01, 0xf4, 3, 1]);
+        assert_eq!(bytes(&TRIMMED), [0x86, 0x82, 1, 2, 1, 5, 0, 0xf6, 0]);
+        assert_eq!(bytes(&MEAN_OF_ONE), [0x86, 0x81, 0, 0, 1, 0, 0xf6, 0]);
+        assert_eq!(bytes(&MIXED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0xf6, 0]);
+        assert_eq!(bytes(&PARTED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0x83, 0x19, 0x01, 0xf4, 3, 1, 2]);
     }
 
     #[test]
     fn refuses_malformed_recipes() {
         for malformed in [
-            &[0x85, 0x82, 0, 2, 1, 5, 0, 0xf6][..],
-            &[0x85, 0x82, 0, 0xf6, 1, 5, 0, 0xf6],
-            &[0x85, 0x81, 1, 1, 5, 0, 0xf6],
-            &[0x85, 0x82, 2, 2, 1, 5, 0, 0xf6],
-            &[0x85, 0x81, 0, 2, 5, 0, 0xf6],
-            &[0x85, 0x81, 0, 0, 5, 2, 0xf6],
-            &[0x85, 0x81, 0, 0, 5, 0, 0],
-            &[0x85, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 3],
-            &[0x85, 0x81, 0, 0, 5, 0, 0x82, 1, 1],
-            &[0x85, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6],
-            &[0x84, 0x81, 0, 0, 1, 0],
+            &[0x86, 0x82, 0, 2, 1, 5, 0, 0xf6, 0][..],
+            &[0x86, 0x82, 0, 0xf6, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 1, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x82, 2, 2, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 2, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 2, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 3, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0x82, 1, 1, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0xf6, 6],
+            &[0x86, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6, 0],
+            &[0x85, 0x81, 0, 0, 1, 0, 0xf6],
         ] {
             assert!(Recipe::decode(&mut Reader::new(malformed)).is_err(), "{malformed:?}");
         }
@@ -270,7 +317,8 @@ mod tests {
             (parted(1, Minimum::Fixed(8)), 7, minimum(8, 7)),
             (parted(1, Minimum::Fixed(7)), 7, Ok(())),
         ] {
-            assert_eq!(recipe.validate(&Setting::trusting(members)), expected);
+            let setting = Setting { summary_window: 4, ..Setting::trusting(members) };
+            assert_eq!(recipe.validate(&setting), expected, "{recipe:?} for {members}");
         }
     }
 
@@ -280,6 +328,23 @@ mod tests {
         assert_eq!(MIXED.validate(&drawn), Ok(()));
         let above = Recipe { quorum: 65, ..MIXED };
         assert_eq!(above.validate(&drawn), Err(RecipeError::Quorum { quorum: 65, authors: 64 }));
+    }
+
+    #[test]
+    fn pools_only_what_base_summaries_can_compare() {
+        for (span, window, expected) in
+            [(4, 4, Ok(())), (8, 4, Err(RecipeError::Pool { span: 8, window: 4 })), (1, 0, Ok(()))]
+        {
+            let pool = PoolSpan::new(span).unwrap();
+            let setting = Setting { summary_window: window, ..Setting::trusting(9) };
+            assert_eq!(Recipe { pool, ..PARTED }.validate(&setting), expected);
+            assert_eq!(Recipe { pool, ..MIXED }.validate(&setting), Ok(()), "without cohorts");
+        }
+        for (epochs, expected) in
+            [(0, None), (1, Some(1)), (3, None), (32, Some(32)), (64, None), (32_768, None)]
+        {
+            assert_eq!(PoolSpan::new(epochs).map(PoolSpan::epochs), expected);
+        }
     }
 
     #[test]

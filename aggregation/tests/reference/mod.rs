@@ -62,53 +62,75 @@ pub struct Outcome {
     pub counted: BTreeSet<(u32, u16)>,
 }
 
+/// What an author contributes to a term: some of its facts, by epoch.
+type Part<'a> = Vec<&'a Fact>;
+
 pub fn outcome(schema: &Schema, rules: Rules, set: &BTreeSet<Fact>) -> Outcome {
     let mut model = Parameters::initial(schema, &SEED).as_slice().to_vec();
     let mut counted = BTreeSet::new();
-    for epoch in 0..EPOCHS {
-        let Some(cohorts) = cohorts_of(rules, set, epoch) else { continue };
-        counted.extend(cohorts.iter().flatten().map(|fact| (fact.epoch, fact.member)));
-        let voids = voids(set, epoch);
+    for epochs in groups(rules.0, set) {
+        let (cohorts, bearing) = cohorts_of(rules, set, &epochs);
+        let facts = cohorts.iter().flatten().flatten();
+        counted.extend(facts.map(|fact| (fact.epoch, fact.member)));
         if !cohorts.is_empty() {
-            let term = term(rules, &cohorts, voids);
+            let term = term(rules.0, &cohorts, bearing);
             model.iter_mut().zip(term).for_each(|(sum, entry)| *sum += entry);
         }
     }
     Outcome { model: Parameters::from_units(model).model_id(schema), counted }
 }
 
-fn slots(set: &BTreeSet<Fact>, epoch: u32) -> BTreeSet<u16> {
-    set.iter().filter(|fact| fact.epoch == epoch).map(|fact| fact.member).collect()
+/// The epochs that have a term of their own or share one: of all aligned runs, from
+/// the shortest on, those whose epochs without a term so far have a quorum together.
+fn groups(recipe: Recipe, set: &BTreeSet<Fact>) -> Vec<Vec<u32>> {
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut length = 1;
+    while length <= recipe.pool.epochs() {
+        for start in (0..EPOCHS).step_by(length as usize) {
+            let done = |epoch: &u32| groups.iter().flatten().any(|done| done == epoch);
+            let epochs: Vec<u32> = (start..start + length)
+                .filter(|&epoch| !authors(set, &[epoch]).is_empty())
+                .filter(|epoch| !done(epoch))
+                .collect();
+            if authors(set, &epochs).len() >= usize::from(recipe.quorum) {
+                groups.push(epochs);
+            }
+        }
+        length *= 2;
+    }
+    groups
 }
 
-fn sound(set: &BTreeSet<Fact>, epoch: u32) -> Vec<&Fact> {
-    set.iter().filter(|fact| fact.epoch == epoch && !is_void(set, fact)).collect()
+fn authors(set: &BTreeSet<Fact>, epochs: &[u32]) -> BTreeSet<u16> {
+    set.iter().filter(|fact| epochs.contains(&fact.epoch)).map(|fact| fact.member).collect()
 }
 
-fn voids(set: &BTreeSet<Fact>, epoch: u32) -> usize {
-    slots(set, epoch).len() - sound(set, epoch).len()
-}
+/// Attackers that may be in a term, and authors who contribute nothing to it.
+type Bearing = (usize, usize);
 
-/// The cohorts that count; none below the quorum.
+/// The cohorts that count.
 fn cohorts_of<'a>(
     (recipe, setting): Rules,
     set: &'a BTreeSet<Fact>,
-    epoch: u32,
-) -> Option<Vec<Vec<&'a Fact>>> {
-    if slots(set, epoch).len() < usize::from(recipe.quorum) {
-        return None;
-    }
-    let sound = sound(set, epoch);
-    let Some(cohorts) = recipe.cohorts else {
-        return Some(if sound.is_empty() { vec![] } else { vec![sound] });
+    epochs: &[u32],
+) -> (Vec<Vec<Part<'a>>>, Bearing) {
+    let authors = authors(set, epochs);
+    let part = |member: &u16| -> Part<'a> {
+        let own = set.iter().filter(|fact| fact.member == *member);
+        own.filter(|fact| epochs.contains(&fact.epoch) && !is_void(set, fact)).collect()
     };
-    let voids = voids(set, epoch);
-    let attackers = attackers(setting).saturating_sub(voids);
+    let parts: Vec<Part<'a>> = authors.iter().map(part).filter(|part| !part.is_empty()).collect();
+    let voids = authors.len() - parts.len();
+    let bearing = (attackers(setting, epochs.len()), voids);
+    let Some(cohorts) = recipe.cohorts else {
+        return (if parts.is_empty() { vec![] } else { vec![parts] }, bearing);
+    };
+    let attackers = bearing.0.saturating_sub(voids);
     let least = match cohorts.minimum {
         Minimum::Auto => 2 * attackers + 1,
         Minimum::Fixed(least) => usize::from(least).saturating_sub(voids).max(1),
     };
-    let mut clusters = clusters(&sound, cohorts);
+    let mut clusters = clusters(&parts, cohorts);
     match cohorts.small {
         Small::Join => clusters = joined(&clusters, least),
         Small::Wait => clusters.retain(|cluster| cluster.len() >= least),
@@ -116,7 +138,9 @@ fn cohorts_of<'a>(
             let least = if cohorts.minimum == Minimum::Auto { attackers + 1 } else { least };
             for cluster in &mut clusters {
                 if cluster.len() < 2 * attackers + 1 {
-                    cluster.retain(|fact| is_vouched(setting, set, fact));
+                    let vouched = |fact: &&Fact| is_vouched(setting, set, fact);
+                    cluster.iter_mut().for_each(|part| part.retain(vouched));
+                    cluster.retain(|part| !part.is_empty());
                     if cluster.len() < least {
                         cluster.clear();
                     }
@@ -125,7 +149,7 @@ fn cohorts_of<'a>(
             clusters.retain(|cluster| !cluster.is_empty());
         }
     }
-    Some(clusters)
+    (clusters, bearing)
 }
 
 /// True when enough authors of later headers say that a model with the slot in it
@@ -142,7 +166,8 @@ fn is_vouched(setting: Setting, set: &BTreeSet<Fact>, fact: &Fact) -> bool {
         .filter(|it| it.known.contains(&(fact.epoch, fact.member)))
         .map(|it| it.member)
         .collect();
-    voices.len() >= (attackers(setting) + 1).saturating_sub(liars.len()).max(1)
+    let attackers = attackers(setting, setting.summary_window as usize);
+    voices.len() >= (attackers + 1).saturating_sub(liars.len()).max(1)
 }
 
 /// The overlap coefficient in units of 2^-32, rounded down.
@@ -156,15 +181,16 @@ fn similarity(one: &Fact, other: &Fact) -> u128 {
 }
 
 /// The mean similarity of all pairs, as a sum and a number.
-fn link(one: &[&Fact], other: &[&Fact]) -> (u128, u128) {
-    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| similarity(a, b)));
+fn link(one: &[Part<'_>], other: &[Part<'_>]) -> (u128, u128) {
+    let alike = |a: &Part<'_>, b: &Part<'_>| similarity(a[a.len() - 1], b[b.len() - 1]);
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| alike(a, b)));
     (pairs.sum(), (one.len() * other.len()) as u128)
 }
 
-fn clusters<'a>(sound: &[&'a Fact], cohorts: Cohorts) -> Vec<Vec<&'a Fact>> {
-    let mut clusters: Vec<Vec<&Fact>> = sound.iter().map(|fact| vec![*fact]).collect();
+fn clusters<'a>(parts: &[Part<'a>], cohorts: Cohorts) -> Vec<Vec<Part<'a>>> {
+    let mut clusters: Vec<Vec<Part<'a>>> = parts.iter().map(|part| vec![part.clone()]).collect();
     loop {
-        clusters.sort_by_key(|cluster| cluster.iter().map(|fact| fact.member).min());
+        clusters.sort_by_key(|cluster| cluster.iter().map(|part| part[0].member).min());
         let mut best: Option<((u128, u128), usize, usize)> = None;
         for one in 0..clusters.len() {
             for other in one + 1..clusters.len() {
@@ -186,14 +212,14 @@ fn clusters<'a>(sound: &[&'a Fact], cohorts: Cohorts) -> Vec<Vec<&'a Fact>> {
     }
 }
 
-fn joined<'a>(clusters: &[Vec<&'a Fact>], least: usize) -> Vec<Vec<&'a Fact>> {
-    let is_big = |cluster: &&Vec<&Fact>| cluster.len() >= least;
+fn joined<'a>(clusters: &[Vec<Part<'a>>], least: usize) -> Vec<Vec<Part<'a>>> {
+    let is_big = |cluster: &&Vec<Part<'a>>| cluster.len() >= least;
     let big: Vec<_> = clusters.iter().filter(is_big).collect();
     if big.is_empty() {
-        let all: Vec<_> = clusters.iter().flatten().copied().collect();
+        let all: Vec<Part<'a>> = clusters.iter().flatten().cloned().collect();
         return if all.is_empty() { vec![] } else { vec![all] };
     }
-    let mut joined: Vec<Vec<&Fact>> = big.iter().map(|cluster| (*cluster).clone()).collect();
+    let mut joined: Vec<Vec<Part<'a>>> = big.iter().map(|cluster| (*cluster).clone()).collect();
     for small in clusters.iter().filter(|cluster| !is_big(cluster)) {
         let mut nearest = 0;
         for other in 1..big.len() {
@@ -202,7 +228,7 @@ fn joined<'a>(clusters: &[Vec<&'a Fact>], least: usize) -> Vec<Vec<&'a Fact>> {
                 nearest = other;
             }
         }
-        joined[nearest].extend(small);
+        joined[nearest].extend(small.iter().cloned());
     }
     joined
 }
@@ -231,12 +257,13 @@ fn denies(set: &BTreeSet<Fact>, late: &Fact, early: &Fact) -> bool {
     }
 }
 
-fn attackers(setting: Setting) -> usize {
-    setting.members * usize::from(setting.attacker_share_permille) / 1000
+fn attackers(setting: Setting, epochs: usize) -> usize {
+    let drawn = setting.committee.map_or(usize::MAX, |size| usize::from(size) * epochs);
+    setting.members.min(drawn) * usize::from(setting.attacker_share_permille) / 1000
 }
 
-fn term(rules: Rules, cohorts: &[Vec<&Fact>], voids: usize) -> Vec<i64> {
-    let means: Vec<_> = cohorts.iter().map(|cohort| means(rules, cohort, voids)).collect();
+fn term(recipe: Recipe, cohorts: &[Vec<Part<'_>>], bearing: Bearing) -> Vec<i64> {
+    let means: Vec<_> = cohorts.iter().map(|cohort| means(recipe, cohort, bearing)).collect();
     let entry = |entry: usize| match &means[..] {
         [(sums, divisor)] => nearest(sums[entry], *divisor),
         means => {
@@ -250,11 +277,22 @@ fn term(rules: Rules, cohorts: &[Vec<&Fact>], voids: usize) -> Vec<i64> {
     (0..means[0].0.len()).map(entry).collect()
 }
 
+/// An author's sum, each entry within what one update can say.
+fn units(part: &Part<'_>) -> Vec<i64> {
+    let most = 127 << 24;
+    let sum = |entry: usize| part.iter().map(|fact| fact.units[entry]).sum::<i64>();
+    (0..part[0].units.len()).map(|entry| sum(entry).clamp(-most, most)).collect()
+}
+
 /// The rule's sums over a cohort, and what they are divided by.
-fn means((recipe, setting): Rules, cohort: &[&Fact], voids: usize) -> (Vec<i128>, i128) {
-    let weighted = clipped(recipe.clip, cohort);
+fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (Vec<i128>, i128) {
+    // Of equally near vectors those of smaller members are the nearer.
+    let mut cohort = cohort.to_vec();
+    cohort.sort_by_key(|part| part[0].member);
+    let sums: Vec<Vec<i64>> = cohort.iter().map(units).collect();
+    let weighted = clipped(recipe.clip, &sums);
     let most = (cohort.len() - 1) / 2;
-    let attackers = attackers(setting).saturating_sub(voids).min(most);
+    let attackers = attackers.saturating_sub(voids).min(most);
     let trim = match recipe.rule {
         Rule::Mean => 0,
         Rule::TrimmedMean { trim: Trim::Auto } => attackers,
@@ -275,10 +313,10 @@ fn means((recipe, setting): Rules, cohort: &[&Fact], voids: usize) -> (Vec<i128>
     ((0..rows[0].len()).map(column).collect(), 65_536 * (kept * neighbours) as i128)
 }
 
-fn clipped(clip: Clip, cohort: &[&Fact]) -> Vec<Vec<i128>> {
+fn clipped(clip: Clip, cohort: &[Vec<i64>]) -> Vec<Vec<i128>> {
     let norms: Vec<u128> = cohort
         .iter()
-        .map(|fact| fact.units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
+        .map(|units| units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
         .map(|squared: u128| squared.isqrt())
         .collect();
     let mut sorted = norms.clone();
@@ -288,8 +326,8 @@ fn clipped(clip: Clip, cohort: &[&Fact]) -> Vec<Vec<i128>> {
         Clip::Median if norm > 0 => (median * 65_536 / norm).min(65_536) as i128,
         _ => 65_536,
     };
-    let scale = |(fact, norm): (&&Fact, u128)| {
-        fact.units.iter().map(|&entry| i128::from(entry) * weight(norm)).collect()
+    let scale = |(units, norm): (&Vec<i64>, u128)| {
+        units.iter().map(|&entry| i128::from(entry) * weight(norm)).collect()
     };
     cohort.iter().zip(norms).map(scale).collect()
 }

@@ -46,6 +46,8 @@ pub struct ManifestSummary {
     pub cohorts: String,
     /// What each update is clipped to before: `none` or `median`.
     pub clip: String,
+    /// Most epochs that are pooled where they are below the quorum; 1 is none.
+    pub pooled_epochs_max: u32,
     /// Authors that a term needs.
     pub quorum: u16,
     /// Members who publish in an epoch on average; none stands for all.
@@ -87,6 +89,7 @@ impl SignedManifest {
             rule: rule_text(manifest.recipe.rule),
             mix: mix_text(manifest.recipe.mix).to_owned(),
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
+            pooled_epochs_max: manifest.recipe.pool.epochs(),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             quorum: manifest.recipe.quorum,
             committee: manifest.committee.map(|committee| committee.size),
@@ -149,6 +152,7 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
         writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
+        writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
         if let Some(size) = self.committee {
             writeln!(f, "committee   {size} authors in an epoch, drawn by lot")?;
         }

@@ -241,7 +241,7 @@ fn reading_checks_soundness_too() {
     let good = manifest().sign(&key(1)).unwrap();
     // The encoding of a recipe with quorum 3 ends in 3; make it 9 and sign again.
     let body = &good.as_bytes()[1..good.as_bytes().len() - 66];
-    let recipe = [0x0b, 0x85, 0x82, 1, 1, 1, 3];
+    let recipe = [0x0b, 0x86, 0x82, 1, 1, 1, 3];
     let at = body.windows(recipe.len()).position(|window| window == recipe).unwrap();
     let mut body = body.to_vec();
     body[at + recipe.len() - 1] = 9;
