@@ -133,6 +133,19 @@ fn a_waiting_update_is_pending_until_its_cohort_has_grown() {
 }
 
 #[test]
+fn gives_a_waiting_update_up_when_the_member_is_long_back() {
+    let mut world = World::new(parted(Minimum::Fixed(3), Small::Wait), 0);
+    world.cut_epoch(1, (&LEFT, 10), (&RIGHT[..1], 40), false);
+    let base = |world: &mut World| world.fold.training_base(MemberIndex::new(6), 99).as_slice()[0];
+    for (epoch, pending) in [(1 + WINDOW, 40), (2 + WINDOW, 0)] {
+        // The member is back: it knows what the others know.
+        let all: Vec<u16> = (0..7).collect();
+        world.cut_epoch(epoch, (&all, 0), (&[], 0), false);
+        assert_eq!((world.model(), base(&mut world)), (10, 10 + pending), "epoch {epoch}");
+    }
+}
+
+#[test]
 fn a_void_lowers_the_minimum_so_that_the_term_stays() {
     // F = 2, so a cohort of five counts, and of four if a slot is void.
     let mut world = World::new(parted(Minimum::Auto, Small::Wait), 170);

@@ -85,7 +85,14 @@ fn outcome_of(fold: &mut Fold, set: &[Arc<Admitted>]) -> Outcome {
         let is_counted = |it: &&&Arc<Admitted>| fold.counts(it.slot());
         counted
             .extend(own.iter().filter(is_counted).map(|it| (it.header.epoch.get(), member.get())));
-        for update in own.iter().filter(|it| !is_counted(it)) {
+        let newest = own.iter().filter(is_counted).map(|it| it.header.epoch).max();
+        let is_pending = |it: &&&Arc<Admitted>| {
+            let epoch = it.header.epoch;
+            let waits = fold.term_status(epoch).quorate;
+            let back = newest.map_or(Epoch::FIRST, |newest| newest.back(WINDOW));
+            !is_counted(it) && !(waits && epoch < back)
+        };
+        for update in own.iter().filter(is_pending) {
             let mut change = longhaul_aggregation::Parameters::zeros(model.len());
             update.update.add_to(&mut change);
             pending.subtract(&change);

@@ -5,7 +5,7 @@ mod world;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, Slot, UpdateHeader};
+use longhaul_aggregation::{Cohorts, Epoch, Minimum, Slot, Small, UpdateHeader};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
@@ -330,6 +330,79 @@ fn refuses_an_update_of_who_was_not_drawn() {
     world.hand_over(0, 1, bundle);
     let code = |it: &Event| matches!(it, Event::Refused { code: 116, .. });
     assert!(world.events(0).iter().any(code), "{:?}", world.events(0).last());
+}
+
+fn guarded(epochs: u32) -> World {
+    World::with(4, epochs, |manifest| {
+        manifest.recipe.cohorts = Some(Cohorts {
+            threshold_permille: Cohorts::THRESHOLD_PERMILLE,
+            minimum: Minimum::Fixed(1),
+            small: Small::Vouch,
+        });
+    })
+}
+
+/// Four peers, F = 1, cut in halves in epoch 4; the shared model is ruined for peer 0
+/// from epoch 6 to 9.
+fn ruined_half() -> World {
+    let mut world = guarded(14);
+    world.connect_all();
+    world.set_shared_loss(
+        |peer, epoch| if peer == 0 && (6..10).contains(&epoch) { 9.0 } else { 1.0 },
+    );
+    world.run_until(4);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.cut(a, b);
+    }
+    world.run_to_end();
+    world
+}
+
+fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 0.01, "{what}: {found} and {expected}");
+    }
+}
+
+#[test]
+fn goes_on_from_its_own_fork_while_the_shared_model_is_ruined() {
+    let world = ruined_half();
+    let epochs = |index| -> Vec<u32> {
+        world.requests(index).iter().map(|request| request.epoch.get()).collect()
+    };
+    assert_eq!(epochs(0), [0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13], "epoch 6 twice");
+    assert_eq!(epochs(1), (0..14).collect::<Vec<_>>());
+    let requests = world.requests(0);
+    // Requests 0 to 5 are of these epochs, 6 is of the ruined model, 7 of the fork.
+    for at in [7, 8, 9, 10, 11] {
+        let before = if at == 7 { &requests[5] } else { &requests[at - 1] };
+        let expected = world::trained(before).parameters;
+        assert_near(&requests[at].base, &expected, &format!("request {at}"));
+    }
+    // Back on the shared model, without what was made from the fork.
+    assert_near(&requests[12].base, &requests[12].shared, "epoch 11");
+}
+
+#[test]
+fn speaks_of_what_its_fork_contains_and_does_not_vouch() {
+    let mut world = ruined_half();
+    let headers = world.own_headers(0);
+    let vouched: Vec<bool> = headers.iter().map(|header| header.vouch).collect();
+    let expected: Vec<bool> = (0..14).map(|epoch| !(6..10).contains(&epoch)).collect();
+    assert_eq!(vouched, expected);
+    let me = world.peer(0).member();
+    for header in &headers[6..10] {
+        for (epoch, row) in header.base.summary.epochs(header.epoch) {
+            let expected = if epoch.get() < 5 { 2 } else { 1 };
+            assert!(row.len() >= expected, "epoch {epoch}");
+            assert!(epoch.get() < 5 || row == [me], "epoch {epoch}");
+        }
+        assert_eq!(header.base.model, headers[5].base.model);
+    }
+    world.connect_all();
+    world.settle();
+    world.assert_equal();
+    world.assert_replays(0);
 }
 
 /// A step of a random history: what happens between which two peers.

@@ -48,6 +48,7 @@ use crate::schema::Schema;
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
+use crate::update::Update;
 
 use self::plan::{Plan, Planner, Standing};
 use self::pool::block_of;
@@ -282,19 +283,58 @@ impl Fold {
     /// What `member` trains from: the model plus its own updates that no term
     /// counts yet, at full weight, among the `window` epochs up to its latest
     /// slot. A window of at least the federation's epochs takes all of them.
+    ///
+    /// An update that waits in a small cohort is given up once the member has one
+    /// that counts and is more than a base summary's window later: by then the
+    /// member is back with the others, and what it learnt apart from them would stay
+    /// in its base for ever if nobody comes to make that cohort grow.
     pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
+        self.training_base_where(member, window, |_| true)
+    }
+
+    /// [`Fold::training_base`] with those of the uncounted updates alone whose epoch
+    /// `takes` accepts.
+    pub fn training_base_where(
+        &mut self,
+        member: MemberIndex,
+        window: u32,
+        takes: impl Fn(Epoch) -> bool,
+    ) -> Parameters {
         let mut base = self.model().clone();
         let Some((last, _)) = self.chains.last(member) else {
             return base;
         };
+        let mut newest_counted: Option<Epoch> = None;
         let recent = self.chains.epochs(member).rev();
         for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
             let slot = Slot { member, epoch };
-            if let Some(own) = self.chains.sound(slot).filter(|_| !self.counts(slot)) {
+            let Some(own) = self.chains.sound(slot) else { continue };
+            let waits = match self.standing(epoch) {
+                Some(standing) if standing.waiting.binary_search(&slot).is_err() => {
+                    newest_counted.get_or_insert(epoch);
+                    continue;
+                }
+                standing => standing.is_some(),
+            };
+            let back = newest_counted.map(|counted| counted.back(self.setting.summary_window));
+            if takes(epoch) && (!waits || back.is_none_or(|back| epoch >= back)) {
                 own.update.add_to(&mut base);
             }
         }
         base
+    }
+
+    /// The update in a slot, unless it is empty or void.
+    pub fn update(&self, slot: Slot) -> Option<&Update> {
+        self.chains.sound(slot).map(|admitted| &admitted.update)
+    }
+
+    /// Adds the updates of `member` from the epoch `from` on that are not void,
+    /// whether or not a term counts them.
+    pub fn add_own(&self, member: MemberIndex, from: Epoch, base: &mut Parameters) {
+        let recent = self.chains.epochs(member).filter(|&epoch| epoch >= from);
+        let own = recent.filter_map(|epoch| self.chains.sound(Slot { member, epoch }));
+        own.for_each(|own| own.update.add_to(base));
     }
 
     /// Where `epoch` stands.

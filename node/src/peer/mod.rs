@@ -14,6 +14,7 @@
 //! - whether an update counts is a pure function of the manifest and the
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
+mod guard;
 mod intake;
 mod io;
 mod recording;
@@ -35,6 +36,7 @@ use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
+use guard::Guard;
 use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
@@ -116,7 +118,7 @@ pub struct Peer {
     training: Option<training::InFlight>,
     /// The newest epoch for which training was asked or given up.
     attempted: Option<Epoch>,
-    vouch_reference: Option<f32>,
+    guard: Guard,
     next_ticket: u64,
     in_store: BTreeMap<Ticket, InStore>,
     /// Bundles that the log names and whose payloads were lost.
@@ -165,7 +167,7 @@ impl Peer {
             attempted: state.last_slot.as_ref().map(|slot| slot.epoch),
             last_slot: state.last_slot,
             training: None,
-            vouch_reference: None,
+            guard: Guard::default(),
             next_ticket: 0,
             in_store: BTreeMap::new(),
             missing: state.missing,

@@ -15,15 +15,12 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
 
+use super::guard::{self, Fork, Verdict};
 use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
 /// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
 const HOP_LIMIT: u8 = 255;
-/// Vouch bit: the shared model's loss may exceed the reference by this factor.
-const VOUCH_LOSS_FACTOR: f32 = 1.25;
-/// Vouch bit: and by this much more, so that small losses do not flicker.
-const VOUCH_LOSS_MARGIN: f32 = 0.05;
 const SEED_CONTEXT: &str = "longhaul 2026-11 training batch order";
 
 /// Training that was asked for and has not been answered.
@@ -32,6 +29,21 @@ pub(super) struct InFlight {
     epoch: Epoch,
     base: Arc<Vec<f32>>,
     claim: BaseClaim,
+    origin: Origin,
+    /// The newest whole epoch of the shared model; see [`super::guard`].
+    whole: Option<Epoch>,
+    /// What the shared model's loss said, if this is asked for the second time.
+    verdict: Option<Verdict>,
+}
+
+/// What training starts from, beside what is not published yet.
+#[derive(Debug)]
+enum Origin {
+    /// The shared model and the own updates that are pending; kept only where it may
+    /// be needed as a fork.
+    Shared(Option<Parameters>),
+    /// The peer's own fork.
+    Fork,
 }
 
 impl Peer {
@@ -52,14 +64,28 @@ impl Peer {
             return;
         }
         self.attempted = Some(epoch);
+        self.train(epoch, None);
+    }
+
+    /// Asks for the training of `epoch`, from the shared model or from the fork.
+    fn train(&mut self, epoch: Epoch, verdict: Option<Verdict>) {
         let window = u32::from(self.manifest().bounds.summary_window);
-        let claim = BaseClaim {
-            model: self.fold.model_id(),
-            summary: self.fold.base_summary(epoch, window),
-        };
         let shared = self.fold.model_f32();
-        let all = self.manifest().epochs;
-        let mut base = self.fold.training_base(self.me, all);
+        let (origin, mut base, claim) = match self.guard.fork() {
+            Some(fork) => {
+                let claim = fork.claim(&self.fold, self.me, epoch, window);
+                (Origin::Fork, fork.base(&self.fold, self.me), claim)
+            }
+            None => {
+                let model = self.fold.model_id();
+                let summary = self.fold.base_summary(epoch, window);
+                let (all, guard) = (self.manifest.manifest().epochs, &self.guard);
+                let own = |epoch| !guard.is_forked(epoch);
+                let base = self.fold.training_base_where(self.me, all, own);
+                let kept = guard::is_guarded(&self.fold).then(|| base.clone());
+                (Origin::Shared(kept), base, BaseClaim { model, summary })
+            }
+        };
         self.unpublished.add_to(&mut base);
         let base = Arc::new(base.to_f32());
         let request = TrainRequest {
@@ -69,7 +95,8 @@ impl Peer {
             plan: self.manifest().training,
             seed: self.batch_seed(epoch),
         };
-        self.training = Some(InFlight { epoch, base, claim });
+        let whole = guard::newest_whole(&self.fold, 2 * self.manifest().attackers() + 1);
+        self.training = Some(InFlight { epoch, base, claim, origin, whole, verdict });
         self.outputs.push_back(Output::Train(request));
     }
 
@@ -87,18 +114,24 @@ impl Peer {
     /// Gathers what a finished training changed, and turns it into the signed
     /// update of the epoch's slot if the peer has that.
     pub(super) fn publish(&mut self, trained: TrainedModel) {
-        let Some(training) = self.training.take_if(|it| it.epoch == trained.epoch) else { return };
+        let training = self.training.take_if(|it| it.epoch == trained.epoch);
+        let Some(mut training) = training else { return };
+        let verdict = training
+            .verdict
+            .unwrap_or_else(|| self.guard.judge(trained.shared_loss, training.whole));
+        if self.goes_astray(&mut training, verdict) {
+            return self.train(training.epoch, Some(verdict));
+        }
         if let Err(why) = self.gather(&training, &trained) {
             return self.event(Event::Skipped { epoch: trained.epoch, why });
         }
-        let vouch = self.vouches(trained.shared_loss);
         if !self.is_drawn(training.epoch) {
             return;
         }
         let Some(gathered) = self.unpublished.take() else { return };
         let norm_max = self.manifest().bounds.norm_max;
         let update = self.compressor.compress(&gathered.change, norm_max);
-        let header = self.header(&training, &gathered, vouch, &update);
+        let header = self.header(&training, &gathered, verdict, &update);
         let head = match self.seal(&header, &update) {
             Ok(head) => head,
             Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
@@ -112,6 +145,29 @@ impl Peer {
         let held = Held { head: Arc::new(head), payload: payload.clone() };
         let then = InStore::Own { epoch: header.epoch, held };
         self.persist(Some((hash, payload)), vec![record], then);
+    }
+
+    /// True when the training that came back started from a model that is ruined, and
+    /// there is a fork to train from instead.
+    fn goes_astray(&mut self, training: &mut InFlight, verdict: Verdict) -> bool {
+        let epoch = training.epoch;
+        match &mut training.origin {
+            Origin::Shared(Some(_)) if verdict == Verdict::Ruined => {
+                return self.guard.went_astray();
+            }
+            Origin::Shared(base) => {
+                let claim = training.claim.clone();
+                let good = base.take().map(|base| Fork { epoch, base, claim });
+                good.into_iter().for_each(|good| self.guard.found_good(good));
+            }
+            Origin::Fork => {
+                self.guard.forked(epoch);
+                if verdict != Verdict::Ruined {
+                    self.guard.came_back();
+                }
+            }
+        }
+        false
     }
 
     /// True when the peer may fill its slot in `epoch`.
@@ -137,7 +193,7 @@ impl Peer {
         &self,
         training: &InFlight,
         gathered: &Gathered,
-        vouch: bool,
+        verdict: Verdict,
         update: &Update,
     ) -> UpdateHeader {
         UpdateHeader {
@@ -145,24 +201,11 @@ impl Peer {
             epoch: training.epoch,
             previous: self.last_slot,
             base: training.claim.clone(),
-            vouch,
+            vouch: verdict == Verdict::Vouched,
             payload: ContentHash::of(update.payload()),
             samples: gathered.samples,
             steps: self.manifest().training.steps.saturating_mul(gathered.epochs),
         }
-    }
-
-    /// The vouch bit: the shared model is about as good here as it was when a
-    /// term last came from a whole cohort (2F + 1 authors).
-    fn vouches(&mut self, loss: f32) -> bool {
-        let reference = *self.vouch_reference.get_or_insert(loss);
-        let good = loss <= VOUCH_LOSS_FACTOR * reference + VOUCH_LOSS_MARGIN;
-        let whole = 2 * self.manifest().attackers() + 1;
-        let newest = self.newest_term();
-        if newest.is_some_and(|epoch| self.fold.term_status(epoch).authors >= whole) {
-            self.vouch_reference = Some(loss);
-        }
-        good
     }
 
     fn seal(&self, header: &UpdateHeader, update: &Update) -> Result<BundleHead, String> {

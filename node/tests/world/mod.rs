@@ -58,6 +58,8 @@ pub struct World {
     next_link: u64,
     now: Timestamp,
     epochs: u32,
+    /// The loss of the shared model that a peer measures in an epoch.
+    shared_loss: fn(usize, u32) -> f32,
 }
 
 impl World {
@@ -74,8 +76,9 @@ impl World {
         let mut nodes: Vec<Node> =
             (0..count).map(|index| Node::new(&manifest, key(index))).collect();
         nodes.sort_by_key(|node| node.key.peer_id());
+        let (links, shared_loss) = (BTreeMap::new(), |_, _| 1.0);
         let mut world =
-            Self { manifest, nodes, links: BTreeMap::new(), next_link: 0, now: START, epochs };
+            Self { manifest, nodes, links, next_link: 0, now: START, epochs, shared_loss };
         (0..world.nodes.len()).for_each(|index| world.give(index, Input::Start));
         world
     }
@@ -102,6 +105,23 @@ impl World {
 
     pub fn events(&self, index: usize) -> &[Event] {
         &self.nodes[index].events
+    }
+
+    /// From now on peers measure this loss of the shared model, by peer and epoch.
+    pub fn set_shared_loss(&mut self, shared_loss: fn(usize, u32) -> f32) {
+        self.shared_loss = shared_loss;
+    }
+
+    /// The newest update header in a peer's log for each epoch.
+    pub fn own_headers(&self, index: usize) -> Vec<UpdateHeader> {
+        let limits = self.manifest.bundle_limits();
+        let header_limits = self.manifest.admission_policy().header_limits();
+        let header = |entry: &SignedEntry| {
+            let Record::Update { head } = entry.record() else { return None };
+            let head = BundleHead::decode(head, &limits).ok()?;
+            UpdateHeader::decode(head.header(), &header_limits).ok()
+        };
+        self.entries(index).iter().filter_map(header).collect()
     }
 
     /// What a peer asked to train, oldest first.
@@ -245,14 +265,7 @@ impl World {
 
     /// The epochs of a peer's update records.
     pub fn own_slots(&self, index: usize) -> Vec<u32> {
-        let limits = self.manifest.bundle_limits();
-        let header_limits = self.manifest.admission_policy().header_limits();
-        let epoch = |entry: &SignedEntry| {
-            let Record::Update { head } = entry.record() else { return None };
-            let head = BundleHead::decode(head, &limits).ok()?;
-            Some(UpdateHeader::decode(head.header(), &header_limits).ok()?.epoch.get())
-        };
-        self.entries(index).iter().filter_map(epoch).collect()
+        self.own_headers(index).iter().map(|header| header.epoch.get()).collect()
     }
 
     /// The newest update record and what follows it is torn off the log; then
@@ -364,7 +377,8 @@ impl World {
             }
             Output::Close { link, .. } => self.drop_link(link),
             Output::Train(request) => {
-                let trained = trained(&request);
+                let mut trained = trained(&request);
+                trained.shared_loss = (self.shared_loss)(index, request.epoch.get());
                 self.nodes[index].requests.push(request);
                 self.give(index, Input::Trained(trained));
             }
