@@ -3,16 +3,16 @@
 //! A [`Schema`] fixes the shape of the model and a seed fixes M_0
 //! ([`Parameters::initial`]). A [`Compressor`] turns a local change into a
 //! quantised [`Update`], [`admit`] judges a received one, and the [`Fold`] keeps
-//! `M_0 + sum of terms` in exact integers. Whoever holds the same set of updates
-//! holds the same [`ModelId`], whatever the order, duplicates, batches, threads
-//! or machine.
+//! `M_0 + sum of terms` in exact integers, as the [`Recipe`] says. Whoever holds
+//! the same set of updates holds the same [`ModelId`], whatever the order,
+//! duplicates, batches, threads or machine.
 //!
 //! Nothing here reads a clock, draws entropy or does IO, and there are no
 //! floats between an update and the model.
 
 pub mod admission;
 mod chain;
-mod cohort;
+pub mod cohort;
 pub mod compress;
 pub mod fold;
 pub mod header;

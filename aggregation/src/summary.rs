@@ -4,8 +4,8 @@
 //! before `e`, oldest first: the members whose slots were known, ascending.
 //! Near the start there are fewer epochs, so the number of rows is always
 //! `min(window, e)`. On the wire a row is an array of gaps: the first member,
-//! then how many members each next one skips. A summary is a claim; nothing in
-//! this crate trusts it.
+//! then how many members each next one skips. A summary is a claim: it decides in
+//! whose cohort its author stands ([`crate::cohort`]) and which slots it vouches for.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 

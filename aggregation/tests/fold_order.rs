@@ -90,7 +90,7 @@ fn outcome_of(fold: &mut Fold, set: &[Arc<Admitted>]) -> Outcome {
             let epoch = it.header.epoch;
             let waits = fold.term_status(epoch).quorate;
             let back = newest.map_or(Epoch::FIRST, |newest| newest.back(WINDOW));
-            !is_counted(it) && !(waits && epoch < back)
+            !(is_counted(it) || waits && epoch < back)
         };
         for update in own.iter().filter(is_pending) {
             let mut change = longhaul_aggregation::Parameters::zeros(model.len());

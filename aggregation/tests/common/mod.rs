@@ -133,26 +133,32 @@ pub fn fold_of(schema: &Arc<Schema>, recipe: Recipe, updates: &[Admitted]) -> Fo
 
 /// A memo that never forgets and counts what it could lend.
 #[derive(Debug, Default)]
-pub struct Memo(Mutex<(BTreeMap<ContentHash, Arc<[i32]>>, usize)>);
+pub struct Memo(Mutex<Lendings>);
+
+#[derive(Debug, Default)]
+struct Lendings {
+    terms: BTreeMap<ContentHash, Arc<[i32]>>,
+    lent: usize,
+}
 
 impl Memo {
     /// How often a vector was found.
     pub fn lent(&self) -> usize {
-        self.0.lock().expect("no panic inside").1
+        self.0.lock().expect("no panic inside").lent
     }
 }
 
 impl TermMemo for Memo {
     fn get(&self, key: &ContentHash) -> Option<Arc<[i32]>> {
-        let (terms, lent) = &mut *self.0.lock().expect("no panic inside");
-        let found = terms.get(key).cloned();
-        *lent += usize::from(found.is_some());
+        let mut lendings = self.0.lock().expect("no panic inside");
+        let found = lendings.terms.get(key).cloned();
+        lendings.lent += usize::from(found.is_some());
         found
     }
 
     fn put(&self, key: ContentHash, term: Arc<[i32]>) {
-        let (terms, _) = &mut *self.0.lock().expect("no panic inside");
-        if let Some(before) = terms.insert(key, Arc::clone(&term)) {
+        let mut lendings = self.0.lock().expect("no panic inside");
+        if let Some(before) = lendings.terms.insert(key, Arc::clone(&term)) {
             assert_eq!(before, term, "one key names one vector");
         }
     }

@@ -177,7 +177,7 @@ fn similarity(one: &Fact, other: &Fact) -> u128 {
     let right: BTreeSet<_> = other.known.iter().filter(|(epoch, _)| both(epoch)).collect();
     let smaller = left.len().min(right.len()) as u128;
     let common = left.intersection(&right).count() as u128;
-    if smaller == 0 { 1 << 32 } else { (common << 32) / smaller }
+    (common << 32).checked_div(smaller).unwrap_or(1 << 32)
 }
 
 /// The mean similarity of all pairs, as a sum and a number.

@@ -165,7 +165,12 @@ pub struct World {
 impl World {
     /// Eight epochs; every second update of others comes an epoch late.
     pub fn new() -> Self {
-        let manifest = manifest().sign(&key(1)).unwrap();
+        Self::of(manifest(), MEMBERS)
+    }
+
+    /// The same of the first `active` members, under another manifest.
+    pub fn of(manifest: Manifest, active: u8) -> Self {
+        let manifest = manifest.sign(&key(1)).unwrap();
         let genesis = Record::Genesis { federation: manifest.id() };
         let mut world = Self {
             records: vec![(START, genesis)],
@@ -173,7 +178,7 @@ impl World {
             fold: manifest.fold(),
             manifest,
         };
-        let mut authors: Vec<_> = (1..=MEMBERS).map(Author::new).collect();
+        let mut authors: Vec<_> = (1..=active).map(Author::new).collect();
         let mut late = Vec::new();
         for epoch in 0..EPOCHS {
             let now = world.manifest.manifest().epoch_start(Epoch::new(epoch));
