@@ -21,9 +21,9 @@
 //!
 //! With n headers that name s different slots: n^2 / 2 * s / 64 word operations and
 //! 8 n^2 bytes for the similarities, then usually n^2 and at most n^3 steps for the
-//! clusters. 64 headers of 768 slots take 0.1 ms, 2,000 that know one another
-//! for 12 epochs some seconds; a manifest with more authors in an epoch than
-//! [`crate::rule::COMPARED_AUTHORS_MAX`] is refused.
+//! clusters. 64 headers of 768 slots take 0.4 ms on a busy 2.8 GHz core, 2,000 that
+//! know one another for 12 epochs 1.5 s and 32 MB; a recipe with more authors in an epoch than
+//! [`crate::rule::COMPARED_AUTHORS_MAX`] is not valid.
 
 use std::ops::Range;
 

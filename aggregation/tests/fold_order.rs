@@ -14,7 +14,7 @@ use std::sync::Arc;
 use common::{Memo, SEED};
 use longhaul_aggregation::{
     Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, PoolSpan, Recipe, Rule,
-    Schema, Setting, Small, TermStatus, Trim,
+    Schema, Setting, Slot, Small, TermStatus, Trim,
 };
 use plans::{EPOCHS, MEMBERS, WINDOW, arb_delivery, arb_plans, deliver, make, schema};
 use proptest::prelude::*;
@@ -167,6 +167,36 @@ proptest! {
         prop_assert_eq!(without.set_root(), never.set_root());
         with.model();
         prop_assert_eq!(with.without_member(expelled).model_id(), never.model_id());
+    }
+
+    #[test]
+    fn a_late_twin_takes_nothing_from_the_others(
+        plans in arb_plans(),
+        rules in arb_rules(),
+        how in arb_delivery(),
+        liar in any::<prop::sample::Index>(),
+    ) {
+        prop_assume!(!plans.is_empty());
+        let schema = schema();
+        let set = make(&schema, &plans);
+        let rules = (Recipe { cohorts: None, ..rules.0 }, rules.1);
+        let mut fold = deliver(empty_fold(&schema, rules), &set, &how);
+        let others = |fold: &Fold, liar: MemberIndex| -> Vec<Slot> {
+            let slots = set.iter().map(|update| update.slot());
+            slots.filter(|slot| slot.member != liar && fold.counts(*slot)).collect()
+        };
+        let terms = |fold: &Fold| -> Vec<_> {
+            status_of(fold).into_values().map(|it| (it.authors, it.quorate, it.pooled)).collect()
+        };
+        let honest = liar.get(&set);
+        let before = (others(&fold, honest.author), terms(&fold));
+        let twin = plans::twin(&schema, honest);
+        fold.insert(Arc::clone(&twin));
+        prop_assert!(fold.void(honest.author, honest.header.epoch).is_some());
+        prop_assert_eq!((others(&fold, honest.author), terms(&fold)), before);
+        // And the model is the one of the larger set.
+        let facts = set.iter().chain([&twin]).map(|update| Fact::of(update)).collect();
+        prop_assert_eq!(fold.model_id(), outcome(&schema, rules, &facts).model);
     }
 
     #[test]

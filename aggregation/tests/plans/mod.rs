@@ -130,6 +130,16 @@ pub fn make(schema: &Arc<Schema>, plans: &[Plan]) -> Vec<Arc<Admitted>> {
     made
 }
 
+/// Another header of the same slot, which says the same otherwise.
+pub fn twin(schema: &Arc<Schema>, of: &Admitted) -> Arc<Admitted> {
+    let policy = AdmissionPolicy { summary_window: WINDOW, ..common::policy(schema) };
+    let mut header = of.header.clone();
+    header.samples += 100;
+    let payload = Arc::clone(of.update.payload());
+    let admitted = admit(&policy, Some(of.author), &header.encode(), payload);
+    Arc::new(admitted.expect("a sound update"))
+}
+
 fn previous(made: &[Arc<Admitted>], plan: &Plan) -> Option<Previous> {
     let earlier: Vec<Previous> = made
         .iter()
