@@ -14,7 +14,8 @@ use longhaul_dtn::hash::ContentHash;
 use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
 use crate::norm::NormBound;
 use crate::schema::Schema;
-use crate::slot::{Epoch, MemberIndex};
+use crate::slot::{Epoch, MemberIndex, Slot};
+use crate::sortition::Sortition;
 use crate::update::{Update, UpdateError};
 
 /// What the manifest says about updates.
@@ -36,6 +37,8 @@ pub struct AdmissionPolicy {
     pub steps_max: u32,
     /// Most samples an author may claim.
     pub samples_max: u32,
+    /// Who may fill a slot; none lets everybody in every epoch.
+    pub sortition: Option<Arc<Sortition>>,
 }
 
 /// An update that passed admission.
@@ -127,6 +130,9 @@ pub enum Refusal {
     /// The slot is void by two other updates; one more changes nothing.
     #[error("the slot is void by two other updates already")]
     SlotSpent,
+    /// The author is not of the committee of that epoch.
+    #[error("the author was not drawn for epoch {0}")]
+    NotDrawn(Epoch),
 }
 
 /// The kind of a refusal without its details: what a code stands for.
@@ -165,6 +171,8 @@ pub enum RefusalKind {
     Duplicate = 114,
     /// See [`Refusal::SlotSpent`].
     SlotSpent = 115,
+    /// See [`Refusal::NotDrawn`].
+    NotDrawn = 116,
 }
 
 /// Judges a received update: `author` is the signer's position in the member
@@ -180,12 +188,20 @@ pub fn admit(
     let header_hash = HeaderHash::of(header);
     let header = policy.read_header(header)?;
     policy.check_header(&header)?;
+    policy.check_drawn(Slot { member: author, epoch: header.epoch })?;
     if ContentHash::of(&payload) != header.payload {
         return Err(Refusal::PayloadMismatch);
     }
     let update = Update::decode(payload, &policy.schema)?;
     policy.check_norm(&update)?;
     Ok(Admitted { author, header, header_hash, update })
+}
+
+impl Admitted {
+    /// The slot that it fills.
+    pub const fn slot(&self) -> Slot {
+        Slot { member: self.author, epoch: self.header.epoch }
+    }
 }
 
 impl AdmissionPolicy {
@@ -219,6 +235,13 @@ impl AdmissionPolicy {
             return Err(Refusal::Samples { samples: header.samples, max: self.samples_max });
         }
         Ok(())
+    }
+
+    fn check_drawn(&self, slot: Slot) -> Result<(), Refusal> {
+        match &self.sortition {
+            Some(sortition) if !sortition.draws(slot) => Err(Refusal::NotDrawn(slot.epoch)),
+            _ => Ok(()),
+        }
     }
 
     fn check_norm(&self, update: &Update) -> Result<(), Refusal> {
@@ -270,6 +293,7 @@ impl Refusal {
             Self::NormBound { .. } => RefusalKind::NormBound,
             Self::Duplicate => RefusalKind::Duplicate,
             Self::SlotSpent => RefusalKind::SlotSpent,
+            Self::NotDrawn(_) => RefusalKind::NotDrawn,
         }
     }
 
@@ -291,7 +315,7 @@ impl Refusal {
 
 impl RefusalKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotAMember,
         Self::ForeignFederation,
         Self::HeaderMalformed,
@@ -308,6 +332,7 @@ impl RefusalKind {
         Self::NormBound,
         Self::Duplicate,
         Self::SlotSpent,
+        Self::NotDrawn,
     ];
 
     /// The stable code, from 100 up.
@@ -339,6 +364,7 @@ impl RefusalKind {
             Self::NormBound => "norm-bound",
             Self::Duplicate => "duplicate",
             Self::SlotSpent => "slot-spent",
+            Self::NotDrawn => "not-drawn",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Chain: one member's slots and which of them are void.
+//! Chains: the filled slots of each member and which of them are void.
 //!
 //! Each header names its author's previous slot, so an author cannot fill an
 //! earlier slot later or give two peers different pasts without leaving two
@@ -15,12 +15,17 @@
 //!   previous, if that holds one header and it is another one. Both are void.
 //!
 //! A void slot contributes nothing, and still counts as an author.
+//!
+//! A simulated world holds thousands of these sets, so a slot costs its key and
+//! one pointer to an update that all sets share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use crate::header::{HeaderHash, Previous};
-use crate::slot::{Epoch, MemberIndex};
-use crate::update::Update;
+use crate::admission::Admitted;
+use crate::header::HeaderHash;
+use crate::slot::{Epoch, MemberIndex, Slot};
 
 /// Why a slot is void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,142 +51,179 @@ pub struct Equivocation {
     pub second: (Epoch, HeaderHash),
 }
 
-/// The slots of one member, with their verdicts.
+/// The filled slots of all members, with their verdicts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chain {
-    slots: BTreeMap<Epoch, Slot>,
-    broken: BTreeSet<Epoch>,
+pub(crate) struct Chains {
+    /// Slots with one header.
+    held: BTreeMap<Slot, Arc<Admitted>>,
+    /// Slots with two different headers, the smaller hash first.
+    spent: BTreeMap<Slot, (HeaderHash, HeaderHash)>,
+    /// Slots with one header that another slot's header contradicts.
+    broken: BTreeSet<Slot>,
 }
 
-#[derive(Debug, Clone)]
-enum Slot {
-    One(Entry),
-    /// Two different headers, the smaller hash first.
-    Spent(HeaderHash, HeaderHash),
-}
-
-/// What a slot keeps of an update.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    /// The name of the header.
-    pub header: HeaderHash,
-    /// What the header names as the slot before.
-    pub previous: Option<Previous>,
-    /// The change.
-    pub update: Update,
-}
-
-/// What putting an entry into a chain did.
+/// What putting an update into its slot did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     /// The slot holds this very header, or is spent.
     Nothing,
-    /// The verdict or content of these slots changed.
+    /// The slot was empty and counts now; nothing else changed.
+    Filled,
+    /// The verdict or content of these slots of the author changed.
     Changed(BTreeSet<Epoch>),
 }
 
 /// Two epochs, the earlier first.
 type Pair = (Epoch, Epoch);
 
-impl Chain {
-    /// Puts an entry into the slot of `epoch`.
-    pub fn put(&mut self, epoch: Epoch, entry: Entry) -> Put {
-        let slot = match self.slots.get(&epoch) {
-            None => Slot::One(entry),
-            Some(Slot::One(held)) if held.header != entry.header => {
-                let (low, high) = (held.header.min(entry.header), held.header.max(entry.header));
-                Slot::Spent(low, high)
+/// A filled slot of one member; no update if it is spent.
+type Filled<'a> = (Epoch, Option<&'a Arc<Admitted>>);
+
+impl Chains {
+    /// Puts an update into its slot.
+    pub fn put(&mut self, admitted: Arc<Admitted>) -> Put {
+        let slot = admitted.slot();
+        let Slot { member, epoch } = slot;
+        if self.spent.contains_key(&slot) {
+            return Put::Nothing;
+        }
+        let hash = admitted.header_hash;
+        let before = self.held.get(&slot).map(|held| held.header_hash);
+        match before {
+            Some(held) if held == hash => return Put::Nothing,
+            Some(held) => {
+                self.held.remove(&slot);
+                self.spent.insert(slot, (held.min(hash), held.max(hash)));
             }
-            Some(_) => return Put::Nothing,
-        };
-        self.slots.insert(epoch, slot);
-        let pairs = self.contradictions();
-        let broken = pairs.into_iter().flat_map(|(early, late)| [early, late]).collect();
-        let mut changed: BTreeSet<_> = self.broken.symmetric_difference(&broken).copied().collect();
+            None => {
+                self.held.insert(slot, admitted);
+            }
+        }
+        let mut changed = self.judge(member);
+        if changed.is_empty() && before.is_none() {
+            return Put::Filled;
+        }
         changed.insert(epoch);
-        self.broken = broken;
         Put::Changed(changed)
     }
 
+    /// Says anew which of a member's slots are broken; gives those that changed.
+    fn judge(&mut self, member: MemberIndex) -> BTreeSet<Epoch> {
+        let pairs = self.contradictions(member);
+        let broken: BTreeSet<_> =
+            pairs.into_iter().flat_map(|(early, late)| [early, late]).collect();
+        let before: BTreeSet<_> =
+            self.broken.range(all_of(member)).map(|slot| slot.epoch).collect();
+        let changed: BTreeSet<_> = before.symmetric_difference(&broken).copied().collect();
+        for &epoch in &changed {
+            let slot = Slot { member, epoch };
+            if !self.broken.remove(&slot) {
+                self.broken.insert(slot);
+            }
+        }
+        changed
+    }
+
     /// True when the slot holds exactly this header, or is spent with it.
-    pub fn holds(&self, epoch: Epoch, header: HeaderHash) -> bool {
-        match self.slots.get(&epoch) {
-            Some(Slot::One(entry)) => entry.header == header,
-            Some(Slot::Spent(low, high)) => *low == header || *high == header,
-            None => false,
+    pub fn holds(&self, slot: Slot, header: HeaderHash) -> bool {
+        match (self.held.get(&slot), self.spent.get(&slot)) {
+            (Some(held), _) => held.header_hash == header,
+            (_, Some(&(low, high))) => low == header || high == header,
+            _ => false,
         }
     }
 
-    /// Why the slot of `epoch` is void, if it is.
-    pub fn void(&self, epoch: Epoch) -> Option<VoidReason> {
-        match self.slots.get(&epoch)? {
-            Slot::Spent(..) => Some(VoidReason::Twin),
-            Slot::One(_) => self.broken.contains(&epoch).then_some(VoidReason::Chain),
+    /// Why the slot is void, if it is.
+    pub fn void(&self, slot: Slot) -> Option<VoidReason> {
+        if self.spent.contains_key(&slot) {
+            return Some(VoidReason::Twin);
         }
+        self.broken.contains(&slot).then_some(VoidReason::Chain)
     }
 
-    /// The update in the slot of `epoch`, unless it is empty or void.
-    pub fn update(&self, epoch: Epoch) -> Option<&Update> {
-        match self.slots.get(&epoch)? {
-            Slot::One(entry) if !self.broken.contains(&epoch) => Some(&entry.update),
-            _ => None,
-        }
+    /// The update in the slot, unless it is empty or void.
+    pub fn sound(&self, slot: Slot) -> Option<&Arc<Admitted>> {
+        self.held.get(&slot).filter(|_| !self.broken.contains(&slot))
     }
 
-    /// Epochs of the filled slots, ascending.
-    pub fn epochs(&self) -> impl DoubleEndedIterator<Item = Epoch> + '_ {
-        self.slots.keys().copied()
+    /// Epochs of a member's filled slots, ascending.
+    pub fn epochs(&self, member: MemberIndex) -> impl DoubleEndedIterator<Item = Epoch> + '_ {
+        self.filled(member).into_iter().map(|(epoch, _)| epoch)
     }
 
-    /// The latest slot and its header (the smaller hash, if it is spent).
-    pub fn last(&self) -> Option<(Epoch, HeaderHash)> {
-        let (&epoch, slot) = self.slots.last_key_value()?;
-        Some((epoch, slot.header()))
+    /// A member's latest slot and its header (the smaller hash, if it is spent).
+    pub fn last(&self, member: MemberIndex) -> Option<(Epoch, HeaderHash)> {
+        let held = self.held.range(all_of(member)).next_back();
+        let held = held.map(|(slot, held)| (slot.epoch, held.header_hash));
+        let spent = self.spent.range(all_of(member)).next_back();
+        held.max(spent.map(|(slot, &(low, _))| (slot.epoch, low)))
     }
 
-    /// The header of the slot of `epoch`; none if it is empty or spent.
-    pub fn only_header(&self, epoch: Epoch) -> Option<HeaderHash> {
-        match self.slots.get(&epoch)? {
-            Slot::One(entry) => Some(entry.header),
-            Slot::Spent(..) => None,
-        }
+    /// The header of the slot; none if it is empty or spent.
+    pub fn only_header(&self, slot: Slot) -> Option<HeaderHash> {
+        self.held.get(&slot).map(|held| held.header_hash)
+    }
+
+    /// Takes all slots of a member out.
+    pub fn remove(&mut self, member: MemberIndex) {
+        self.held.retain(|slot, _| slot.member != member);
+        self.spent.retain(|slot, _| slot.member != member);
+        self.broken.retain(|slot| slot.member != member);
     }
 
     /// Pairs of headers that show why slots are void: every void slot is in one.
-    pub fn evidence(&self, member: MemberIndex) -> impl Iterator<Item = Equivocation> + '_ {
-        let twins = self.slots.iter().filter_map(move |(&epoch, slot)| match *slot {
-            Slot::One(_) => None,
-            Slot::Spent(low, high) => Some(Equivocation {
+    pub fn evidence(&self) -> Vec<Equivocation> {
+        let twins = self.spent.iter().map(|(slot, &(low, high))| Equivocation {
+            member: slot.member,
+            reason: VoidReason::Twin,
+            first: (slot.epoch, low),
+            second: (slot.epoch, high),
+        });
+        let liars: BTreeSet<_> = self.broken.iter().map(|slot| slot.member).collect();
+        let chains = liars.into_iter().flat_map(|member| {
+            let pairs = self.contradictions(member).into_iter();
+            pairs.map(move |(early, late)| Equivocation {
                 member,
-                reason: VoidReason::Twin,
-                first: (epoch, low),
-                second: (epoch, high),
-            }),
+                reason: VoidReason::Chain,
+                first: (early, self.any_header(Slot { member, epoch: early })),
+                second: (late, self.any_header(Slot { member, epoch: late })),
+            })
         });
-        let chains = self.contradictions().into_iter().map(move |(early, late)| Equivocation {
-            member,
-            reason: VoidReason::Chain,
-            first: (early, self.slots[&early].header()),
-            second: (late, self.slots[&late].header()),
-        });
-        twins.chain(chains)
+        let mut evidence: Vec<_> = twins.chain(chains).collect();
+        evidence.sort_by_key(|pair| (pair.member, pair.reason, pair.first, pair.second));
+        evidence
+    }
+
+    /// The header of a filled slot; the smaller hash, if it is spent.
+    fn any_header(&self, slot: Slot) -> HeaderHash {
+        let spent = || self.spent.get(&slot).map(|&(low, _)| low);
+        self.only_header(slot).or_else(spent).expect("evidence names filled slots")
+    }
+
+    /// A member's filled slots, ascending.
+    fn filled(&self, member: MemberIndex) -> Vec<Filled<'_>> {
+        let held = self.held.range(all_of(member)).map(|(slot, held)| (slot.epoch, Some(held)));
+        let spent = self.spent.range(all_of(member)).map(|(slot, _)| (slot.epoch, None));
+        let mut filled: Vec<_> = held.chain(spent).collect();
+        filled.sort_by_key(|&(epoch, _)| epoch);
+        filled
     }
 
     /// Contradictions such that every slot with any is in one of them; at most
     /// two for each slot, however many there are.
-    fn contradictions(&self) -> BTreeSet<Pair> {
+    fn contradictions(&self, member: MemberIndex) -> BTreeSet<Pair> {
         let mut pairs = BTreeSet::new();
         // Of the later slots with one header, the one whose interval begins first,
         // as the first epoch covered and its own. A slot lies in any interval
         // if it lies in this one. And if another slot's interval holds a slot,
         // that other slot lies in this one too, or is it.
         let mut farthest: Option<Pair> = None;
-        for (&epoch, slot) in self.slots.iter().rev() {
+        for (epoch, held) in self.filled(member).into_iter().rev() {
             let covering = farthest.filter(|&(from, _)| from <= epoch);
             pairs.extend(covering.map(|(_, late)| (epoch, late)));
-            if let Slot::One(entry) = slot {
-                pairs.extend(self.misnamed(entry).map(|early| (early, epoch)));
-                let interval = (entry.covers_from(), epoch);
+            if let Some(held) = held {
+                pairs.extend(self.misnamed(held).map(|early| (early, epoch)));
+                let interval = (covers_from(held), epoch);
                 farthest = Some(farthest.map_or(interval, |farthest| farthest.min(interval)));
             }
         }
@@ -189,27 +231,20 @@ impl Chain {
     }
 
     /// The epoch named as previous, if its slot holds one other header.
-    fn misnamed(&self, entry: &Entry) -> Option<Epoch> {
-        let previous = entry.previous?;
-        match self.slots.get(&previous.epoch)? {
-            Slot::One(held) if held.header != previous.header => Some(previous.epoch),
-            _ => None,
-        }
+    fn misnamed(&self, admitted: &Admitted) -> Option<Epoch> {
+        let previous = admitted.header.previous?;
+        let slot = Slot { member: admitted.author, epoch: previous.epoch };
+        let held = self.only_header(slot)?;
+        (held != previous.header).then_some(previous.epoch)
     }
 }
 
-impl Slot {
-    const fn header(&self) -> HeaderHash {
-        match self {
-            Self::One(entry) => entry.header,
-            Self::Spent(low, _) => *low,
-        }
-    }
+/// All slots of a member.
+const fn all_of(member: MemberIndex) -> RangeInclusive<Slot> {
+    Slot { member, epoch: Epoch::FIRST }..=Slot { member, epoch: Epoch::LAST }
 }
 
-impl Entry {
-    /// The first epoch in which the header says that its author has no slot.
-    fn covers_from(&self) -> Epoch {
-        self.previous.map_or(Epoch::FIRST, |previous| previous.epoch.next())
-    }
+/// The first epoch in which the header says that its author has no slot.
+fn covers_from(admitted: &Admitted) -> Epoch {
+    admitted.header.previous.map_or(Epoch::FIRST, |previous| previous.epoch.next())
 }

@@ -3,9 +3,8 @@
 //! The header names the federation, the slot's epoch, the author's previous
 //! slot (so that nobody can backfill an earlier epoch unnoticed), the base it
 //! trained from, and the payload's hash. The author is not in it: the bundle's
-//! signature says who it is. The base and the vouch bit are claims that no rule
-//! of this crate acts on yet; they are in the format from the start so that it
-//! need not change.
+//! signature says who it is. The base and the vouch bit are claims: updates are
+//! parted into cohorts by what they say, and nobody believes more than that.
 //!
 //! Bytes: a CBOR array `[1, federation, epoch, null | [previous epoch,
 //! previous header hash], base model, summary, vouch, payload hash, samples,

@@ -3,24 +3,28 @@
 //! A [`Schema`] fixes the shape of the model and a seed fixes M_0
 //! ([`Parameters::initial`]). A [`Compressor`] turns a local change into a
 //! quantised [`Update`], [`admit`] judges a received one, and the [`Fold`] keeps
-//! `M_0 + sum of terms` in exact integers. Whoever holds the same set of updates
-//! holds the same [`ModelId`], whatever the order, duplicates, batches, threads
-//! or machine.
+//! `M_0 + sum of terms` in exact integers, as the [`Recipe`] says. Whoever holds
+//! the same set of updates holds the same [`ModelId`], whatever the order,
+//! duplicates, batches, threads or machine.
 //!
 //! Nothing here reads a clock, draws entropy or does IO, and there are no
 //! floats between an update and the model.
 
 pub mod admission;
 mod chain;
+pub mod cohort;
 pub mod compress;
 pub mod fold;
 pub mod header;
+pub mod memo;
 pub mod norm;
 pub mod parameters;
 mod round;
 pub mod rule;
 pub mod schema;
+pub mod setting;
 pub mod slot;
+pub mod sortition;
 pub mod summary;
 pub mod update;
 
@@ -29,10 +33,13 @@ pub use chain::{Equivocation, VoidReason};
 pub use compress::Compressor;
 pub use fold::{Fold, Inserted, TermStatus};
 pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, UpdateHeader};
+pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
-pub use rule::{Clip, Recipe, RecipeError, Rule};
+pub use rule::{Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, Small, Trim};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
-pub use slot::{Epoch, MEMBERS_MAX, MemberIndex};
+pub use setting::Setting;
+pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};
+pub use sortition::Sortition;
 pub use summary::{BaseSummary, SummaryError};
 pub use update::{Chunk, EXPONENT_MAX, Update, UpdateError};

@@ -116,6 +116,25 @@ impl Parameters {
             .for_each(|(mine, &theirs)| *mine = mine.saturating_sub(theirs));
     }
 
+    /// Adds a term entry by entry: one pass that the compiler turns into vector
+    /// code. The caller keeps the sums within 63 bits (see [`crate::fold`]).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add_term(&mut self, term: &[i32]) {
+        assert_eq!(self.len(), term.len(), "a term is of its model's schema");
+        self.0.iter_mut().zip(term).for_each(|(sum, &entry)| *sum += i64::from(entry));
+    }
+
+    /// Subtracts a term entry by entry, as [`Parameters::add_term`] adds it.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn subtract_term(&mut self, term: &[i32]) {
+        assert_eq!(self.len(), term.len(), "a term is of its model's schema");
+        self.0.iter_mut().zip(term).for_each(|(sum, &entry)| *sum -= i64::from(entry));
+    }
+
     /// The entries in units of 2^-24.
     pub fn as_slice(&self) -> &[i64] {
         &self.0

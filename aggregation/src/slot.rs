@@ -19,9 +19,20 @@ pub struct Epoch(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MemberIndex(u16);
 
+/// The place for at most one update. Slots are ordered by member, then epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// Whose it is.
+    pub member: MemberIndex,
+    /// In which epoch.
+    pub epoch: Epoch,
+}
+
 impl Epoch {
     /// The first epoch.
     pub const FIRST: Self = Self(0);
+    /// The last number there is.
+    pub const LAST: Self = Self(u32::MAX);
 
     /// The epoch with number `number`.
     pub const fn new(number: u32) -> Self {

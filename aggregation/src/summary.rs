@@ -4,8 +4,8 @@
 //! before `e`, oldest first: the members whose slots were known, ascending.
 //! Near the start there are fewer epochs, so the number of rows is always
 //! `min(window, e)`. On the wire a row is an array of gaps: the first member,
-//! then how many members each next one skips. A summary is a claim; nothing in
-//! this crate trusts it.
+//! then how many members each next one skips. A summary is a claim: it decides in
+//! whose cohort its author stands ([`crate::cohort`]) and which slots it vouches for.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 
@@ -62,6 +62,17 @@ impl BaseSummary {
         let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let oldest = before.back(count).get();
         (oldest..).map(Epoch::new).zip(self.rows.iter().map(Vec::as_slice))
+    }
+
+    /// The members named for `epoch` by a header of epoch `before`, ascending;
+    /// none if its window does not cover that epoch.
+    pub fn row(&self, before: Epoch, epoch: Epoch) -> &[MemberIndex] {
+        let back = before.get().checked_sub(epoch.get()).map(usize::try_from);
+        let place = match back {
+            Some(Ok(back)) if back > 0 => self.rows.len().checked_sub(back),
+            _ => None,
+        };
+        place.map_or(&[], |place| &self.rows[place])
     }
 
     /// Number of slots named.
@@ -180,6 +191,9 @@ mod tests {
         let summary = BaseSummary::new(vec![row(&[1]), row(&[2])]).unwrap();
         let epochs: Vec<_> = summary.epochs(Epoch::new(9)).map(|(epoch, _)| epoch.get()).collect();
         assert_eq!(epochs, [7, 8]);
+        for (epoch, expected) in [(6, &[][..]), (7, &[1]), (8, &[2]), (9, &[]), (10, &[])] {
+            assert_eq!(summary.row(Epoch::new(9), Epoch::new(epoch)), row(expected));
+        }
         assert_eq!(summary.slot_count(), 2);
     }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use common::{header, payload, policy, schema, unknown_header};
 use longhaul_aggregation::{
     AdmissionPolicy, BaseSummary, Epoch, HeaderLimits, MemberIndex, NormBound, Previous, Refusal,
-    RefusalKind, UpdateHeader, admit,
+    RefusalKind, Slot, Sortition, UpdateHeader, admit,
 };
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::SecretKey;
 use proptest::prelude::*;
 
 const AUTHOR: Option<MemberIndex> = Some(MemberIndex::new(3));
@@ -131,6 +132,22 @@ fn refuses_who_is_not_a_member() {
 }
 
 #[test]
+fn refuses_who_was_not_drawn() {
+    let seed = |number: u16| *ContentHash::of(&number.to_le_bytes()).as_bytes();
+    let members = (0..64).map(|number| SecretKey::from_seed(&seed(number)).peer_id()).collect();
+    let sortition = Arc::new(Sortition::new(8, [3; 32], members));
+    let policy = AdmissionPolicy { sortition: Some(sortition.clone()), ..policy(&schema(&[3, 2])) };
+    let mut drawn = 0;
+    for member in (0..64).map(MemberIndex::new) {
+        let may = sortition.draws(Slot { member, epoch: Epoch::new(5) });
+        let expected = if may { Ok(()) } else { Err(RefusalKind::NotDrawn) };
+        assert_eq!(verdict(&policy, Some(member), &good_payload(), |_| {}), expected);
+        drawn += u32::from(may);
+    }
+    assert!((1..20).contains(&drawn), "{drawn} of 64");
+}
+
+#[test]
 fn refuses_above_the_norm_bound_and_not_at_it() {
     // 3-4-5 in units of 2^exponent.
     for (exponent, bound, expected) in [
@@ -176,7 +193,7 @@ fn codes_and_names_are_stable_and_distinct() {
         assert_eq!(Refusal::from_code(code), Some(kind));
     }
     assert_eq!(Refusal::from_code(99), None);
-    assert_eq!(Refusal::from_code(116), None);
+    assert_eq!(Refusal::from_code(117), None);
 }
 
 #[test]

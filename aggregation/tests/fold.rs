@@ -4,10 +4,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Author, MEAN, SEED, fold_of, named, schema, unknown_header};
+use common::{Author, MEAN, Memo, SEED, TRUSTING, fold_of, named, schema, unknown_header};
 use longhaul_aggregation::{
     Admitted, Epoch, Equivocation, Fold, Inserted, MemberIndex, Parameters, Previous, Recipe,
-    Refusal, Rule, TermStatus, VoidReason,
+    Refusal, Rule, TermStatus, Trim, VoidReason,
 };
 
 const A: MemberIndex = MemberIndex::new(0);
@@ -19,13 +19,15 @@ fn first_entry(fold: &mut Fold) -> i64 {
 }
 
 fn status(authors: usize, voids: usize, quorate: bool) -> TermStatus {
-    TermStatus { authors, voids, quorate }
+    let counted = if quorate { authors - voids } else { 0 };
+    let pooled = usize::from(quorate);
+    TermStatus { authors, voids, quorate, pooled, counted, largest_cohort: counted }
 }
 
 #[test]
 fn starts_from_the_seed() {
     let schema = schema(&[3, 2]);
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN);
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN, TRUSTING);
     assert_eq!(fold.model(), &Parameters::initial(&schema, &SEED));
     assert_eq!(fold.model_id(), Parameters::initial(&schema, &SEED).model_id(&schema));
 }
@@ -75,7 +77,7 @@ fn an_update_of_a_future_epoch_counts_at_once() {
 fn a_term_is_empty_below_the_quorum() {
     let schema = schema(&[1]);
     let recipe = Recipe { quorum: 3, ..MEAN };
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, recipe);
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, recipe, TRUSTING);
     for (member, model, reached) in [(0, 0, false), (1, 0, false), (2, 9, true)] {
         fold.insert(Author::new(&schema, member).publish(0, 9));
         assert_eq!(first_entry(&mut fold), model);
@@ -87,7 +89,7 @@ fn a_term_is_empty_below_the_quorum() {
 fn a_duplicate_changes_nothing() {
     let schema = schema(&[1]);
     let update = Author::new(&schema, 0).publish(0, 9);
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN);
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN, TRUSTING);
     assert_eq!(fold.insert(update.clone()), Inserted::New);
     assert_eq!(fold.insert(update), Inserted::Duplicate);
     assert_eq!(first_entry(&mut fold), 9);
@@ -201,8 +203,8 @@ fn a_contradiction_of_one_author_leaves_the_others_alone() {
 #[test]
 fn every_void_takes_one_off_the_trim() {
     let schema = schema(&[1]);
-    let recipe = Recipe { rule: Rule::TrimmedMean { trim: 1 }, ..MEAN };
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, recipe);
+    let recipe = Recipe { rule: Rule::TrimmedMean { trim: Trim::Fixed(1) }, ..MEAN };
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, recipe, TRUSTING);
     for (member, value) in [(0, 3), (1, 6), (2, 90), (3, 120)] {
         fold.insert(Author::new(&schema, member).publish(0, value));
     }
@@ -215,7 +217,7 @@ fn every_void_takes_one_off_the_trim() {
 #[test]
 fn trimming_always_leaves_something() {
     let schema = schema(&[1]);
-    let recipe = Recipe { rule: Rule::TrimmedMean { trim: 5 }, ..MEAN };
+    let recipe = Recipe { rule: Rule::TrimmedMean { trim: Trim::Fixed(5) }, ..MEAN };
     for (values, kept) in [(&[7][..], 7), (&[2, 4], 3), (&[1, 9, 100], 9), (&[1, 4, 6, 100], 5)] {
         let authors = (0..).zip(values);
         let set: Vec<_> = authors
@@ -304,7 +306,7 @@ fn screens_what_would_change_nothing() {
     let schema = schema(&[1]);
     let a = Author::new(&schema, 0);
     let twins = [1, 2, 3].map(|value| a.claim(0, value, None));
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN);
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN, TRUSTING);
     let screen = |fold: &Fold, update: &Admitted| {
         fold.screen(update.author, update.header.epoch, update.header_hash)
     };
@@ -332,9 +334,25 @@ fn different_sets_have_different_roots() {
 #[test]
 fn makes_the_floats_once_for_each_model() {
     let schema = schema(&[1]);
-    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN);
+    let mut fold = Fold::new(Arc::clone(&schema), &SEED, MEAN, TRUSTING);
     let before = fold.model_f32();
     assert!(Arc::ptr_eq(&before, &fold.model_f32()));
     fold.insert(Author::new(&schema, 0).publish(0, 64));
     assert_eq!(*fold.model_f32(), [64.0 / 16_777_216.0]);
+}
+
+#[test]
+fn folds_with_one_memo_compute_a_term_once() {
+    let schema = schema(&[1]);
+    let (mut a, mut b) = (Author::new(&schema, 0), Author::new(&schema, 1));
+    let set = [a.publish(0, 10), b.publish(0, 20), a.publish(1, 1)].map(Arc::new);
+    let memo = Arc::new(Memo::default());
+    for (fold, lent) in [(0, 0), (1, 2), (2, 4)] {
+        let mut one = Fold::new(Arc::clone(&schema), &SEED, MEAN, TRUSTING).with_memo(memo.clone());
+        set.iter().for_each(|update| {
+            one.insert(Arc::clone(update));
+        });
+        assert_eq!((first_entry(&mut one), memo.lent()), (16, lent), "fold {fold}");
+        assert_eq!(Arc::strong_count(&set[0]), 2, "a fold holds the update that it was given");
+    }
 }

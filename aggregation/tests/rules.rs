@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{MEAN, admitted, fold_of, payload, schema};
-use longhaul_aggregation::{Clip, Recipe, Rule, Schema};
+use longhaul_aggregation::{Clip, Fold, Mix, Recipe, Rule, Schema, Setting, Trim};
 use proptest::prelude::*;
 
 /// One chunk of each update: an exponent and its values.
@@ -61,13 +61,10 @@ fn clipping_to_a_median_of_zero_leaves_nothing() {
 fn holds_the_largest_entries_of_a_full_epoch() {
     let largest = 127_i64 << 24;
     for (value, expected) in [(127_i8, largest), (-127, -largest)] {
-        for rule in [Rule::Mean, Rule::TrimmedMean { trim: 3 }] {
+        for rule in [Rule::Mean, Rule::TrimmedMean { trim: Trim::Fixed(3) }] {
             for clip in [Clip::None, Clip::Median] {
                 let rows = vec![(24, vec![value]); 12];
-                assert_eq!(
-                    term(Recipe { rule, clip, quorum: 1 }, &schema(&[1]), &rows),
-                    [expected]
-                );
+                assert_eq!(term(Recipe::plain(rule, clip, 1), &schema(&[1]), &rows), [expected]);
             }
         }
     }
@@ -83,7 +80,7 @@ fn trims_chunks_longer_than_a_block_alike() {
             (member as u8, values.map(|value| i8::try_from(value).unwrap()).collect())
         })
         .collect();
-    let recipe = Recipe { rule: Rule::TrimmedMean { trim: 2 }, ..MEAN };
+    let recipe = Recipe { rule: Rule::TrimmedMean { trim: Trim::Fixed(2) }, ..MEAN };
     let found = term(recipe, &schema, &rows);
     for (entry, &found) in found.iter().enumerate() {
         let expected = trimmed_reference(&rows, entry, 2).round_ties_even();
@@ -91,13 +88,93 @@ fn trims_chunks_longer_than_a_block_alike() {
     }
 }
 
+/// The term of one epoch in which a share of 300 in a thousand may attack.
+fn attacked_term(recipe: Recipe, schema: &Arc<Schema>, rows: &Rows) -> Vec<i64> {
+    attacked_term_of(300, recipe, schema, rows)
+}
+
+fn attacked_term_of(
+    attacker_share_permille: u16,
+    recipe: Recipe,
+    schema: &Arc<Schema>,
+    rows: &Rows,
+) -> Vec<i64> {
+    let setting = Setting { attacker_share_permille, ..Setting::trusting(rows.len()) };
+    let mut fold = Fold::new(Arc::clone(schema), &common::SEED, recipe, setting);
+    for (member, (exponent, values)) in (0..).zip(rows) {
+        let payload = payload(&[(u64::from(*exponent), values)]);
+        fold.insert(admitted(schema, member, 0, None, &payload));
+    }
+    fold.model().as_slice().to_vec()
+}
+
+const ROBUST: Recipe = Recipe {
+    mix: Mix::NearestNeighbours,
+    ..Recipe::plain(Rule::TrimmedMean { trim: Trim::Auto }, Clip::None, 1)
+};
+
+#[test]
+fn mixing_puts_a_far_vector_back_into_the_crowd() {
+    // One of four attacks, so each vector is mixed with its two nearest: the first
+    // three are all (1 + 2 + 4) / 3, the last is (2 + 4 + 100) / 3.
+    let rows: Rows = [1, 2, 4, 100].map(|value| (0, vec![value, 0])).into();
+    let mean = Recipe { rule: Rule::Mean, ..ROBUST };
+    let expected = f64::from(3 * 7 + 106) / 12.0;
+    assert_eq!(attacked_term(mean, &schema(&[2]), &rows), [expected.round() as i64, 0]);
+    assert_eq!(attacked_term(ROBUST, &schema(&[2]), &rows), [2, 0]);
+}
+
+#[test]
+fn equally_near_vectors_are_taken_by_member_index() {
+    // Both neighbours of 0 are at distance 3; the smaller index is taken.
+    let rows: Rows = [-3, 0, 3, 90].map(|value| (0, vec![value])).into();
+    let mean = Recipe { rule: Rule::Mean, ..ROBUST };
+    // Sums of three: -3+0+3, 0-3+3, 3+0-3, 90+3+0.
+    assert_eq!(attacked_term(mean, &schema(&[1]), &rows), [(93.0_f64 / 12.0).round() as i64]);
+    let three: Rows = [-3, 0, 3].map(|value| (0, vec![value])).into();
+    // With one of three: -3+0, 0-3, 3+0.
+    let mean_of_two = (-3.0_f64 / 6.0).round_ties_even() as i64;
+    assert_eq!(attacked_term_of(400, mean, &schema(&[1]), &three), [mean_of_two]);
+}
+
+#[test]
+fn mixing_holds_the_largest_entries() {
+    for value in [127_i8, -127] {
+        let rows: Rows = vec![(24, vec![value; 3]); 12];
+        for clip in [Clip::None, Clip::Median] {
+            let found = attacked_term(Recipe { clip, ..ROBUST }, &schema(&[3]), &rows);
+            assert_eq!(found, [i64::from(value) << 24; 3]);
+        }
+    }
+}
+
+#[test]
+fn mixes_chunks_longer_than_a_block_alike() {
+    // Every entry of an update is the same, so the long term repeats the short one.
+    let rows: Rows = [(3, 5_i8), (0, 100), (5, -4), (2, 7), (7, 127), (4, 1), (0, -90)]
+        .map(|(exponent, value)| (exponent, vec![value; 5000]))
+        .into();
+    let short: Rows = rows.iter().map(|(exponent, values)| (*exponent, vec![values[0]])).collect();
+    let expected = attacked_term(ROBUST, &schema(&[1]), &short)[0];
+    assert_eq!(attacked_term(ROBUST, &schema(&[5000]), &rows), [expected; 5000]);
+}
+
 proptest! {
+    #[test]
+    fn mixing_stays_in_the_range_of_the_vectors(rows in arb_rows(1..12, 2)) {
+        for (entry, &found) in attacked_term(ROBUST, &schema(&[2]), &rows).iter().enumerate() {
+            let column: Vec<i64> =
+                rows.iter().map(|(exponent, values)| i64::from(values[entry]) << exponent).collect();
+            prop_assert!(column.iter().min() <= Some(&found) && Some(&found) <= column.iter().max());
+        }
+    }
+
     #[test]
     fn a_trimmed_mean_is_the_mean_of_the_sorted_middle(
         rows in arb_rows(1..60, 3),
         trim in 0_u16..20,
     ) {
-        let recipe = Recipe { rule: Rule::TrimmedMean { trim }, ..MEAN };
+        let recipe = Recipe { rule: Rule::TrimmedMean { trim: Trim::Fixed(trim) }, ..MEAN };
         let found = term(recipe, &schema(&[3]), &rows);
         let trim = usize::from(trim).min((rows.len() - 1) / 2);
         for (entry, &found) in found.iter().enumerate() {
@@ -115,9 +192,9 @@ proptest! {
         for (rule, clip) in [
             (Rule::Mean, Clip::None),
             (Rule::Mean, Clip::Median),
-            (Rule::TrimmedMean { trim }, Clip::Median),
+            (Rule::TrimmedMean { trim: Trim::Fixed(trim) }, Clip::Median),
         ] {
-            let found = term(Recipe { rule, clip, quorum: 1 }, &schema(&[3]), &rows);
+            let found = term(Recipe::plain(rule, clip, 1), &schema(&[3]), &rows);
             let expected: Vec<i64> =
                 row[0].1.iter().map(|&value| i64::from(value) << row[0].0).collect();
             prop_assert_eq!(found, expected);
@@ -130,7 +207,7 @@ proptest! {
         liar in arb_rows(1..2, 2),
     ) {
         let rows: Rows = honest.iter().chain(&liar).cloned().collect();
-        let recipe = Recipe { rule: Rule::TrimmedMean { trim: 1 }, ..MEAN };
+        let recipe = Recipe { rule: Rule::TrimmedMean { trim: Trim::Fixed(1) }, ..MEAN };
         for (entry, &found) in term(recipe, &schema(&[2]), &rows).iter().enumerate() {
             let column: Vec<i64> =
                 honest.iter().map(|(exponent, values)| i64::from(values[entry]) << exponent).collect();

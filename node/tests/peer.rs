@@ -5,14 +5,14 @@ mod world;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, UpdateHeader};
+use longhaul_aggregation::{Cohorts, Epoch, Minimum, Slot, Small, UpdateHeader};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Span;
-use longhaul_node::peer::{Event, Peer, PeerConfig, PeerError, Restored};
-use longhaul_registry::Record;
+use longhaul_node::peer::{Event, Peer, PeerConfig, PeerError, Restored, TrainRequest};
+use longhaul_registry::{Committee, Record};
 use proptest::prelude::*;
 use world::{World, key};
 
@@ -253,6 +253,157 @@ fn garbage_frames_end_only_their_contact() {
     world.connect(0, 1);
     world.settle();
     world.assert_equal();
+}
+
+const COMMITTEE: Committee = Committee { size: 2, nonce: [4; 32], accumulate_epochs_max: 40 };
+
+fn drawn(epochs: u32, accumulate_epochs_max: u16) -> World {
+    World::with(6, epochs, |manifest| {
+        manifest.recipe.quorum = 1;
+        manifest.committee = Some(Committee { accumulate_epochs_max, ..COMMITTEE });
+    })
+}
+
+#[test]
+fn a_peer_publishes_in_the_epochs_that_it_is_drawn_for() {
+    let mut world = drawn(24, 40);
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    world.assert_replays(0);
+    let sortition = world.manifest().admission_policy().sortition.expect("a committee");
+    for index in 0..6 {
+        let member = world.peer(index).member();
+        let may = |&epoch: &u32| sortition.draws(Slot { member, epoch: Epoch::new(epoch) });
+        let expected: Vec<u32> = (0..24).filter(may).collect();
+        assert_eq!(world.own_slots(index), expected);
+        assert_eq!(world.requests(index).len(), 24, "it trains in every epoch");
+    }
+    assert!(world.events(0).iter().all(|it| !matches!(it, Event::Skipped { .. })));
+}
+
+/// What training changed in an epoch.
+fn change(request: &TrainRequest) -> Vec<f64> {
+    let trained = world::trained(request).parameters;
+    trained
+        .iter()
+        .zip(request.base.iter())
+        .map(|(after, before)| f64::from(after - before))
+        .collect()
+}
+
+#[test]
+fn an_update_is_the_whole_change_since_the_last_one() {
+    let mut world = drawn(24, 40);
+    world.run_to_end();
+    let slots = world.own_slots(1);
+    assert!((3..20).contains(&slots.len()), "drawn in {slots:?}");
+    // Alone and with a quorum of one, a peer's terms are its own updates.
+    let last = *slots.last().expect("a slot") as usize;
+    let requests = world.requests(1).to_vec();
+    let start = requests[0].shared.clone();
+    let model = world.peer(1).model().to_f32();
+    for (entry, (&found, &start)) in model.iter().zip(start.iter()).enumerate() {
+        let gathered: f64 = requests[..=last].iter().map(|it| change(it)[entry]).sum();
+        assert!((f64::from(found - start) - gathered).abs() < 0.02, "entry {entry}");
+    }
+    // And an epoch starts where the one before ended, published or not.
+    for pair in requests.windows(2) {
+        let ended = world::trained(&pair[0]).parameters;
+        for (ended, started) in ended.iter().zip(pair[1].base.iter()) {
+            assert!((ended - started).abs() < 0.02, "{ended} and {started}");
+        }
+    }
+}
+
+#[test]
+fn refuses_an_update_of_who_was_not_drawn() {
+    let mut world = drawn(24, 40);
+    world.connect_all();
+    world.run_until(20);
+    let sortition = world.manifest().admission_policy().sortition.expect("a committee");
+    let author = key(1).peer_id();
+    let member = world.manifest().manifest().member_index(&author).expect("a member");
+    // From the window's length on every summary has as many rows.
+    let other = (12..24).map(Epoch::new).find(|&epoch| !sortition.draws(Slot { member, epoch }));
+    let other = other.expect("an epoch without this author");
+    let bundle = forged(&mut world, |header, _| (header.epoch, header.previous) = (other, None), 1);
+    world.hand_over(0, 1, bundle);
+    let code = |it: &Event| matches!(it, Event::Refused { code: 116, .. });
+    assert!(world.events(0).iter().any(code), "{:?}", world.events(0).last());
+}
+
+fn guarded(epochs: u32) -> World {
+    World::with(4, epochs, |manifest| {
+        manifest.recipe.cohorts = Some(Cohorts {
+            threshold_permille: Cohorts::THRESHOLD_PERMILLE,
+            minimum: Minimum::Fixed(1),
+            small: Small::Vouch,
+        });
+    })
+}
+
+/// Four peers, F = 1, cut in halves in epoch 4; the shared model is ruined for peer 0
+/// from epoch 6 to 9.
+fn ruined_half() -> World {
+    let mut world = guarded(14);
+    world.connect_all();
+    world.set_shared_loss(
+        |peer, epoch| if peer == 0 && (6..10).contains(&epoch) { 9.0 } else { 1.0 },
+    );
+    world.run_until(4);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.cut(a, b);
+    }
+    world.run_to_end();
+    world
+}
+
+fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 0.01, "{what}: {found} and {expected}");
+    }
+}
+
+#[test]
+fn goes_on_from_its_own_fork_while_the_shared_model_is_ruined() {
+    let world = ruined_half();
+    let epochs = |index| -> Vec<u32> {
+        world.requests(index).iter().map(|request| request.epoch.get()).collect()
+    };
+    assert_eq!(epochs(0), [0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13], "epoch 6 twice");
+    assert_eq!(epochs(1), (0..14).collect::<Vec<_>>());
+    let requests = world.requests(0);
+    // Requests 0 to 5 are of these epochs, 6 is of the ruined model, 7 of the fork.
+    for at in [7, 8, 9, 10, 11] {
+        let before = if at == 7 { &requests[5] } else { &requests[at - 1] };
+        let expected = world::trained(before).parameters;
+        assert_near(&requests[at].base, &expected, &format!("request {at}"));
+    }
+    // Back on the shared model, without what was made from the fork.
+    assert_near(&requests[12].base, &requests[12].shared, "epoch 11");
+}
+
+#[test]
+fn speaks_of_what_its_fork_contains_and_does_not_vouch() {
+    let mut world = ruined_half();
+    let headers = world.own_headers(0);
+    let vouched: Vec<bool> = headers.iter().map(|header| header.vouch).collect();
+    let expected: Vec<bool> = (0..14).map(|epoch| !(6..10).contains(&epoch)).collect();
+    assert_eq!(vouched, expected);
+    let me = world.peer(0).member();
+    for header in &headers[6..10] {
+        for (epoch, row) in header.base.summary.epochs(header.epoch) {
+            let expected = if epoch.get() < 5 { 2 } else { 1 };
+            assert!(row.len() >= expected, "epoch {epoch}");
+            assert!(epoch.get() < 5 || row == [me], "epoch {epoch}");
+        }
+        assert_eq!(header.base.model, headers[5].base.model);
+    }
+    world.connect_all();
+    world.settle();
+    world.assert_equal();
+    world.assert_replays(0);
 }
 
 /// A step of a random history: what happens between which two peers.

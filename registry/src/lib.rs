@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod bounds;
+pub mod committee;
 pub mod entry;
 pub mod federation;
 pub mod log;
@@ -22,6 +23,7 @@ pub mod scan;
 pub mod task;
 
 pub use bounds::Bounds;
+pub use committee::Committee;
 pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
 pub use federation::FederationId;
 pub use log::{Chain, LogError, LogWriter, verify_chain};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Schema};
+use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Schema, Trim};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
 use longhaul_node::train::{ModelError, ModelKind};
@@ -76,6 +76,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         recipe: recipe(&scenario.recipe),
         attacker_share_permille: 0,
         members,
+        committee: None,
     }
 }
 
@@ -107,13 +108,13 @@ fn plan(training: &scenario::Training) -> TrainingPlan {
 const fn recipe(recipe: &scenario::Recipe) -> Recipe {
     let rule = match recipe.rule {
         scenario::Rule::Mean => Rule::Mean,
-        scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim: recipe.trim },
+        scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim: Trim::Fixed(recipe.trim) },
     };
     let clip = match recipe.clip {
         scenario::Clip::None => Clip::None,
         scenario::Clip::Median => Clip::Median,
     };
-    Recipe { rule, clip, quorum: recipe.quorum }
+    Recipe::plain(rule, clip, recipe.quorum)
 }
 
 #[cfg(test)]

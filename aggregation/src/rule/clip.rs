@@ -1,4 +1,4 @@
-//! Norm clipping: no update counts with more than the median norm of its epoch.
+//! Norm clipping: no update counts with more than the median norm of its cohort.
 //!
 //! With `n` updates, the median is the lower one: the element at position
 //! `(n - 1) / 2` of the ascending norms, where a norm is the integer square root
@@ -6,14 +6,13 @@
 //! `floor(median * 2^16 / norm)`, every other one 2^16. A weight is an integer, so
 //! clipping adds no rounding of entries.
 
-use super::Weighted;
-use crate::update::Update;
+use super::vector::{Vector, Weighted};
 
 /// The weight of an update that is not clipped: one, in units of 2^-16.
 pub const WEIGHT_ONE: i64 = 1 << WEIGHT_BITS;
 const WEIGHT_BITS: u32 = 16;
 
-/// How an epoch's updates are shortened before the rule.
+/// How a cohort's updates are shortened before the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Clip {
     /// Not at all.
@@ -23,19 +22,19 @@ pub enum Clip {
 }
 
 impl Clip {
-    /// Gives each update its weight.
-    pub(super) fn weigh<'a>(self, updates: &[&'a Update]) -> Vec<Weighted<'a>> {
+    /// Gives each vector its weight.
+    pub(super) fn weigh<'a>(self, vectors: &'a [Vector<'a>]) -> Vec<Weighted<'a>> {
         let weights = match self {
-            Self::None => vec![WEIGHT_ONE; updates.len()],
-            Self::Median => median_weights(updates),
+            Self::None => vec![WEIGHT_ONE; vectors.len()],
+            Self::Median => median_weights(vectors),
         };
-        let pairs = updates.iter().zip(weights);
-        pairs.map(|(&update, weight)| Weighted { update, weight }).collect()
+        let pairs = vectors.iter().zip(weights);
+        pairs.map(|(vector, weight)| Weighted { vector, weight }).collect()
     }
 }
 
-fn median_weights(updates: &[&Update]) -> Vec<i64> {
-    let norms: Vec<u128> = updates.iter().map(|update| update.squared_norm().isqrt()).collect();
+fn median_weights(vectors: &[Vector<'_>]) -> Vec<i64> {
+    let norms: Vec<u128> = vectors.iter().map(|vector| vector.squared_norm().isqrt()).collect();
     let mut sorted = norms.clone();
     sorted.sort_unstable();
     let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0);

@@ -1,13 +1,13 @@
-//! Mean: the plain average of an epoch's updates.
+//! Mean: the plain average of a cohort's vectors.
 
-use super::{Sums, Weighted};
+use super::vector::Weighted;
 
-/// The sum of the weighted updates, entry by entry.
-pub(super) fn sums(updates: &[Weighted<'_>]) -> Sums {
-    let count = updates.first().map_or(0, |weighted| weighted.update.parameter_count());
+/// The sum of the weighted vectors, entry by entry, in units of 2^-40.
+pub(super) fn sums(vectors: &[Weighted<'_>]) -> Vec<i64> {
+    let count = vectors.first().map_or(0, |weighted| weighted.vector.parameter_count());
     let mut entries = vec![0; count];
-    for weighted in updates {
-        weighted.update.add_scaled(weighted.weight, &mut entries);
+    for weighted in vectors {
+        weighted.vector.add_scaled(weighted.weight, &mut entries);
     }
-    Sums { entries, contributions: updates.len() }
+    entries
 }

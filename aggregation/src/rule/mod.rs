@@ -1,99 +1,228 @@
 //! Rules: how the updates of one epoch become one term.
 //!
-//! A term is a pure function of a set of updates. Clipping gives each update a
-//! weight in units of 2^-16; a rule turns weighted entries into an exact integer
-//! sum over a number of contributions; then each entry is rounded once, to the
-//! nearest unit of 2^-24, ties to even. There is no other rounding.
+//! A term is a pure function of a set of updates, which stand in one or several
+//! cohorts (see [`crate::fold`]). In each cohort clipping gives an update a weight
+//! in units of 2^-16, mixing replaces each vector by the sum of its neighbours, and
+//! the rule turns what it has into an exact integer sum over a number of
+//! contributions. Cohorts are averaged by the number of their updates, and each
+//! entry is rounded once, to the nearest unit of 2^-24, ties to even. Where there
+//! are several cohorts, the mean of each is cut before to whole 2^-32 of a unit,
+//! downwards, since their exact average can have a denominator of any size.
 //!
 //! # Bits
 //!
 //! An entry is at most `127 * 2^24` units. A weighted entry is at most that
-//! times 2^16, and a sum has at most 65,535 of them, which stays below 2^63. A
-//! term's entry is a mean of entries, so it is at most `127 * 2^24` again and
-//! fits 32 bits. The assertions below hold the constants to this.
+//! times 2^16, and a sum has at most 65,535 of them, which stays below 2^63; so
+//! does a mixed vector. Sums of mixed vectors, and means with 32 more bits, are
+//! held in 128. A term's entry is a mean of entries, so it is at most `127 * 2^24`
+//! again and fits 32 bits. The assertions below hold the constants to this.
 
 pub mod clip;
+pub mod cohorts;
 pub mod mean;
+pub mod nearest_neighbour_mixing;
 pub mod recipe;
 pub mod trimmed_mean;
+pub(crate) mod vector;
 
-use crate::round::divide_half_even;
+use crate::round::{divide_half_even, divide_half_even_wide};
 use crate::slot::MEMBERS_MAX;
-use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
+use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
-pub use recipe::{Recipe, RecipeError};
+pub use cohorts::{Cohorts, Minimum, Small};
+pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
+pub(crate) use vector::Vector;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.
 pub const ENTRY_UNITS_MAX: i64 = (VALUE_MAX as i64) << EXPONENT_MAX;
+
+/// Bits below the unit that a cohort's mean keeps before it is averaged.
+const COHORT_BITS: u32 = 32;
 
 const _: () = assert!(ENTRY_UNITS_MAX <= i32::MAX as i64, "a term's entry fits 32 bits");
 const _: () = assert!(
     ENTRY_UNITS_MAX.checked_mul(WEIGHT_ONE * MEMBERS_MAX as i64).is_some(),
     "a sum of weighted entries fits 63 bits and a sign"
 );
+const _: () = assert!(
+    (ENTRY_UNITS_MAX as i128 * (WEIGHT_ONE * MEMBERS_MAX as i64) as i128)
+        .checked_mul((MEMBERS_MAX as i128) << COHORT_BITS)
+        .is_some(),
+    "a sum of mixed vectors fits 127 bits with those below the unit"
+);
 
-/// How the entries of an epoch's updates are combined.
+/// How the entries of a cohort's vectors are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// The mean of all updates.
+    /// The mean of all vectors.
     Mean,
-    /// Entry by entry, the mean without the largest and smallest `trim`.
+    /// Entry by entry, the mean without the largest and smallest.
     TrimmedMean {
-        /// How many entries to leave out at each end. Every void slot of the
-        /// epoch takes one off, and at least one entry always stays.
-        trim: u16,
+        /// How many to leave out at each end; at least one always stays.
+        trim: Trim,
     },
 }
 
-/// An update with the weight that clipping gives it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Weighted<'a> {
-    /// The update.
-    pub update: &'a Update,
-    /// Its weight in units of 2^-16, at most [`WEIGHT_ONE`].
-    pub weight: i64,
+/// How many entries a trimmed mean leaves out at each end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trim {
+    /// As many as there may be attackers.
+    Auto,
+    /// This number. Every void slot takes one off.
+    Fixed(u16),
+}
+
+/// What replaces the vectors before the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mix {
+    /// Nothing.
+    None,
+    /// Each vector by the mean of its nearest, as many as are not attackers.
+    NearestNeighbours,
+}
+
+/// The vectors of one cohort, by author.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    /// One vector for each author that counts; at least one.
+    pub vectors: Vec<Vector<'a>>,
+}
+
+/// How many attackers the rule of a term has to bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bearing {
+    /// F of the manifest.
+    pub attackers: usize,
+    /// Authors whose slots are void: proven attackers who contribute nothing.
+    pub voids: usize,
 }
 
 /// Exact sums over equally many contributions for every entry.
 #[derive(Debug)]
-pub(crate) struct Sums {
-    /// For each entry a sum in units of 2^-40.
-    pub entries: Vec<i64>,
-    /// Contributions in each sum; at least one.
-    pub contributions: usize,
+struct Sums {
+    entries: Entries,
+    /// What a sum is divided by to be a mean in units of 2^-24; positive.
+    divisor: i64,
+}
+
+#[derive(Debug)]
+enum Entries {
+    Narrow(Vec<i64>),
+    Wide(Vec<i128>),
+}
+
+impl Bearing {
+    /// The attackers that may be among those who contribute.
+    pub fn remaining(self) -> usize {
+        self.attackers.saturating_sub(self.voids)
+    }
+
+    /// The attackers that may be among `count` authors who contribute: at most
+    /// as many as leave the others a majority.
+    fn among(self, count: usize) -> usize {
+        self.remaining().min((count - 1) / 2)
+    }
+
+    fn trim(self, trim: Trim, count: usize) -> usize {
+        match trim {
+            Trim::Auto => self.among(count),
+            Trim::Fixed(trim) => usize::from(trim).saturating_sub(self.voids).min((count - 1) / 2),
+        }
+    }
 }
 
 impl Recipe {
-    /// The term of an epoch from its updates that are not void.
-    ///
-    /// `voids` is the number of void slots in the epoch; `updates` is not empty.
-    pub(crate) fn term(&self, updates: &[&Update], voids: usize) -> Vec<i32> {
-        assert!(!updates.is_empty(), "a term has at least one update");
-        let weighted = self.clip.weigh(updates);
-        let sums = match self.rule {
-            Rule::Mean => mean::sums(&weighted),
-            Rule::TrimmedMean { trim } => {
-                trimmed_mean::sums(&weighted, effective_trim(trim, voids, updates.len()))
-            }
+    /// The term of cohorts, of which there is at least one.
+    pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
+        match groups {
+            [] => unreachable!("a term has at least one cohort"),
+            [group] => self.sums(group, bearing).round(),
+            groups => self.average(groups, bearing),
+        }
+    }
+
+    /// The exact result of the rule in one cohort.
+    fn sums(&self, group: &Group<'_>, bearing: Bearing) -> Sums {
+        let vectors = self.clip.weigh(&group.vectors);
+        let count = vectors.len();
+        let trim = match self.rule {
+            Rule::Mean => 0,
+            Rule::TrimmedMean { trim } => bearing.trim(trim, count),
         };
-        sums.round()
+        let attackers = bearing.among(count);
+        match self.mix {
+            // Everybody's neighbours are all: each mixed vector is the mean.
+            Mix::NearestNeighbours if attackers == 0 => Sums::narrow(mean::sums(&vectors), count),
+            Mix::NearestNeighbours => {
+                let mixed = nearest_neighbour_mixing::sums(&vectors, attackers, trim);
+                let entries = Entries::Wide(mixed.entries);
+                Sums { entries, divisor: divisor((count - 2 * trim) * mixed.neighbours) }
+            }
+            Mix::None => Sums::narrow(trimmed_mean::sums(&vectors, trim), count - 2 * trim),
+        }
+    }
+
+    /// The average of the cohorts' means by the number of their vectors.
+    fn average(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
+        let mut averages: Vec<i128> = Vec::new();
+        let mut total = 0;
+        for group in groups {
+            let size = i128::try_from(group.vectors.len()).expect("members fit 16 bits");
+            let sums = self.sums(group, bearing);
+            averages.resize(sums.len(), 0);
+            let cut = averages.iter_mut().enumerate();
+            cut.for_each(|(entry, average)| *average += size * sums.cut(entry));
+            total += size;
+        }
+        let divisor = total << COHORT_BITS;
+        averages.into_iter().map(|sum| to_term(divide_half_even_wide(sum, divisor))).collect()
     }
 }
 
 impl Sums {
+    fn narrow(entries: Vec<i64>, contributions: usize) -> Self {
+        Self { entries: Entries::Narrow(entries), divisor: divisor(contributions) }
+    }
+
+    fn len(&self) -> usize {
+        match &self.entries {
+            Entries::Narrow(entries) => entries.len(),
+            Entries::Wide(entries) => entries.len(),
+        }
+    }
+
+    /// One mean in units of 2^-56, rounded down.
+    fn cut(&self, entry: usize) -> i128 {
+        let sum = match &self.entries {
+            Entries::Narrow(entries) => i128::from(entries[entry]),
+            Entries::Wide(entries) => entries[entry],
+        };
+        (sum << COHORT_BITS).div_euclid(i128::from(self.divisor))
+    }
+
     /// The one rounding of a term.
     fn round(self) -> Vec<i32> {
-        let contributions = i64::try_from(self.contributions).expect("members fit 16 bits");
-        let divisor = contributions * WEIGHT_ONE;
-        let entries = self.entries.into_iter().map(|sum| {
-            i32::try_from(divide_half_even(sum, divisor)).expect("a mean is within its entries")
-        });
-        entries.collect()
+        let narrow = self.divisor;
+        let wide = i128::from(narrow);
+        match self.entries {
+            Entries::Narrow(entries) => {
+                let means = entries.into_iter().map(|sum| divide_half_even(sum, narrow));
+                means.map(|mean| to_term(i128::from(mean))).collect()
+            }
+            Entries::Wide(entries) => {
+                let means = entries.into_iter().map(|sum| divide_half_even_wide(sum, wide));
+                means.map(to_term).collect()
+            }
+        }
     }
 }
 
-/// How many entries go at each end: fewer by the voids, never all of them.
-fn effective_trim(trim: u16, voids: usize, updates: usize) -> usize {
-    usize::from(trim).saturating_sub(voids).min((updates - 1) / 2)
+/// What a sum over this many weighted contributions is divided by.
+fn divisor(contributions: usize) -> i64 {
+    i64::try_from(contributions).expect("pairs of members fit 32 bits") * WEIGHT_ONE
+}
+
+fn to_term(mean: i128) -> i32 {
+    i32::try_from(mean).expect("a mean is within its entries")
 }

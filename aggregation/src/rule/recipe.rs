@@ -1,13 +1,22 @@
 //! Recipe: what a manifest fixes about merging, with its bytes and its id.
 //!
-//! Bytes: a CBOR array `[rule, clip, quorum]`; the rule is `[0]` for the mean
-//! or `[1, trim]` for the trimmed mean, clip is 0 for none and 1 for the median.
+//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts, pool]`; the rule is `[0]` for the
+//! mean or `[1, trim]` for the trimmed mean (a number, or null for as many as there
+//! may be attackers), clip is 0 for none and 1 for the median, mix is 0 for none
+//! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`];
+//! pool is the number of doublings that the span of pooled epochs has from one, 0 to 5.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
-use super::{Clip, Rule};
+use super::cohorts::Cohorts;
+use super::{Clip, Mix, Rule, Trim};
+use crate::setting::Setting;
 use crate::slot::MEMBERS_MAX;
+
+/// Most authors expected in an epoch with a recipe that compares all pairs of
+/// updates: with 2,048 a chunk of 65,000 entries takes some 20 CPU seconds.
+pub const COMPARED_AUTHORS_MAX: usize = 2048;
 
 const RECIPE_CONTEXT: &str = "longhaul 2026 recipe v1";
 const MEAN: u64 = 0;
@@ -20,9 +29,22 @@ pub struct Recipe {
     pub rule: Rule,
     /// How updates are shortened before.
     pub clip: Clip,
+    /// What replaces them before the rule.
+    pub mix: Mix,
+    /// How updates are parted by what their bases knew; none lets all of an
+    /// epoch stand together.
+    pub cohorts: Option<Cohorts>,
     /// Fewest distinct authors (void slots included) with which an epoch has a
     /// term; at least one.
     pub quorum: u16,
+    /// How many epochs below the quorum may be pooled.
+    pub pool: PoolSpan,
+}
+
+/// The largest span of epochs that are pooled: 1 (none), 2, 4, 8, 16 or 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolSpan {
+    doublings: u8,
 }
 
 /// Why a recipe does not fit a federation.
@@ -31,13 +53,13 @@ pub enum RecipeError {
     /// The federation has no or too many members.
     #[error("a federation has 1 to 65535 members, found {0}")]
     Members(usize),
-    /// The quorum is zero or larger than the membership.
-    #[error("the quorum {quorum} is not within 1 and the {members} members")]
+    /// The quorum is zero or larger than the number of authors in an epoch.
+    #[error("the quorum {quorum} is not within 1 and the {authors} authors of an epoch")]
     Quorum {
         /// The quorum.
         quorum: u16,
-        /// Members of the federation.
-        members: usize,
+        /// Authors expected in an epoch.
+        authors: usize,
     },
     /// Trimming would leave nothing of an epoch that just has its quorum.
     #[error("trimming {trim} at each end leaves nothing of a quorum of {quorum}")]
@@ -47,23 +69,86 @@ pub enum RecipeError {
         /// The quorum.
         quorum: u16,
     },
+    /// Too many authors in an epoch to compare each with each.
+    #[error(
+        "{0} authors in an epoch are too many to compare each with each (at most \
+         {COMPARED_AUTHORS_MAX}); draw a committee"
+    )]
+    Compared(usize),
+    /// Pooled epochs can be so far apart that their headers speak of no epoch that
+    /// both look back to.
+    #[error("{span} epochs pooled where base summaries look {window} back; choose at most that")]
+    Pool {
+        /// The span.
+        span: u32,
+        /// Epochs that a base summary looks back.
+        window: u32,
+    },
+    /// A share of similarities beyond all of them, or none.
+    #[error("a cohort threshold of {0} thousandths; choose 1 to 1000")]
+    CohortThreshold(u16),
+    /// No cohort could count, or one of nobody.
+    #[error("a cohort minimum of {minimum} where an epoch has {authors} authors")]
+    CohortMinimum {
+        /// The minimum.
+        minimum: u16,
+        /// Authors expected in an epoch.
+        authors: usize,
+    },
+}
+
+impl PoolSpan {
+    /// No pooling.
+    pub const ONE: Self = Self { doublings: 0 };
+    /// Doublings of the largest span.
+    const DOUBLINGS_MAX: u8 = 5;
+
+    /// A span of `epochs`; none unless that is a power of two up to 32.
+    pub fn new(epochs: u16) -> Option<Self> {
+        let doublings = u8::try_from(epochs.trailing_zeros()).ok()?;
+        let fits = epochs.is_power_of_two() && doublings <= Self::DOUBLINGS_MAX;
+        fits.then_some(Self { doublings })
+    }
+
+    /// The number of epochs.
+    pub const fn epochs(self) -> u32 {
+        1 << self.doublings
+    }
 }
 
 impl Recipe {
+    /// A rule with its clipping and quorum and nothing else.
+    pub const fn plain(rule: Rule, clip: Clip, quorum: u16) -> Self {
+        Self { rule, clip, mix: Mix::None, cohorts: None, quorum, pool: PoolSpan::ONE }
+    }
+
     /// Checks the recipe against a federation's size.
     ///
-    /// With at most [`MEMBERS_MAX`] members every sum of the fold fits 63 bits
-    /// and a sign (see [`crate::rule`]).
-    pub fn validate(&self, members: usize) -> Result<(), RecipeError> {
-        let quorum = self.quorum;
+    /// With at most [`MEMBERS_MAX`] members every sum of the fold fits its
+    /// integers (see [`crate::rule`]).
+    pub fn validate(&self, setting: &Setting) -> Result<(), RecipeError> {
+        let (quorum, members, authors) = (self.quorum, setting.members, setting.authors(1));
         if members == 0 || members > MEMBERS_MAX {
             return Err(RecipeError::Members(members));
         }
-        if quorum == 0 || usize::from(quorum) > members {
-            return Err(RecipeError::Quorum { quorum, members });
+        if quorum == 0 || usize::from(quorum) > authors {
+            return Err(RecipeError::Quorum { quorum, authors });
+        }
+        let compares = self.mix == Mix::NearestNeighbours || self.cohorts.is_some();
+        if compares && authors > COMPARED_AUTHORS_MAX {
+            return Err(RecipeError::Compared(authors));
+        }
+        if let Some(cohorts) = &self.cohorts {
+            cohorts.validate(authors)?;
+            let (span, window) = (self.pool.epochs(), setting.summary_window);
+            if self.pool > PoolSpan::ONE && span > window {
+                return Err(RecipeError::Pool { span, window });
+            }
         }
         match self.rule {
-            Rule::TrimmedMean { trim } if u32::from(trim) * 2 >= u32::from(quorum) => {
+            Rule::TrimmedMean { trim: Trim::Fixed(trim) }
+                if u32::from(trim) * 2 >= u32::from(quorum) =>
+            {
                 Err(RecipeError::Trim { trim, quorum })
             }
             _ => Ok(()),
@@ -72,26 +157,47 @@ impl Recipe {
 
     /// Writes the recipe.
     pub fn encode(&self, writer: &mut Writer) {
-        writer.array(3);
+        writer.array(6);
         match self.rule {
             Rule::Mean => writer.array(1).unsigned(MEAN),
-            Rule::TrimmedMean { trim } => {
+            Rule::TrimmedMean { trim: Trim::Auto } => writer.array(2).unsigned(TRIMMED_MEAN).null(),
+            Rule::TrimmedMean { trim: Trim::Fixed(trim) } => {
                 writer.array(2).unsigned(TRIMMED_MEAN).unsigned(u64::from(trim))
             }
         };
         writer.unsigned(u64::from(self.clip == Clip::Median)).unsigned(u64::from(self.quorum));
+        writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
+        match &self.cohorts {
+            None => {
+                writer.null();
+            }
+            Some(cohorts) => cohorts.encode(writer),
+        }
+        writer.unsigned(u64::from(self.pool.doublings));
     }
 
     /// Reads a recipe, strictly. Whether it fits a federation is for
     /// [`Recipe::validate`] to say.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        reader.tuple(3)?;
+        reader.tuple(6)?;
         let rule = read_rule(reader)?;
         let clip = match reader.unsigned(1)? {
             0 => Clip::None,
             _ => Clip::Median,
         };
-        Ok(Self { rule, clip, quorum: read_u16(reader)? })
+        let quorum = read_u16(reader)?;
+        let mix = match reader.unsigned(1)? {
+            0 => Mix::None,
+            _ => Mix::NearestNeighbours,
+        };
+        let cohorts = match reader.null()? {
+            true => None,
+            false => Some(Cohorts::decode(reader)?),
+        };
+        let at = reader.invalid("an 8-bit number");
+        let doublings = reader.unsigned(u64::from(PoolSpan::DOUBLINGS_MAX))?;
+        let pool = PoolSpan { doublings: u8::try_from(doublings).map_err(|_| at)? };
+        Ok(Self { rule, clip, mix, cohorts, quorum, pool })
     }
 
     /// The name of the recipe: blake3 derive-key under
@@ -104,16 +210,23 @@ impl Recipe {
 }
 
 fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
-    let at = reader.invalid("a rule: [0] or [1, trim]");
+    let at = reader.invalid("a rule: [0], [1, trim] or [1, null]");
     let fields = reader.array(2)?;
     match (fields, reader.unsigned(TRIMMED_MEAN)?) {
         (1, MEAN) => Ok(Rule::Mean),
-        (2, TRIMMED_MEAN) => Ok(Rule::TrimmedMean { trim: read_u16(reader)? }),
+        (2, TRIMMED_MEAN) => Ok(Rule::TrimmedMean { trim: read_trim(reader)? }),
         _ => Err(at),
     }
 }
 
-fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
+fn read_trim(reader: &mut Reader<'_>) -> Result<Trim, CodecError> {
+    match reader.null()? {
+        true => Ok(Trim::Auto),
+        false => read_u16(reader).map(Trim::Fixed),
+    }
+}
+
+pub(super) fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
     let at = reader.invalid("a 16-bit number");
     u16::try_from(reader.unsigned(u64::from(u16::MAX))?).map_err(|_| at)
 }
@@ -121,10 +234,25 @@ fn read_u16(reader: &mut Reader<'_>) -> Result<u16, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::{Minimum, Small};
 
     const TRIMMED: Recipe =
-        Recipe { rule: Rule::TrimmedMean { trim: 2 }, clip: Clip::Median, quorum: 5 };
-    const MEAN_OF_ONE: Recipe = Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 1 };
+        Recipe::plain(Rule::TrimmedMean { trim: Trim::Fixed(2) }, Clip::Median, 5);
+    const MEAN_OF_ONE: Recipe = Recipe::plain(Rule::Mean, Clip::None, 1);
+    const MIXED: Recipe = Recipe {
+        mix: Mix::NearestNeighbours,
+        ..Recipe::plain(Rule::TrimmedMean { trim: Trim::Auto }, Clip::None, 7)
+    };
+
+    const PARTED: Recipe = Recipe {
+        cohorts: Some(Cohorts {
+            threshold_permille: 500,
+            minimum: Minimum::Fixed(3),
+            small: Small::Wait,
+        }),
+        pool: PoolSpan { doublings: 2 },
+        ..MIXED
+    };
 
     fn bytes(recipe: &Recipe) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -134,22 +262,30 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_wrote() {
-        for recipe in [TRIMMED, MEAN_OF_ONE] {
+        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED] {
             assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
         }
-        assert_eq!(bytes(&TRIMMED), [0x83, 0x82, 1, 2, 1, 5]);
-        assert_eq!(bytes(&MEAN_OF_ONE), [0x83, 0x81, 0, 0, 1]);
+        assert_eq!(bytes(&TRIMMED), [0x86, 0x82, 1, 2, 1, 5, 0, 0xf6, 0]);
+        assert_eq!(bytes(&MEAN_OF_ONE), [0x86, 0x81, 0, 0, 1, 0, 0xf6, 0]);
+        assert_eq!(bytes(&MIXED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0xf6, 0]);
+        assert_eq!(bytes(&PARTED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0x83, 0x19, 0x01, 0xf4, 3, 1, 2]);
     }
 
     #[test]
     fn refuses_malformed_recipes() {
         for malformed in [
-            &[0x83, 0x82, 0, 2, 1, 5][..],
-            &[0x83, 0x81, 1, 1, 5],
-            &[0x83, 0x82, 2, 2, 1, 5],
-            &[0x83, 0x81, 0, 2, 5],
-            &[0x83, 0x81, 0, 0, 0x1a, 0, 1, 0, 0],
-            &[0x82, 0x81, 0, 0],
+            &[0x86, 0x82, 0, 2, 1, 5, 0, 0xf6, 0][..],
+            &[0x86, 0x82, 0, 0xf6, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 1, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x82, 2, 2, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 2, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 2, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 3, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0x82, 1, 1, 0],
+            &[0x86, 0x81, 0, 0, 5, 0, 0xf6, 6],
+            &[0x86, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6, 0],
+            &[0x85, 0x81, 0, 0, 1, 0, 0xf6],
         ] {
             assert!(Recipe::decode(&mut Reader::new(malformed)).is_err(), "{malformed:?}");
         }
@@ -157,20 +293,57 @@ mod tests {
 
     #[test]
     fn fits_the_recipe_to_the_membership() {
+        let quorum = |quorum, authors| Err(RecipeError::Quorum { quorum, authors });
+        let minimum = |minimum, authors| Err(RecipeError::CohortMinimum { minimum, authors });
+        let parted = |threshold_permille, minimum| Recipe {
+            cohorts: Some(Cohorts { threshold_permille, minimum, small: Small::Join }),
+            ..PARTED
+        };
         for (recipe, members, expected) in [
             (TRIMMED, 5, Ok(())),
-            (TRIMMED, 4, Err(RecipeError::Quorum { quorum: 5, members: 4 })),
+            (TRIMMED, 4, quorum(5, 4)),
             (TRIMMED, 0, Err(RecipeError::Members(0))),
             (MEAN_OF_ONE, MEMBERS_MAX, Ok(())),
             (MEAN_OF_ONE, MEMBERS_MAX + 1, Err(RecipeError::Members(MEMBERS_MAX + 1))),
             (Recipe { quorum: 4, ..TRIMMED }, 9, Err(RecipeError::Trim { trim: 2, quorum: 4 })),
-            (
-                Recipe { quorum: 0, ..TRIMMED },
-                9,
-                Err(RecipeError::Quorum { quorum: 0, members: 9 }),
-            ),
+            (Recipe { quorum: 0, ..TRIMMED }, 9, quorum(0, 9)),
+            (MIXED, COMPARED_AUTHORS_MAX, Ok(())),
+            (MIXED, 3000, Err(RecipeError::Compared(3000))),
+            (PARTED, 7, Ok(())),
+            (Recipe { mix: Mix::None, ..PARTED }, 3000, Err(RecipeError::Compared(3000))),
+            (parted(0, Minimum::Auto), 7, Err(RecipeError::CohortThreshold(0))),
+            (parted(1001, Minimum::Auto), 7, Err(RecipeError::CohortThreshold(1001))),
+            (parted(1000, Minimum::Fixed(0)), 7, minimum(0, 7)),
+            (parted(1, Minimum::Fixed(8)), 7, minimum(8, 7)),
+            (parted(1, Minimum::Fixed(7)), 7, Ok(())),
         ] {
-            assert_eq!(recipe.validate(members), expected);
+            let setting = Setting { summary_window: 4, ..Setting::trusting(members) };
+            assert_eq!(recipe.validate(&setting), expected, "{recipe:?} for {members}");
+        }
+    }
+
+    #[test]
+    fn fits_the_recipe_to_the_committee() {
+        let drawn = Setting { committee: Some(64), ..Setting::trusting(9000) };
+        assert_eq!(MIXED.validate(&drawn), Ok(()));
+        let above = Recipe { quorum: 65, ..MIXED };
+        assert_eq!(above.validate(&drawn), Err(RecipeError::Quorum { quorum: 65, authors: 64 }));
+    }
+
+    #[test]
+    fn pools_only_what_base_summaries_can_compare() {
+        for (span, window, expected) in
+            [(4, 4, Ok(())), (8, 4, Err(RecipeError::Pool { span: 8, window: 4 })), (1, 0, Ok(()))]
+        {
+            let pool = PoolSpan::new(span).unwrap();
+            let setting = Setting { summary_window: window, ..Setting::trusting(9) };
+            assert_eq!(Recipe { pool, ..PARTED }.validate(&setting), expected);
+            assert_eq!(Recipe { pool, ..MIXED }.validate(&setting), Ok(()), "without cohorts");
+        }
+        for (epochs, expected) in
+            [(0, None), (1, Some(1)), (3, None), (32, Some(32)), (64, None), (32_768, None)]
+        {
+            assert_eq!(PoolSpan::new(epochs).map(PoolSpan::epochs), expected);
         }
     }
 
@@ -178,5 +351,7 @@ mod tests {
     fn names_different_recipes_differently() {
         assert_ne!(TRIMMED.id(), MEAN_OF_ONE.id());
         assert_ne!(TRIMMED.id(), Recipe { clip: Clip::None, ..TRIMMED }.id());
+        assert_ne!(TRIMMED.id(), Recipe { mix: Mix::NearestNeighbours, ..TRIMMED }.id());
+        assert_ne!(MIXED.id(), PARTED.id());
     }
 }

@@ -4,68 +4,55 @@
 //! The kept sum is the whole sum minus the `trim` largest and the `trim`
 //! smallest entries; ties do not matter, because equal entries are equal.
 
-use super::{Sums, Weighted, mean};
-
-/// Entries worked on at a time, so that a block of every update stays in cache.
-const BLOCK: usize = 512;
+use super::mean;
+use super::vector::{BLOCK, Block, Weighted, for_each_block};
 
 /// Up to this trim the extremes are kept in a short sorted list per entry,
 /// which the compiler turns into vector code; beyond it, entries are selected.
 const SHORT_TRIM: usize = 4;
 
-/// The sums of what is left when `trim` go at each end; `2 * trim < updates`.
-pub(super) fn sums(updates: &[Weighted<'_>], trim: usize) -> Sums {
-    assert!(2 * trim < updates.len(), "something is left after trimming");
-    let mut sums = mean::sums(updates);
-    sums.contributions -= 2 * trim;
+/// The sums of what is left when `trim` go at each end, in units of 2^-40;
+/// `2 * trim` is below the number of vectors.
+pub(super) fn sums(vectors: &[Weighted<'_>], trim: usize) -> Vec<i64> {
+    let mut sums = mean::sums(vectors);
     if trim == 0 {
         return sums;
     }
-    let chunks: Vec<Vec<_>> =
-        updates.iter().map(|weighted| weighted.update.values().collect()).collect();
-    for number in 0..chunks[0].len() {
-        let range = chunks[0][number].range.clone();
-        let factors = updates.iter().zip(&chunks);
-        let rows: Vec<Row<'_>> = factors
-            .map(|(weighted, chunks)| Row {
-                bytes: chunks[number].bytes(),
-                factor: weighted.weight << chunks[number].exponent,
-            })
-            .collect();
-        trim_chunk(&rows, trim, &mut sums.entries[range]);
-    }
+    let mut block = Block::new(vectors.len());
+    let mut gone = [0; BLOCK];
+    for_each_block(vectors, |rows, from, entries| {
+        block.fill(rows, from, entries.len());
+        extremes(&block, vectors.len(), trim, &mut gone);
+        for (sum, &gone) in sums[entries].iter_mut().zip(&gone) {
+            // A sum of some of the entries that the whole sum has.
+            *sum -= i64::try_from(gone).expect("sums of weighted entries fit 64 bits");
+        }
+    });
     sums
 }
 
-/// One update's part of a chunk: each entry is its byte times the factor.
-struct Row<'a> {
-    bytes: &'a [u8],
-    factor: i64,
-}
-
-fn trim_chunk(rows: &[Row<'_>], trim: usize, sums: &mut [i64]) {
-    for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
-        let from = block * BLOCK;
-        if trim <= SHORT_TRIM {
-            subtract_short(rows, from, trim, sums);
-        } else {
-            subtract_selected(rows, from, trim, sums);
-        }
+/// For each entry of a block of `count` rows, the sum of the `trim` largest and
+/// the `trim` smallest.
+pub(super) fn extremes(block: &Block, count: usize, trim: usize, out: &mut [i128; BLOCK]) {
+    assert!(2 * trim < count, "something is left after trimming");
+    out.fill(0);
+    if trim == 0 {
+        return;
     }
+    if trim <= SHORT_TRIM { add_short(block, trim, out) } else { add_selected(block, trim, out) }
 }
 
 /// Keeps the `trim` largest and smallest of each entry, by insertion.
-fn subtract_short(rows: &[Row<'_>], from: usize, trim: usize, sums: &mut [i64]) {
+fn add_short(block: &Block, trim: usize, out: &mut [i128; BLOCK]) {
     let mut largest = [[i64::MIN; BLOCK]; SHORT_TRIM];
     let mut smallest = [[i64::MAX; BLOCK]; SHORT_TRIM];
     let mut rising = [0; BLOCK];
     let mut falling = [0; BLOCK];
-    for row in rows {
-        let bytes = &row.bytes[from..from + sums.len()];
-        for ((rising, falling), &byte) in rising.iter_mut().zip(&mut falling).zip(bytes) {
-            *rising = row.factor * i64::from(byte.cast_signed());
-            *falling = *rising;
-        }
+    let mut len = 0;
+    for row in block.rows() {
+        len = row.len();
+        rising[..len].copy_from_slice(row);
+        falling[..len].copy_from_slice(row);
         for rank in 0..trim {
             for (kept, next) in largest[rank].iter_mut().zip(&mut rising) {
                 (*kept, *next) = ((*kept).max(*next), (*kept).min(*next));
@@ -77,21 +64,23 @@ fn subtract_short(rows: &[Row<'_>], from: usize, trim: usize, sums: &mut [i64]) 
     }
     for rank in 0..trim {
         let extremes = largest[rank].iter().zip(&smallest[rank]);
-        sums.iter_mut().zip(extremes).for_each(|(sum, (high, low))| *sum -= high + low);
+        let pairs = out[..len].iter_mut().zip(extremes);
+        pairs.for_each(|(sum, (&high, &low))| *sum += i128::from(high) + i128::from(low));
     }
 }
 
 /// Selects the `trim` largest and smallest of each entry.
-fn subtract_selected(rows: &[Row<'_>], from: usize, trim: usize, sums: &mut [i64]) {
+fn add_selected(block: &Block, trim: usize, out: &mut [i128; BLOCK]) {
+    let rows: Vec<&[i64]> = block.rows().collect();
+    let len = rows.first().map_or(0, |row| row.len());
     let mut column = Vec::with_capacity(rows.len());
-    for (offset, sum) in sums.iter_mut().enumerate() {
+    for (entry, sum) in out[..len].iter_mut().enumerate() {
         column.clear();
-        column.extend(
-            rows.iter().map(|row| row.factor * i64::from(row.bytes[from + offset].cast_signed())),
-        );
+        column.extend(rows.iter().map(|row| row[entry]));
         let end = column.len() - trim;
         column.select_nth_unstable(trim - 1);
         column[trim..].select_nth_unstable(end - trim);
-        *sum -= column[..trim].iter().sum::<i64>() + column[end..].iter().sum::<i64>();
+        let ends = column[..trim].iter().chain(&column[end..]);
+        *sum += ends.map(|&entry| i128::from(entry)).sum::<i128>();
     }
 }

@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use longhaul_aggregation::{
     AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Epoch, Fold, HeaderHash, Init,
-    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
-    admit,
+    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, Setting, TensorSpec, TermMemo,
+    UpdateHeader, admit,
 };
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::hash::ContentHash;
@@ -15,7 +16,9 @@ use longhaul_dtn::hash::ContentHash;
 /// The seed of the tests' federation.
 pub const SEED: [u8; 32] = [7; 32];
 /// Mean of at least one update, without clipping.
-pub const MEAN: Recipe = Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 1 };
+pub const MEAN: Recipe = Recipe::plain(Rule::Mean, Clip::None, 1);
+/// 64 members, none of whom attacks.
+pub const TRUSTING: Setting = Setting::trusting(64);
 
 /// A schema of zero-initialised one-dimensional tensors.
 pub fn schema(lengths: &[u32]) -> Arc<Schema> {
@@ -36,6 +39,7 @@ pub fn policy(schema: &Arc<Schema>) -> AdmissionPolicy {
         schema: Arc::clone(schema),
         steps_max: 1000,
         samples_max: 1_000_000,
+        sortition: None,
     }
 }
 
@@ -120,9 +124,42 @@ pub fn unknown_header(number: u8) -> HeaderHash {
 
 /// A fold of `updates` in this order.
 pub fn fold_of(schema: &Arc<Schema>, recipe: Recipe, updates: &[Admitted]) -> Fold {
-    let mut fold = Fold::new(Arc::clone(schema), &SEED, recipe);
+    let mut fold = Fold::new(Arc::clone(schema), &SEED, recipe, TRUSTING);
     for update in updates {
         fold.insert(update.clone());
     }
     fold
+}
+
+/// A memo that never forgets and counts what it could lend.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<Lendings>);
+
+#[derive(Debug, Default)]
+struct Lendings {
+    terms: BTreeMap<ContentHash, Arc<[i32]>>,
+    lent: usize,
+}
+
+impl Memo {
+    /// How often a vector was found.
+    pub fn lent(&self) -> usize {
+        self.0.lock().expect("no panic inside").lent
+    }
+}
+
+impl TermMemo for Memo {
+    fn get(&self, key: &ContentHash) -> Option<Arc<[i32]>> {
+        let mut lendings = self.0.lock().expect("no panic inside");
+        let found = lendings.terms.get(key).cloned();
+        lendings.lent += usize::from(found.is_some());
+        found
+    }
+
+    fn put(&self, key: ContentHash, term: Arc<[i32]>) {
+        let mut lendings = self.0.lock().expect("no panic inside");
+        if let Some(before) = lendings.terms.insert(key, Arc::clone(&term)) {
+            assert_eq!(before, term, "one key names one vector");
+        }
+    }
 }

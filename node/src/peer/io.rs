@@ -76,7 +76,8 @@ pub struct TrainedModel {
     /// Number of samples that the steps drew.
     pub samples: u32,
     /// Mean loss of the request's `shared` model on the peer's own held-out
-    /// share; decides the header's vouch bit.
+    /// share; decides the header's vouch bit and, where the recipe counts vouched
+    /// slots, whether the epoch is asked for once more from the peer's own fork.
     pub shared_loss: f32,
 }
 
@@ -110,7 +111,8 @@ pub enum Output {
 pub struct TrainRequest {
     /// The slot that the result will fill.
     pub epoch: Epoch,
-    /// Where training starts: the model plus the own pending updates.
+    /// Where training starts: the model (or the peer's own fork) plus the own updates
+    /// that are pending and what is not published yet.
     pub base: Arc<Vec<f32>>,
     /// The model that all holders of the same set share.
     pub shared: Arc<Vec<f32>>,

@@ -14,12 +14,14 @@
 //! - whether an update counts is a pure function of the manifest and the
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
+mod guard;
 mod intake;
 mod io;
 mod recording;
 mod restore;
 mod status;
 mod training;
+mod unpublished;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
+
+use guard::Guard;
+use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use status::Status;
@@ -105,6 +110,8 @@ pub struct Peer {
     /// What storage held; on offer from the start on.
     restored: Vec<Held>,
     compressor: Compressor,
+    /// What was learnt since the last own update, where not every epoch has a slot.
+    unpublished: Unpublished,
     log: LogWriter,
     started: bool,
     now: Timestamp,
@@ -113,7 +120,7 @@ pub struct Peer {
     training: Option<training::InFlight>,
     /// The newest epoch for which training was asked or given up.
     attempted: Option<Epoch>,
-    vouch_reference: Option<f32>,
+    guard: Guard,
     next_ticket: u64,
     in_store: BTreeMap<Ticket, InStore>,
     /// Bundles that the log names and whose payloads were lost.
@@ -154,6 +161,7 @@ impl Peer {
             fold: state.fold,
             restored: state.held,
             compressor: Compressor::new(&manifest.schema),
+            unpublished: Unpublished::default(),
             log: state.log,
             started: false,
             now: Timestamp::default(),
@@ -161,7 +169,7 @@ impl Peer {
             attempted: state.last_slot.as_ref().map(|slot| slot.epoch),
             last_slot: state.last_slot,
             training: None,
-            vouch_reference: None,
+            guard: Guard::default(),
             next_ticket: 0,
             in_store: BTreeMap::new(),
             missing: state.missing,

@@ -1,13 +1,13 @@
 //! Training: when to ask for it, and how its result becomes an update.
 //!
 //! Epochs are cut by the manifest's clock. A peer trains at most once per
-//! epoch, from the model plus its own updates whose terms are still empty, and
-//! publishes the quantised change. Floats end here: everything behind the
-//! compressor is exact integers.
+//! epoch, from the model plus its own updates that no term counts yet plus what
+//! it has not published yet, and publishes the quantised change if it has a slot in
+//! that epoch. Floats end here: everything behind the compressor is exact integers.
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Update, UpdateHeader, admit};
+use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Slot, Update, UpdateHeader, admit};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
@@ -15,14 +15,12 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
 
+use super::guard::{self, Fork, Verdict};
+use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
 /// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
 const HOP_LIMIT: u8 = 255;
-/// Vouch bit: the shared model's loss may exceed the reference by this factor.
-const VOUCH_LOSS_FACTOR: f32 = 1.25;
-/// Vouch bit: and by this much more, so that small losses do not flicker.
-const VOUCH_LOSS_MARGIN: f32 = 0.05;
 const SEED_CONTEXT: &str = "longhaul 2026-11 training batch order";
 
 /// Training that was asked for and has not been answered.
@@ -31,6 +29,21 @@ pub(super) struct InFlight {
     epoch: Epoch,
     base: Arc<Vec<f32>>,
     claim: BaseClaim,
+    origin: Origin,
+    /// The newest whole epoch of the shared model; see [`super::guard`].
+    whole: Option<Epoch>,
+    /// What the shared model's loss said, if this is asked for the second time.
+    verdict: Option<Verdict>,
+}
+
+/// What training starts from, beside what is not published yet.
+#[derive(Debug)]
+enum Origin {
+    /// The shared model and the own updates that are pending; kept only where it may
+    /// be needed as a fork.
+    Shared(Option<Parameters>),
+    /// The peer's own fork.
+    Fork,
 }
 
 impl Peer {
@@ -51,14 +64,30 @@ impl Peer {
             return;
         }
         self.attempted = Some(epoch);
+        self.train(epoch, None);
+    }
+
+    /// Asks for the training of `epoch`, from the shared model or from the fork.
+    fn train(&mut self, epoch: Epoch, verdict: Option<Verdict>) {
         let window = u32::from(self.manifest().bounds.summary_window);
-        let claim = BaseClaim {
-            model: self.fold.model_id(),
-            summary: self.fold.base_summary(epoch, window),
-        };
         let shared = self.fold.model_f32();
-        let all = self.manifest().epochs;
-        let base = Arc::new(self.fold.training_base(self.me, all).to_f32());
+        let (origin, mut base, claim) = match self.guard.fork() {
+            Some(fork) => {
+                let claim = fork.claim(&self.fold, self.me, epoch, window);
+                (Origin::Fork, fork.base(&self.fold, self.me), claim)
+            }
+            None => {
+                let model = self.fold.model_id();
+                let summary = self.fold.base_summary(epoch, window);
+                let (all, guard) = (self.manifest.manifest().epochs, &self.guard);
+                let own = |epoch| !guard.is_forked(epoch);
+                let base = self.fold.training_base_where(self.me, all, own);
+                let kept = guard::is_guarded(&self.fold).then(|| base.clone());
+                (Origin::Shared(kept), base, BaseClaim { model, summary })
+            }
+        };
+        self.unpublished.add_to(&mut base);
+        let base = Arc::new(base.to_f32());
         let request = TrainRequest {
             epoch,
             base: base.clone(),
@@ -66,7 +95,8 @@ impl Peer {
             plan: self.manifest().training,
             seed: self.batch_seed(epoch),
         };
-        self.training = Some(InFlight { epoch, base, claim });
+        let whole = guard::newest_whole(&self.fold, 2 * self.manifest().attackers() + 1);
+        self.training = Some(InFlight { epoch, base, claim, origin, whole, verdict });
         self.outputs.push_back(Output::Train(request));
     }
 
@@ -81,14 +111,27 @@ impl Peer {
         }
     }
 
-    /// Turns a finished training into the signed update of its slot.
+    /// Gathers what a finished training changed, and turns it into the signed
+    /// update of the epoch's slot if the peer has that.
     pub(super) fn publish(&mut self, trained: TrainedModel) {
-        let Some(training) = self.training.take_if(|it| it.epoch == trained.epoch) else { return };
-        let update = match self.quantise(&training, &trained.parameters) {
-            Ok(update) => update,
-            Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
-        };
-        let header = self.header(&training, &trained, &update);
+        let training = self.training.take_if(|it| it.epoch == trained.epoch);
+        let Some(mut training) = training else { return };
+        let verdict = training
+            .verdict
+            .unwrap_or_else(|| self.guard.judge(trained.shared_loss, training.whole));
+        if self.goes_astray(&mut training, verdict) {
+            return self.train(training.epoch, Some(verdict));
+        }
+        if let Err(why) = self.gather(&training, &trained) {
+            return self.event(Event::Skipped { epoch: trained.epoch, why });
+        }
+        if !self.is_drawn(training.epoch) {
+            return;
+        }
+        let Some(gathered) = self.unpublished.take() else { return };
+        let norm_max = self.manifest().bounds.norm_max;
+        let update = self.compressor.compress(&gathered.change, norm_max);
+        let header = self.header(&training, &gathered, verdict, &update);
         let head = match self.seal(&header, &update) {
             Ok(head) => head,
             Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
@@ -104,22 +147,53 @@ impl Peer {
         self.persist(Some((hash, payload)), vec![record], then);
     }
 
-    fn quantise(&mut self, training: &InFlight, trained: &[f32]) -> Result<Update, String> {
-        let after = Parameters::from_f32(trained).map_err(|error| error.to_string())?;
+    /// True when the training that came back started from a model that is ruined, and
+    /// there is a fork to train from instead.
+    fn goes_astray(&mut self, training: &mut InFlight, verdict: Verdict) -> bool {
+        let epoch = training.epoch;
+        match &mut training.origin {
+            Origin::Shared(Some(_)) if verdict == Verdict::Ruined => {
+                return self.guard.went_astray();
+            }
+            Origin::Shared(base) => {
+                let claim = training.claim.clone();
+                let good = base.take().map(|base| Fork { epoch, base, claim });
+                good.into_iter().for_each(|good| self.guard.found_good(good));
+            }
+            Origin::Fork => {
+                self.guard.forked(epoch);
+                if verdict != Verdict::Ruined {
+                    self.guard.came_back();
+                }
+            }
+        }
+        false
+    }
+
+    /// True when the peer may fill its slot in `epoch`.
+    fn is_drawn(&self, epoch: Epoch) -> bool {
+        let slot = Slot { member: self.me, epoch };
+        self.policy.sortition.as_ref().is_none_or(|sortition| sortition.draws(slot))
+    }
+
+    fn gather(&mut self, training: &InFlight, trained: &TrainedModel) -> Result<(), String> {
+        let after = Parameters::from_f32(&trained.parameters).map_err(|error| error.to_string())?;
         let before = Parameters::from_f32(&training.base).map_err(|error| error.to_string())?;
         if after.len() != before.len() {
             return Err(format!("{} parameters came back for {}", after.len(), before.len()));
         }
         let mut delta = after;
         delta.subtract(&before);
-        let norm_max = self.manifest().bounds.norm_max;
-        Ok(self.compressor.compress(&delta, norm_max))
+        let epochs_max = self.manifest().accumulate_epochs_max();
+        self.unpublished.add(delta, trained.samples, epochs_max);
+        Ok(())
     }
 
     fn header(
-        &mut self,
+        &self,
         training: &InFlight,
-        trained: &TrainedModel,
+        gathered: &Gathered,
+        verdict: Verdict,
         update: &Update,
     ) -> UpdateHeader {
         UpdateHeader {
@@ -127,24 +201,11 @@ impl Peer {
             epoch: training.epoch,
             previous: self.last_slot,
             base: training.claim.clone(),
-            vouch: self.vouches(trained.shared_loss),
+            vouch: verdict == Verdict::Vouched,
             payload: ContentHash::of(update.payload()),
-            samples: trained.samples,
-            steps: self.manifest().training.steps,
+            samples: gathered.samples,
+            steps: self.manifest().training.steps.saturating_mul(gathered.epochs),
         }
-    }
-
-    /// The vouch bit: the shared model is about as good here as it was when a
-    /// term last came from a whole cohort (2F + 1 authors).
-    fn vouches(&mut self, loss: f32) -> bool {
-        let reference = *self.vouch_reference.get_or_insert(loss);
-        let good = loss <= VOUCH_LOSS_FACTOR * reference + VOUCH_LOSS_MARGIN;
-        let whole = 2 * self.manifest().attackers() + 1;
-        let newest = self.newest_term();
-        if newest.is_some_and(|epoch| self.fold.term_status(epoch).authors >= whole) {
-            self.vouch_reference = Some(loss);
-        }
-        good
     }
 
     fn seal(&self, header: &UpdateHeader, update: &Update) -> Result<BundleHead, String> {

@@ -39,6 +39,7 @@ struct Node {
     entries: Vec<SignedEntry>,
     payloads: BTreeMap<ContentHash, Arc<[u8]>>,
     events: Vec<Event>,
+    requests: Vec<TrainRequest>,
     unstored: VecDeque<PersistRequest>,
     disk_works: bool,
 }
@@ -57,17 +58,27 @@ pub struct World {
     next_link: u64,
     now: Timestamp,
     epochs: u32,
+    /// The loss of the shared model that a peer measures in an epoch.
+    shared_loss: fn(usize, u32) -> f32,
 }
 
 impl World {
     /// `count` peers that have just started, without contacts.
     pub fn new(count: u8, epochs: u32) -> Self {
-        let manifest = Arc::new(manifest(count, epochs));
+        Self::with(count, epochs, |_| {})
+    }
+
+    /// The same under another manifest.
+    pub fn with(count: u8, epochs: u32, change: impl FnOnce(&mut Manifest)) -> Self {
+        let mut manifest = manifest(count, epochs);
+        change(&mut manifest);
+        let manifest = Arc::new(manifest.sign(&key(0)).expect("test values are valid"));
         let mut nodes: Vec<Node> =
             (0..count).map(|index| Node::new(&manifest, key(index))).collect();
         nodes.sort_by_key(|node| node.key.peer_id());
+        let (links, shared_loss) = (BTreeMap::new(), |_, _| 1.0);
         let mut world =
-            Self { manifest, nodes, links: BTreeMap::new(), next_link: 0, now: START, epochs };
+            Self { manifest, nodes, links, next_link: 0, now: START, epochs, shared_loss };
         (0..world.nodes.len()).for_each(|index| world.give(index, Input::Start));
         world
     }
@@ -94,6 +105,28 @@ impl World {
 
     pub fn events(&self, index: usize) -> &[Event] {
         &self.nodes[index].events
+    }
+
+    /// From now on peers measure this loss of the shared model, by peer and epoch.
+    pub fn set_shared_loss(&mut self, shared_loss: fn(usize, u32) -> f32) {
+        self.shared_loss = shared_loss;
+    }
+
+    /// The newest update header in a peer's log for each epoch.
+    pub fn own_headers(&self, index: usize) -> Vec<UpdateHeader> {
+        let limits = self.manifest.bundle_limits();
+        let header_limits = self.manifest.admission_policy().header_limits();
+        let header = |entry: &SignedEntry| {
+            let Record::Update { head } = entry.record() else { return None };
+            let head = BundleHead::decode(head, &limits).ok()?;
+            UpdateHeader::decode(head.header(), &header_limits).ok()
+        };
+        self.entries(index).iter().filter_map(header).collect()
+    }
+
+    /// What a peer asked to train, oldest first.
+    pub fn requests(&self, index: usize) -> &[TrainRequest] {
+        &self.nodes[index].requests
     }
 
     /// All peers hold one set and one model.
@@ -232,14 +265,7 @@ impl World {
 
     /// The epochs of a peer's update records.
     pub fn own_slots(&self, index: usize) -> Vec<u32> {
-        let limits = self.manifest.bundle_limits();
-        let header_limits = self.manifest.admission_policy().header_limits();
-        let epoch = |entry: &SignedEntry| {
-            let Record::Update { head } = entry.record() else { return None };
-            let head = BundleHead::decode(head, &limits).ok()?;
-            Some(UpdateHeader::decode(head.header(), &header_limits).ok()?.epoch.get())
-        };
-        self.entries(index).iter().filter_map(epoch).collect()
+        self.own_headers(index).iter().map(|header| header.epoch.get()).collect()
     }
 
     /// The newest update record and what follows it is torn off the log; then
@@ -350,7 +376,12 @@ impl World {
                 }
             }
             Output::Close { link, .. } => self.drop_link(link),
-            Output::Train(request) => self.give(index, Input::Trained(trained(&request))),
+            Output::Train(request) => {
+                let mut trained = trained(&request);
+                trained.shared_loss = (self.shared_loss)(index, request.epoch.get());
+                self.nodes[index].requests.push(request);
+                self.give(index, Input::Trained(trained));
+            }
             Output::Persist(request) if self.nodes[index].disk_works => self.store(index, request),
             Output::Persist(request) => self.nodes[index].unstored.push_back(request),
             Output::Event(event) => self.nodes[index].events.push(event),
@@ -373,6 +404,7 @@ impl Node {
             entries: Vec::new(),
             payloads: BTreeMap::new(),
             events: Vec::new(),
+            requests: Vec::new(),
             unstored: VecDeque::new(),
             disk_works: true,
         }
@@ -386,7 +418,7 @@ fn peer(manifest: &Arc<SignedManifest>, key: &SecretKey, restored: Restored) -> 
 }
 
 /// Moves each parameter by an amount that its position and the seed give.
-fn trained(request: &TrainRequest) -> TrainedModel {
+pub fn trained(request: &TrainRequest) -> TrainedModel {
     let push = |(index, value): (usize, &f32)| {
         value + (f32::from(request.seed[index % 32]) - 128.0) / 2_048.0
     };
@@ -398,13 +430,13 @@ fn trained(request: &TrainRequest) -> TrainedModel {
     }
 }
 
-fn manifest(count: u8, epochs: u32) -> SignedManifest {
+fn manifest(count: u8, epochs: u32) -> Manifest {
     let weights = TensorSpec::new("weights", vec![4, 5], Init::Uniform { bound: 1 << 20 })
         .expect("test values are valid");
     let bias = TensorSpec::new("bias", vec![5], Init::Zero).expect("test values are valid");
     let mut members: Vec<_> = (0..count).map(|index| key(index).peer_id()).collect();
     members.sort_unstable();
-    let manifest = Manifest {
+    Manifest {
         name: "test".to_owned(),
         creator: key(0).peer_id(),
         parent: None,
@@ -415,15 +447,15 @@ fn manifest(count: u8, epochs: u32) -> SignedManifest {
         epoch_length: EPOCH_LENGTH,
         epochs,
         training: TrainingPlan { steps: 1, batch: 4, rate_micro: 100_000 },
-        recipe: Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 2 },
+        recipe: Recipe::plain(Rule::Mean, Clip::None, 2),
         attacker_share_permille: 250,
         members,
+        committee: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,
             summary_window: 12,
             bundle_lifetime: Span::from_ms(24 * 3_600_000),
         },
-    };
-    manifest.sign(&key(0)).expect("test values are valid")
+    }
 }

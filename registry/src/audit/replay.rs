@@ -64,6 +64,7 @@ impl Folding {
                 authors: status.authors as u64,
                 voids: status.voids as u64,
                 quorate: status.quorate,
+                counted: status.counted as u64,
             }
         });
         let epochs = epochs.collect();

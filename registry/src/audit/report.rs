@@ -133,8 +133,11 @@ pub struct EpochReport {
     pub authors: u64,
     /// How many of their slots are void.
     pub voids: u64,
-    /// Whether the authors are a quorum; if not, the term is zero.
+    /// Whether the authors are a quorum, alone or with those of epochs pooled with
+    /// this one; if not, the term is zero.
     pub quorate: bool,
+    /// How many updates the term counts; the others are void or wait.
+    pub counted: u64,
 }
 
 /// A pair of headers that one author must not both have signed.
@@ -289,10 +292,11 @@ impl AuditReport {
 
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>10}  {:>7}  {:>5}  quorum", "epoch", "authors", "void")?;
+        writeln!(f, "{:>10}  {:>7}  {:>5}  {:>7}  quorum", "epoch", "authors", "void", "counted")?;
         for it in &self.epochs {
             let quorum = if it.quorate { "yes" } else { "no" };
-            writeln!(f, "{:>10}  {:>7}  {:>5}  {quorum}", it.epoch, it.authors, it.voids)?;
+            let EpochReport { epoch, authors, voids, counted, .. } = it;
+            writeln!(f, "{epoch:>10}  {authors:>7}  {voids:>5}  {counted:>7}  {quorum}")?;
         }
         for it in &self.equivocations {
             let (first, second) = (&it.first, &it.second);

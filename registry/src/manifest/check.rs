@@ -10,13 +10,19 @@ use longhaul_dtn::time::{Span, Timestamp};
 
 use super::Manifest;
 use crate::bounds::{BUNDLE_LIFETIME_MAX, PAYLOAD_BYTES_MAX, SUMMARY_WINDOW_MAX};
+use crate::committee::ACCUMULATE_EPOCHS_MAX;
 use crate::plan::{BATCH_MAX, RATE_MICRO_MAX, STEPS_MAX};
 use crate::task::TASK_NAME_BYTES_MAX;
 
 /// Most bytes of a federation's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most members of a federation.
-pub const MEMBERS_MAX: usize = 1024;
+pub const MEMBERS_MAX: usize = 16_384;
+/// Most members who publish in an epoch: with more of them a committee is drawn.
+pub const PUBLISHERS_MAX: usize = 1_024;
+/// Most slots that a base summary is expected to name: at three bytes each they
+/// leave room in a header's 60 KiB.
+const SUMMARY_SLOTS_MAX: usize = 16 * 1_024;
 /// Most epochs of a federation; a successor names it as its parent.
 pub const EPOCHS_MAX: u32 = 1_000_000;
 /// Shortest epoch.
@@ -51,6 +57,24 @@ pub enum InvalidManifest {
         /// Number of members.
         members: usize,
     },
+    /// Too many members publish in an epoch; holds their number.
+    #[error("{0} members publish in every epoch; draw a committee of at most {PUBLISHERS_MAX}")]
+    Publishers(usize),
+    /// The committee is empty or larger than the membership.
+    #[error("a committee of {size} among {members} members; choose 1 to {members}")]
+    CommitteeSize {
+        /// The committee's size.
+        size: u16,
+        /// Number of members.
+        members: usize,
+    },
+    /// An author gathers no change, or that of too many epochs; holds their number.
+    #[error("change of {0} epochs gathered; choose 1 to {ACCUMULATE_EPOCHS_MAX}")]
+    Accumulation(u16),
+    /// The slots that a base summary speaks of do not fit a header; holds their
+    /// expected number.
+    #[error("base summaries of {0} slots; choose a smaller window or committee")]
+    SummarySlots(usize),
     /// The epochs are too short or too long; holds their length.
     #[error("epochs of {0}; choose {EPOCH_LENGTH_MIN} to {EPOCH_LENGTH_MAX}")]
     EpochLength(Span),
@@ -107,6 +131,7 @@ impl Manifest {
         check_text("the task's model", &self.task.model, TASK_NAME_BYTES_MAX)?;
         check_text("the task's data", &self.task.data, TASK_NAME_BYTES_MAX)?;
         self.check_members()?;
+        self.check_committee()?;
         self.check_recipe()?;
         self.check_epochs()?;
         self.check_training()?;
@@ -130,6 +155,29 @@ impl Manifest {
         Ok(())
     }
 
+    fn check_committee(&self) -> Result<(), InvalidManifest> {
+        let members = self.members.len();
+        if let Some(committee) = &self.committee {
+            let (size, gathered) = (committee.size, committee.accumulate_epochs_max);
+            if size == 0 || usize::from(size) > members {
+                return Err(InvalidManifest::CommitteeSize { size, members });
+            }
+            if !(1..=ACCUMULATE_EPOCHS_MAX).contains(&gathered) {
+                return Err(InvalidManifest::Accumulation(gathered));
+            }
+        }
+        let publishers = self.setting().authors(1);
+        if publishers > PUBLISHERS_MAX {
+            return Err(InvalidManifest::Publishers(publishers));
+        }
+        // A row of all members takes one byte each, of a drawn few three.
+        let named = publishers * usize::from(self.bounds.summary_window);
+        if self.committee.is_some() && named > SUMMARY_SLOTS_MAX {
+            return Err(InvalidManifest::SummarySlots(named));
+        }
+        Ok(())
+    }
+
     fn check_recipe(&self) -> Result<(), InvalidManifest> {
         let (quorum, members) = (self.recipe.quorum, self.members.len());
         if quorum == 0 || usize::from(quorum) > members {
@@ -138,7 +186,7 @@ impl Manifest {
         if self.attacker_share_permille > ATTACKER_SHARE_PERMILLE_MAX {
             return Err(InvalidManifest::AttackerShare(self.attacker_share_permille));
         }
-        Ok(self.recipe.validate(members)?)
+        Ok(self.recipe.validate(&self.setting())?)
     }
 
     fn check_epochs(&self) -> Result<(), InvalidManifest> {

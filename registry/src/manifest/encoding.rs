@@ -1,4 +1,4 @@
-//! The manifest's canonical body: a map with the keys 0 to 14.
+//! The manifest's canonical body: a map with the keys 0 to 15.
 //!
 //! Key 0 is the version of the format. Reading checks form only; whether the
 //! values make sense together is [`super::check`]'s concern.
@@ -13,12 +13,13 @@ use longhaul_dtn::time::{Span, Timestamp};
 
 use super::{MEMBERS_MAX, Manifest, NAME_BYTES_MAX};
 use crate::bounds::Bounds;
+use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::{TrainingPlan, read_u32};
 use crate::task::Task;
 
 const VERSION: u64 = 1;
-const PAIRS: usize = 15;
+const PAIRS: usize = 16;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
@@ -46,6 +47,13 @@ impl Manifest {
             writer.bytes(member.as_bytes());
         }
         self.bounds.encode(writer.unsigned(14));
+        writer.unsigned(15);
+        match &self.committee {
+            Some(committee) => committee.encode(&mut writer),
+            None => {
+                writer.null();
+            }
+        }
         writer.into_bytes()
     }
 
@@ -93,6 +101,11 @@ impl Manifest {
         let members = read_members(reader)?;
         reader.key(14)?;
         let bounds = Bounds::decode(reader)?;
+        reader.key(15)?;
+        let committee = match reader.null()? {
+            true => None,
+            false => Some(Committee::decode(reader)?),
+        };
         Ok(Self {
             name,
             creator,
@@ -108,6 +121,7 @@ impl Manifest {
             attacker_share_permille,
             members,
             bounds,
+            committee,
         })
     }
 }

@@ -13,18 +13,19 @@ mod summary;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema};
+use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema, Setting};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
 use crate::bounds::Bounds;
+use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::TrainingPlan;
 use crate::task::Task;
 
 pub use check::{
     ATTACKER_SHARE_PERMILLE_MAX, EPOCH_LENGTH_MAX, EPOCH_LENGTH_MIN, EPOCHS_MAX, InvalidManifest,
-    MEMBERS_MAX, NAME_BYTES_MAX, START_MAX,
+    MEMBERS_MAX, NAME_BYTES_MAX, PUBLISHERS_MAX, START_MAX,
 };
 pub use signed::{MANIFEST_BYTES_MAX, ManifestError, SignedManifest, TermsError};
 pub use summary::ManifestSummary;
@@ -60,6 +61,8 @@ pub struct Manifest {
     pub members: Vec<PeerId>,
     /// What one update may weigh.
     pub bounds: Bounds,
+    /// Who may publish in an epoch; none lets all members.
+    pub committee: Option<Committee>,
 }
 
 impl Manifest {
@@ -110,9 +113,24 @@ impl Manifest {
         now >= self.end()
     }
 
-    /// F, the number of attackers assumed: the share of the members, rounded
-    /// down.
+    /// The numbers that merging depends on beside the recipe.
+    pub fn setting(&self) -> Setting {
+        Setting {
+            members: self.members.len(),
+            committee: self.committee.map(|committee| committee.size),
+            attacker_share_permille: self.attacker_share_permille,
+            summary_window: u32::from(self.bounds.summary_window),
+        }
+    }
+
+    /// How many epochs of its local change an author gathers for one update.
+    pub fn accumulate_epochs_max(&self) -> u32 {
+        self.committee.map_or(1, |committee| u32::from(committee.accumulate_epochs_max))
+    }
+
+    /// F, the number of attackers assumed in an epoch: the share of those who
+    /// publish in it, rounded down.
     pub fn attackers(&self) -> usize {
-        self.members.len() * usize::from(self.attacker_share_permille) / 1_000
+        self.setting().attackers(1)
     }
 }

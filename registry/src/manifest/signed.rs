@@ -3,7 +3,9 @@
 //! On the wire `[body, signature]`. The id covers the body alone, so a second
 //! signature of the same creator does not make a second federation.
 
-use longhaul_aggregation::{AdmissionPolicy, Fold};
+use std::sync::Arc;
+
+use longhaul_aggregation::{AdmissionPolicy, Fold, Sortition};
 use longhaul_dtn::bundle::{BundleHead, BundleLimits};
 use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
 use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
@@ -14,9 +16,9 @@ use super::{InvalidManifest, Manifest};
 use crate::federation::FederationId;
 use crate::plan::SAMPLES_MAX;
 
-/// Most bytes of an encoded signed manifest: 1,024 members at 34 bytes and 256
-/// tensors at about 100 leave half of it free.
-pub const MANIFEST_BYTES_MAX: usize = 128 * 1024;
+/// Most bytes of an encoded signed manifest: 16,384 members at 34 bytes and 256
+/// tensors at about 100 leave nearly half of it free.
+pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// A manifest whose values are sound and whose signature is good.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,7 @@ pub struct SignedManifest {
     manifest: Manifest,
     id: FederationId,
     bytes: Vec<u8>,
+    sortition: Option<Arc<Sortition>>,
 }
 
 /// Why something is not a signed manifest.
@@ -49,6 +52,12 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    fn sortition(&self) -> Option<Arc<Sortition>> {
+        let committee = self.committee?;
+        let members = self.members.as_slice().into();
+        Some(Arc::new(Sortition::new(committee.size, committee.nonce, members)))
+    }
+
     /// Checks and signs the manifest with the key of its creator.
     pub fn sign(self, key: &SecretKey) -> Result<SignedManifest, ManifestError> {
         self.validate()?;
@@ -61,7 +70,12 @@ impl Manifest {
         writer.array(2).raw(&body).bytes(signature.as_bytes());
         let bytes = writer.into_bytes();
         assert!(bytes.len() <= MANIFEST_BYTES_MAX, "sound values fit");
-        Ok(SignedManifest { id: FederationId::of_body(&body), manifest: self, bytes })
+        Ok(SignedManifest {
+            id: FederationId::of_body(&body),
+            sortition: self.sortition(),
+            manifest: self,
+            bytes,
+        })
     }
 }
 
@@ -124,7 +138,8 @@ impl SignedManifest {
         let manifest = Manifest::read_body(&mut reader)?;
         reader.finish()?;
         manifest.validate()?;
-        Ok(Self { id: FederationId::of_body(body), manifest, bytes: bytes.to_vec() })
+        let (id, sortition) = (FederationId::of_body(body), manifest.sortition());
+        Ok(Self { id, manifest, bytes: bytes.to_vec(), sortition })
     }
 
     /// The id of the federation.
@@ -152,8 +167,9 @@ impl SignedManifest {
             norm_max: manifest.bounds.norm_max,
             summary_window: u32::from(manifest.bounds.summary_window),
             schema: manifest.schema.clone(),
-            steps_max: manifest.training.steps,
+            steps_max: manifest.training.steps.saturating_mul(manifest.accumulate_epochs_max()),
             samples_max: SAMPLES_MAX,
+            sortition: self.sortition.clone(),
         }
     }
 
@@ -187,6 +203,6 @@ impl SignedManifest {
     /// The fold of no updates: the initial model.
     pub fn fold(&self) -> Fold {
         let manifest = &self.manifest;
-        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe)
+        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe, manifest.setting())
     }
 }

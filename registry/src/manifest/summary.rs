@@ -1,6 +1,6 @@
 //! The manifest for people and programs: every value under a stable name.
 
-use longhaul_aggregation::{Clip, Rule};
+use longhaul_aggregation::{Clip, Cohorts, Minimum, Mix, Rule, Small, Trim};
 use serde::Serialize;
 
 use super::SignedManifest;
@@ -36,12 +36,22 @@ pub struct ManifestSummary {
     pub batch: u32,
     /// Learning rate in millionths.
     pub rate_micro: u32,
-    /// The rule by which updates become a term: `mean` or `trimmed-mean:K`.
+    /// The rule by which updates become a term: `mean`, `trimmed-mean:K` or
+    /// `trimmed-mean:auto`.
     pub rule: String,
+    /// What replaces updates before the rule: `none` or `nearest-neighbours`.
+    pub mix: String,
+    /// How updates are parted by their bases: `none`, or for example
+    /// `threshold 500/1000, minimum auto, small wait`.
+    pub cohorts: String,
     /// What each update is clipped to before: `none` or `median`.
     pub clip: String,
+    /// Most epochs that are pooled where they are below the quorum; 1 is none.
+    pub pooled_epochs_max: u32,
     /// Authors that a term needs.
     pub quorum: u16,
+    /// Members who publish in an epoch on average; none stands for all.
+    pub committee: Option<u16>,
     /// Share of attackers assumed, in thousandths.
     pub attacker_share_permille: u16,
     /// Peer ids of the members; a member's index is its place here.
@@ -77,8 +87,12 @@ impl SignedManifest {
             batch: manifest.training.batch,
             rate_micro: manifest.training.rate_micro,
             rule: rule_text(manifest.recipe.rule),
+            mix: mix_text(manifest.recipe.mix).to_owned(),
+            cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
+            pooled_epochs_max: manifest.recipe.pool.epochs(),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             quorum: manifest.recipe.quorum,
+            committee: manifest.committee.map(|committee| committee.size),
             attacker_share_permille: manifest.attacker_share_permille,
             members: manifest.members.iter().map(ToString::to_string).collect(),
             norm_max: manifest.bounds.norm_max.to_string(),
@@ -92,8 +106,29 @@ impl SignedManifest {
 fn rule_text(rule: Rule) -> String {
     match rule {
         Rule::Mean => "mean".to_owned(),
-        Rule::TrimmedMean { trim } => format!("trimmed-mean:{trim}"),
+        Rule::TrimmedMean { trim: Trim::Auto } => "trimmed-mean:auto".to_owned(),
+        Rule::TrimmedMean { trim: Trim::Fixed(trim) } => format!("trimmed-mean:{trim}"),
     }
+}
+
+const fn mix_text(mix: Mix) -> &'static str {
+    match mix {
+        Mix::None => "none",
+        Mix::NearestNeighbours => "nearest-neighbours",
+    }
+}
+
+fn cohorts_text(cohorts: Cohorts) -> String {
+    let minimum = match cohorts.minimum {
+        Minimum::Auto => "auto".to_owned(),
+        Minimum::Fixed(least) => least.to_string(),
+    };
+    let small = match cohorts.small {
+        Small::Join => "join",
+        Small::Wait => "wait",
+        Small::Vouch => "vouch",
+    };
+    format!("threshold {}/1000, minimum {minimum}, small {small}", cohorts.threshold_permille)
 }
 
 const fn clip_text(clip: Clip) -> &'static str {
@@ -116,6 +151,11 @@ impl std::fmt::Display for ManifestSummary {
         let rate = f64::from(self.rate_micro) / 1e6;
         writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
+        writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
+        writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
+        if let Some(size) = self.committee {
+            writeln!(f, "committee   {size} authors in an epoch, drawn by lot")?;
+        }
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;

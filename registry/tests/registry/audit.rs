@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, ModelId};
+use longhaul_aggregation::{
+    Cohorts, Epoch, Minimum, Mix, ModelId, PoolSpan, Recipe, Rule, Small, Trim,
+};
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
@@ -49,6 +51,33 @@ fn an_honest_file_verifies_and_replays_to_its_model() {
     let replay = replayed.replay.unwrap();
     assert_eq!(replay.set_root, world.fold.set_root().to_string());
     assert_eq!(replay.versions_checked, u64::from(EPOCHS));
+}
+
+#[test]
+fn replays_versions_whose_terms_later_headers_changed() {
+    // F = 2, so the cohorts of four wait until three headers of the next epochs speak
+    // for their slots.
+    let mut manifest = manifest();
+    manifest.attacker_share_permille = 499;
+    manifest.recipe = Recipe {
+        rule: Rule::TrimmedMean { trim: Trim::Auto },
+        mix: Mix::NearestNeighbours,
+        cohorts: Some(Cohorts {
+            threshold_permille: Cohorts::THRESHOLD_PERMILLE,
+            minimum: Minimum::Fixed(2),
+            small: Small::Vouch,
+        }),
+        pool: PoolSpan::new(4).unwrap(),
+        ..manifest.recipe
+    };
+    let mut world = World::of(manifest, 4);
+    let replayed = replay_file(&world.file(), None);
+    assert_eq!(replayed.verdict, Verdict::Verified, "{replayed}");
+    assert_eq!(replayed.model_id(), Some(world.fold.model_id().to_string().as_str()));
+    let replay = replayed.replay.unwrap();
+    assert_eq!(replay.versions_checked, u64::from(EPOCHS));
+    let counted: Vec<u64> = replay.epochs.iter().map(|it| it.counted).collect();
+    assert_eq!((counted[0], counted[7]), (4, 0), "{counted:?}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Sound manifests sign and read back; unsound ones are refused with advice.
 
-use longhaul_aggregation::{Epoch, NormBound, Rule};
+use longhaul_aggregation::{Epoch, MemberIndex, NormBound, Rule, Slot, Trim};
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{Domain, SecretKey};
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_registry::{FederationId, InvalidManifest, Manifest, ManifestError, SignedManifest};
+use longhaul_registry::{
+    Committee, FederationId, InvalidManifest, Manifest, ManifestError, SignedManifest,
+};
 
 use crate::world::{key, manifest};
 
@@ -66,7 +68,7 @@ fn refuses_every_truncation_and_a_byte_too_many() {
     }
     let longer = [bytes, &[0]].concat();
     assert!(SignedManifest::decode(&longer).unwrap_err().to_string().contains("bytes follow"));
-    let huge = vec![0; 200_000];
+    let huge = vec![0; 2_000_000];
     assert!(SignedManifest::decode(&huge).unwrap_err().to_string().contains("above the limit"));
 }
 
@@ -128,7 +130,7 @@ fn refuses_unsound_members() {
             (0..1_025).map(|number| SecretKey::from_seed(&seed(number)).peer_id()).collect();
         it.members.sort_unstable();
     };
-    check(many, "1025 members");
+    check(many, "1025 members publish in every epoch; draw a committee of at most 1024");
     let mut most = manifest();
     many(&mut most);
     most.members.pop();
@@ -137,10 +139,77 @@ fn refuses_unsound_members() {
 }
 
 #[test]
+fn refuses_more_members_than_a_federation_has() {
+    let mut manifest = manifest();
+    manifest.members = vec![key(1).peer_id(); 16_385];
+    let found = manifest.validate().unwrap_err();
+    assert_eq!(found, InvalidManifest::MemberCount(16_385));
+}
+
+const COMMITTEE: Committee = Committee { size: 4, nonce: [9; 32], accumulate_epochs_max: 3 };
+
+#[test]
+fn refuses_unsound_committees() {
+    let drawn = |change: fn(&mut Committee)| {
+        move |it: &mut Manifest| {
+            let mut committee = COMMITTEE;
+            change(&mut committee);
+            it.committee = Some(committee);
+        }
+    };
+    check(drawn(|it| it.size = 0), "a committee of 0 among 5 members; choose 1 to 5");
+    check(drawn(|it| it.size = 6), "choose 1 to 5");
+    check(drawn(|it| it.size = 2), "the quorum 3 is not within 1 and the 2 authors");
+    check(drawn(|it| it.accumulate_epochs_max = 0), "change of 0 epochs gathered");
+    check(drawn(|it| it.accumulate_epochs_max = 1_025), "choose 1 to 1024");
+}
+
+#[test]
+fn draws_a_committee_from_the_manifest() {
+    let mut drawn = manifest();
+    drawn.committee = Some(COMMITTEE);
+    let signed = drawn.clone().sign(&key(1)).unwrap();
+    assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed.clone()));
+    assert_eq!((drawn.attackers(), drawn.setting().authors(1)), (0, 4));
+    let policy = signed.admission_policy();
+    assert_eq!(policy.steps_max, 30, "three epochs of ten steps");
+    let sortition = policy.sortition.expect("a committee");
+    let slots = (0..5).flat_map(|member| (0..1_000).map(move |epoch| (member, epoch)));
+    let slots = slots
+        .map(|(member, epoch)| Slot { member: MemberIndex::new(member), epoch: Epoch::new(epoch) });
+    let count = slots.filter(|&slot| sortition.draws(slot)).count();
+    assert!((3_800..4_200).contains(&count), "{count} of 5000 slots, four in five expected");
+    let ids = [5, 9].map(|byte| {
+        let committee = Committee { nonce: [byte; 32], ..COMMITTEE };
+        Manifest { committee: Some(committee), ..drawn.clone() }.sign(&key(1)).unwrap().id()
+    });
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(signed.describe().committee, Some(4));
+}
+
+#[test]
+fn a_committee_lets_a_federation_be_large() {
+    let mut large = manifest();
+    let seed = |number: u32| *ContentHash::of(&number.to_be_bytes()).as_bytes();
+    large.members =
+        (0..3_000).map(|number| SecretKey::from_seed(&seed(number)).peer_id()).collect();
+    large.members.sort_unstable();
+    large.committee = Some(Committee { size: 64, ..COMMITTEE });
+    let signed = large.clone().sign(&key(1)).unwrap();
+    assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed));
+    large.committee = Some(Committee { size: 1_024, ..COMMITTEE });
+    large.bounds.summary_window = 17;
+    assert_eq!(large.validate(), Err(InvalidManifest::SummarySlots(17 * 1_024)));
+}
+
+#[test]
 fn refuses_unsound_recipes() {
     check(|it| it.recipe.quorum = 0, "a quorum of 0 among 5");
     check(|it| it.recipe.quorum = 6, "choose 1 to 5");
-    check(|it| it.recipe.rule = Rule::TrimmedMean { trim: 2 }, "leaves nothing of a quorum of 3");
+    check(
+        |it| it.recipe.rule = Rule::TrimmedMean { trim: Trim::Fixed(2) },
+        "leaves nothing of a quorum of 3",
+    );
     check(|it| it.attacker_share_permille = 500, "no rule survives half");
 }
 
@@ -172,7 +241,7 @@ fn reading_checks_soundness_too() {
     let good = manifest().sign(&key(1)).unwrap();
     // The encoding of a recipe with quorum 3 ends in 3; make it 9 and sign again.
     let body = &good.as_bytes()[1..good.as_bytes().len() - 66];
-    let recipe = [0x0b, 0x83, 0x82, 1, 1, 1, 3];
+    let recipe = [0x0b, 0x86, 0x82, 1, 1, 1, 3];
     let at = body.windows(recipe.len()).position(|window| window == recipe).unwrap();
     let mut body = body.to_vec();
     body[at + recipe.len() - 1] = 9;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{
     Admitted, BaseClaim, Clip, Compressor, Epoch, Fold, HeaderHash, Init, NormBound, Parameters,
-    Previous, Recipe, Rule, Schema, TensorSpec, UpdateHeader, admit,
+    Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
 };
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::codec::Writer;
@@ -52,7 +52,7 @@ pub fn manifest() -> Manifest {
         epoch_length: Span::from_ms(1_000),
         epochs: EPOCHS,
         training: TrainingPlan { steps: 10, batch: 16, rate_micro: 100_000 },
-        recipe: Recipe { rule: Rule::TrimmedMean { trim: 1 }, clip: Clip::Median, quorum: 3 },
+        recipe: Recipe::plain(Rule::TrimmedMean { trim: Trim::Fixed(1) }, Clip::Median, 3),
         attacker_share_permille: 200,
         members,
         bounds: Bounds {
@@ -61,6 +61,7 @@ pub fn manifest() -> Manifest {
             summary_window: 12,
             bundle_lifetime: Span::from_ms(3_600_000),
         },
+        committee: None,
     }
 }
 
@@ -164,7 +165,12 @@ pub struct World {
 impl World {
     /// Eight epochs; every second update of others comes an epoch late.
     pub fn new() -> Self {
-        let manifest = manifest().sign(&key(1)).unwrap();
+        Self::of(manifest(), MEMBERS)
+    }
+
+    /// The same of the first `active` members, under another manifest.
+    pub fn of(manifest: Manifest, active: u8) -> Self {
+        let manifest = manifest.sign(&key(1)).unwrap();
         let genesis = Record::Genesis { federation: manifest.id() };
         let mut world = Self {
             records: vec![(START, genesis)],
@@ -172,7 +178,7 @@ impl World {
             fold: manifest.fold(),
             manifest,
         };
-        let mut authors: Vec<_> = (1..=MEMBERS).map(Author::new).collect();
+        let mut authors: Vec<_> = (1..=active).map(Author::new).collect();
         let mut late = Vec::new();
         for epoch in 0..EPOCHS {
             let now = world.manifest.manifest().epoch_start(Epoch::new(epoch));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use longhaul_aggregation::{Clip, NormBound, Recipe, Rule};
+use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Trim};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{Bounds, Manifest, SignedManifest, Task, TrainingPlan};
@@ -33,7 +33,7 @@ impl FromStr for RuleChoice {
         }
         let trim = text.strip_prefix("trimmed-mean:").and_then(|trim| trim.parse().ok());
         let trim = trim.ok_or_else(|| format!("{text}: use mean or trimmed-mean:K"))?;
-        Ok(Self(Rule::TrimmedMean { trim }))
+        Ok(Self(Rule::TrimmedMean { trim: Trim::Fixed(trim) }))
     }
 }
 
@@ -113,7 +113,7 @@ impl ManifestPlan {
         let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
         let quorum = self.quorum.unwrap_or(third.max(2));
         let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
-        Ok(Recipe { rule: self.rule.0, clip, quorum })
+        Ok(Recipe::plain(self.rule.0, clip, quorum))
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
@@ -172,6 +172,7 @@ pub(in crate::shell) fn make_manifest(
         attacker_share_permille: (plan.attacker_share * 1e3).round() as u16,
         bounds: plan.bounds(schema.payload_bytes_max())?,
         members,
+        committee: None,
         schema,
     };
     Ok(manifest.sign(&key)?)
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn reads_rules_as_people_write_them() {
         assert_eq!("mean".parse(), Ok(RuleChoice(Rule::Mean)));
-        let trimmed = RuleChoice(Rule::TrimmedMean { trim: 3 });
+        let trimmed = RuleChoice(Rule::TrimmedMean { trim: Trim::Fixed(3) });
         assert_eq!("trimmed-mean:3".parse(), Ok(trimmed));
     }
 

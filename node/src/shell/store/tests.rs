@@ -46,9 +46,10 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         epoch_length: Span::from_ms(60_000),
         epochs: 10,
         training: TrainingPlan { steps: 1, batch: 1, rate_micro: 1 },
-        recipe: Recipe { rule: Rule::Mean, clip: Clip::None, quorum: 1 },
+        recipe: Recipe::plain(Rule::Mean, Clip::None, 1),
         attacker_share_permille: 0,
         members: vec![key().peer_id()],
+        committee: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(1_000),
             payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),

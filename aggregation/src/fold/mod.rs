@@ -1,0 +1,499 @@
+//! Fold: the model as a pure function of a grow-only set of updates.
+//!
+//! `model = M_0 + sum over epochs of the epoch's term`, in exact integers. A
+//! term depends on the slots of its epoch alone: it is empty below a quorum of
+//! distinct authors (void slots count), and otherwise the recipe's result over
+//! the slots that are not void and whose cohort is not too small. So the model
+//! does not depend on order, duplicates or batches, and a late update changes only
+//! its own epoch's term. (If it proves its author a liar, also the terms of the
+//! slots that this voids; and where small cohorts are vouched for, the terms of
+//! epochs that it speaks of and that have such a cohort; and where epochs below the
+//! quorum are pooled, the terms of the aligned block around it.)
+//!
+//! # Voids
+//!
+//! A void slot contributes nothing and still counts for the quorum. Its author is a
+//! proven attacker who is not among the contributors, so the rule has one attacker
+//! less to bear and a cohort's minimum is one attacker lower: releasing twins late
+//! can take an update out of a term, but not roll the term back.
+//!
+//! Inserting only marks blocks of epochs; [`Fold::model`] looks at each marked one
+//! once, and where a term is made of something else now, takes the old term off and
+//! adds the new one. Updates and terms are behind `Arc`: folds of one world share
+//! the updates that they are given and, with a [`TermMemo`], the terms.
+//!
+//! # Bits
+//!
+//! A term's entry is at most `127 * 2^24` units and there are fewer than 2^32
+//! terms, so with M_0 (below 2^32) a model entry stays below 2^63. The training
+//! base replaces an empty term by an own update, which has the same bound.
+
+mod plan;
+mod pool;
+mod vouch;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
+
+use crate::admission::{Admitted, Refusal};
+use crate::chain::{Chains, Equivocation, Put, VoidReason};
+use crate::header::HeaderHash;
+use crate::memo::TermMemo;
+use crate::parameters::{ModelId, Parameters};
+use crate::rule::{ENTRY_UNITS_MAX, Recipe};
+use crate::schema::Schema;
+use crate::setting::Setting;
+use crate::slot::{Epoch, MemberIndex, Slot};
+use crate::summary::BaseSummary;
+use crate::update::Update;
+
+use self::plan::{Plan, Planner, Standing};
+use self::pool::block_of;
+
+const SET_CONTEXT: &str = "longhaul 2026 update set v1";
+/// What a spent slot has in the set root in place of a header hash: which two
+/// headers spent it differs from peer to peer, and does not matter.
+const SPENT_MARK: [u8; 32] = [0; 32];
+
+const _: () = assert!(
+    ENTRY_UNITS_MAX.checked_mul(u32::MAX as i64).is_some()
+        && (ENTRY_UNITS_MAX * u32::MAX as i64).checked_add(u32::MAX as i64).is_some(),
+    "a model entry fits 63 bits and a sign"
+);
+
+/// A set of updates and the model it makes.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    schema: Arc<Schema>,
+    recipe: Recipe,
+    recipe_id: ContentHash,
+    setting: Setting,
+    chains: Chains,
+    /// For each epoch with filled slots, whose they are, ascending.
+    authors: BTreeMap<Epoch, Vec<MemberIndex>>,
+    /// The terms of each block, as the model contains them.
+    terms: BTreeMap<Epoch, Vec<Term>>,
+    /// Blocks whose terms may be others now.
+    dirty: BTreeSet<Epoch>,
+    model: Parameters,
+    id: Option<ModelId>,
+    floats: Option<Arc<Vec<f32>>>,
+    memo: Option<Arc<dyn TermMemo>>,
+}
+
+/// What the model contains for one or several epochs with a quorum.
+#[derive(Debug, Clone)]
+struct Term {
+    standing: Standing,
+    /// The key of what it is made of, and one entry for each parameter in units
+    /// of 2^-24; none if nothing counts.
+    entries: Option<(ContentHash, Arc<[i32]>)>,
+}
+
+/// Entries of terms by key.
+type Entries = BTreeMap<ContentHash, Arc<[i32]>>;
+
+/// What inserting an update did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// The slot was empty and now counts.
+    New,
+    /// The update was held already; nothing changed.
+    Duplicate,
+    /// The slot is void; this says why.
+    Void(VoidReason),
+}
+
+/// Where an epoch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TermStatus {
+    /// Distinct authors, void slots included.
+    pub authors: usize,
+    /// Void slots among them.
+    pub voids: usize,
+    /// True when the authors reach the quorum, alone or with those of epochs that
+    /// are pooled with this one, so that there is a term.
+    pub quorate: bool,
+    /// Epochs that share the term; zero without one.
+    pub pooled: usize,
+    /// Updates that the term counts: neither void nor in a cohort that waits.
+    pub counted: usize,
+    /// Authors in the largest cohort, whether or not it counts; void slots are in
+    /// none.
+    pub largest_cohort: usize,
+}
+
+impl Fold {
+    /// The fold of no updates: its model is M_0.
+    pub fn new(schema: Arc<Schema>, seed: &[u8; 32], recipe: Recipe, setting: Setting) -> Self {
+        let model = Parameters::initial(&schema, seed);
+        Self {
+            schema,
+            recipe,
+            recipe_id: recipe.id(),
+            setting,
+            chains: Chains::default(),
+            authors: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            model,
+            id: None,
+            floats: None,
+            memo: None,
+        }
+    }
+
+    /// The same fold with terms looked up in `memo` before they are computed.
+    pub fn with_memo(mut self, memo: Arc<dyn TermMemo>) -> Self {
+        self.set_memo(memo);
+        self
+    }
+
+    /// Looks terms up in `memo` from now on, before they are computed; models
+    /// are the same with and without.
+    pub fn set_memo(&mut self, memo: Arc<dyn TermMemo>) {
+        self.memo = Some(memo);
+    }
+
+    /// The shape of the model.
+    pub const fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// How updates are merged.
+    pub const fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Says whether an update would change the set: refuses one that is held
+    /// already, and one for a slot that two others have spent.
+    ///
+    /// Inserting such an update is harmless; a peer asks so that it need not
+    /// store and pass on what nobody needs.
+    pub fn screen(
+        &self,
+        author: MemberIndex,
+        epoch: Epoch,
+        header: HeaderHash,
+    ) -> Result<(), Refusal> {
+        let slot = Slot { member: author, epoch };
+        if self.chains.holds(slot, header) {
+            return Err(Refusal::Duplicate);
+        }
+        match self.chains.void(slot) {
+            Some(VoidReason::Twin) => Err(Refusal::SlotSpent),
+            _ => Ok(()),
+        }
+    }
+
+    /// The numbers that merging depends on.
+    pub const fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// Adds an admitted update to the set; who has it in an `Arc` shares it.
+    ///
+    /// # Panics
+    /// If the update was admitted for another schema.
+    pub fn insert(&mut self, admitted: impl Into<Arc<Admitted>>) -> Inserted {
+        let admitted: Arc<Admitted> = admitted.into();
+        let expected = self.schema.parameter_count();
+        assert_eq!(
+            admitted.update.parameter_count(),
+            expected,
+            "an update is of its fold's schema"
+        );
+        let slot = admitted.slot();
+        let known = self.chains.holds(slot, admitted.header_hash);
+        match self.chains.put(Arc::clone(&admitted)) {
+            Put::Nothing => {}
+            Put::Filled => {
+                self.add_author(slot);
+                self.mark(slot.epoch);
+                if admitted.header.vouch {
+                    let rows = admitted.header.base.summary.epochs(slot.epoch);
+                    let named = rows.filter(|(_, row)| !row.is_empty());
+                    named.for_each(|(epoch, _)| self.mark_if_listening(epoch));
+                }
+            }
+            Put::Changed(epochs) => {
+                self.add_author(slot);
+                epochs.into_iter().for_each(|epoch| self.mark_verdict(epoch));
+            }
+        }
+        match self.chains.void(slot) {
+            _ if known => Inserted::Duplicate,
+            Some(reason) => Inserted::Void(reason),
+            None => Inserted::New,
+        }
+    }
+
+    /// Marks the epoch of a slot that became void or sound, and those that its
+    /// header could vouch for.
+    fn mark_verdict(&mut self, epoch: Epoch) {
+        let window = epoch.back(self.setting.summary_window).get()..epoch.get();
+        window.map(Epoch::new).for_each(|earlier| self.mark_if_listening(earlier));
+        self.mark(epoch);
+    }
+
+    /// Marks an epoch if a later header can change what counts there.
+    fn mark_if_listening(&mut self, epoch: Epoch) {
+        let block = block_of(epoch, self.recipe.pool);
+        let listens = |term: &Term| term.standing.listens && term.standing.epochs.contains(&epoch);
+        if self.terms.get(&block).is_some_and(|terms| terms.iter().any(listens)) {
+            self.dirty.insert(block);
+        }
+    }
+
+    /// Marks an epoch whose own slots changed.
+    fn mark(&mut self, epoch: Epoch) {
+        self.dirty.insert(block_of(epoch, self.recipe.pool));
+    }
+
+    fn add_author(&mut self, slot: Slot) {
+        let authors = self.authors.entry(slot.epoch).or_default();
+        if let Err(place) = authors.binary_search(&slot.member) {
+            authors.insert(place, slot.member);
+        }
+    }
+
+    /// The shared model of this set.
+    pub fn model(&mut self) -> &Parameters {
+        while let Some(block) = self.dirty.pop_first() {
+            self.refresh(block);
+        }
+        &self.model
+    }
+
+    /// The name of the shared model.
+    pub fn model_id(&mut self) -> ModelId {
+        self.model();
+        *self.id.get_or_insert_with(|| self.model.model_id(&self.schema))
+    }
+
+    /// The shared model as floats, made once for each model.
+    pub fn model_f32(&mut self) -> Arc<Vec<f32>> {
+        self.model();
+        Arc::clone(self.floats.get_or_insert_with(|| Arc::new(self.model.to_f32())))
+    }
+
+    /// What `member` trains from: the model plus its own updates that no term
+    /// counts yet, at full weight, among the `window` epochs up to its latest
+    /// slot. A window of at least the federation's epochs takes all of them.
+    ///
+    /// An update that waits in a small cohort is given up once the member has one
+    /// that counts and is more than a base summary's window later: by then the
+    /// member is back with the others, and what it learnt apart from them would stay
+    /// in its base for ever if nobody comes to make that cohort grow.
+    pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
+        self.training_base_where(member, window, |_| true)
+    }
+
+    /// [`Fold::training_base`] with those of the uncounted updates alone whose epoch
+    /// `takes` accepts.
+    pub fn training_base_where(
+        &mut self,
+        member: MemberIndex,
+        window: u32,
+        takes: impl Fn(Epoch) -> bool,
+    ) -> Parameters {
+        let mut base = self.model().clone();
+        let Some((last, _)) = self.chains.last(member) else {
+            return base;
+        };
+        let mut newest_counted: Option<Epoch> = None;
+        let recent = self.chains.epochs(member).rev();
+        for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
+            let slot = Slot { member, epoch };
+            let Some(own) = self.chains.sound(slot) else { continue };
+            let waits = match self.standing(epoch) {
+                Some(standing) if standing.waiting.binary_search(&slot).is_err() => {
+                    newest_counted.get_or_insert(epoch);
+                    continue;
+                }
+                standing => standing.is_some(),
+            };
+            let back = newest_counted.map(|counted| counted.back(self.setting.summary_window));
+            if takes(epoch) && (!waits || back.is_none_or(|back| epoch >= back)) {
+                own.update.add_to(&mut base);
+            }
+        }
+        base
+    }
+
+    /// The update in a slot, unless it is empty or void.
+    pub fn update(&self, slot: Slot) -> Option<&Update> {
+        self.chains.sound(slot).map(|admitted| &admitted.update)
+    }
+
+    /// Adds the updates of `member` from the epoch `from` on that are not void,
+    /// whether or not a term counts them.
+    pub fn add_own(&self, member: MemberIndex, from: Epoch, base: &mut Parameters) {
+        let recent = self.chains.epochs(member).filter(|&epoch| epoch >= from);
+        let own = recent.filter_map(|epoch| self.chains.sound(Slot { member, epoch }));
+        own.for_each(|own| own.update.add_to(base));
+    }
+
+    /// Where `epoch` stands.
+    pub fn term_status(&self, epoch: Epoch) -> TermStatus {
+        let Some(authors) = self.authors.get(&epoch) else {
+            return TermStatus::default();
+        };
+        let void = |&&member: &&MemberIndex| self.chains.void(Slot { member, epoch }).is_some();
+        let voids = authors.iter().filter(void).count();
+        let mut status = TermStatus { authors: authors.len(), voids, ..TermStatus::default() };
+        if let Some(standing) = self.standing(epoch) {
+            let waiting = standing.waiting.iter().filter(|slot| slot.epoch == epoch);
+            status.quorate = true;
+            status.pooled = standing.epochs.len();
+            status.counted = authors.len() - voids - waiting.count();
+            status.largest_cohort = standing.largest_cohort;
+        }
+        status
+    }
+
+    /// Where the epochs stand that share a term with `epoch`, as of now.
+    fn standing(&self, epoch: Epoch) -> Option<Cow<'_, Standing>> {
+        let block = block_of(epoch, self.recipe.pool);
+        if self.dirty.contains(&block) {
+            let standings = self.planner().plans(block).into_iter().map(|plan| plan.standing);
+            return standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Owned).next();
+        }
+        let standings = self.terms.get(&block)?.iter().map(|term| &term.standing);
+        standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Borrowed).next()
+    }
+
+    /// True when the slot holds an update that is not void and that a term counts.
+    pub fn counts(&self, slot: Slot) -> bool {
+        if self.chains.sound(slot).is_none() {
+            return false;
+        }
+        let standing = self.standing(slot.epoch);
+        standing.is_some_and(|it| it.waiting.binary_search(&slot).is_err())
+    }
+
+    /// The epochs with at least one slot filled, ascending.
+    pub fn epochs(&self) -> impl DoubleEndedIterator<Item = Epoch> + '_ {
+        self.authors.keys().copied()
+    }
+
+    /// The members whose slot in `epoch` is filled, void or not, ascending.
+    pub fn authors(&self, epoch: Epoch) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.authors.get(&epoch).into_iter().flatten().copied()
+    }
+
+    /// Number of slots filled, void or not.
+    pub fn slot_count(&self) -> usize {
+        self.authors.values().map(Vec::len).sum()
+    }
+
+    /// Why a slot is void, if it is.
+    pub fn void(&self, author: MemberIndex, epoch: Epoch) -> Option<VoidReason> {
+        self.chains.void(Slot { member: author, epoch })
+    }
+
+    /// A member's latest slot, which its next header names as previous.
+    pub fn last_slot(&self, member: MemberIndex) -> Option<(Epoch, HeaderHash)> {
+        self.chains.last(member)
+    }
+
+    /// The slots known in the last `window` epochs before `before`.
+    pub fn base_summary(&self, before: Epoch, window: u32) -> BaseSummary {
+        let epochs = before.back(window).get()..before.get();
+        let rows = epochs.map(|epoch| self.authors(Epoch::new(epoch)).collect()).collect();
+        BaseSummary::new(rows).expect("authors are kept in ascending order")
+    }
+
+    /// Pairs of headers that prove members liars; every void slot is in one.
+    pub fn equivocations(&self) -> Vec<Equivocation> {
+        self.chains.evidence()
+    }
+
+    /// The name of the set: blake3 derive-key under
+    /// `"longhaul 2026 update set v1"` over each filled slot in ascending order of
+    /// (epoch, member): epoch as little-endian `u32`, member as little-endian
+    /// `u16`, then the 32-byte header hash, or 32 zeros for a spent slot.
+    pub fn set_root(&self) -> ContentHash {
+        let mut bytes = Vec::with_capacity(self.slot_count() * 38);
+        for (&epoch, authors) in &self.authors {
+            for &author in authors {
+                let header = self.chains.only_header(Slot { member: author, epoch });
+                bytes.extend_from_slice(&epoch.get().to_le_bytes());
+                bytes.extend_from_slice(&author.get().to_le_bytes());
+                bytes.extend(header.map_or(SPENT_MARK, |header| *header.as_hash().as_bytes()));
+            }
+        }
+        ContentHash::derive(SET_CONTEXT, &bytes)
+    }
+
+    /// The fold of the same set without a member's updates (retroactive
+    /// expulsion).
+    pub fn without_member(&self, member: MemberIndex) -> Self {
+        let mut fold = self.clone();
+        // Its headers may have vouched for slots anywhere; epochs whose term is made
+        // of the same updates as before cost no more than a look.
+        fold.dirty.extend(fold.authors.keys().map(|&epoch| block_of(epoch, fold.recipe.pool)));
+        fold.chains.remove(member);
+        fold.authors.retain(|_, authors| {
+            authors.retain(|&author| author != member);
+            !authors.is_empty()
+        });
+        fold
+    }
+
+    /// Replaces the terms of a block by what the set says now.
+    fn refresh(&mut self, block: Epoch) {
+        let old = self.terms.remove(&block).unwrap_or_default();
+        let mut old: Entries = old.into_iter().filter_map(|term| term.entries).collect();
+        let mut added = Vec::new();
+        let mut terms = Vec::new();
+        for plan in self.planner().plans(block) {
+            let entries = plan.key(&self.recipe_id).map(|key| {
+                let held = old.remove(&key);
+                let entries = held.unwrap_or_else(|| {
+                    let new = self.entries(&plan, key);
+                    added.push(Arc::clone(&new));
+                    new
+                });
+                (key, entries)
+            });
+            terms.push(Term { standing: plan.standing, entries });
+        }
+        if !terms.is_empty() {
+            self.terms.insert(block, terms);
+        }
+        if old.is_empty() && added.is_empty() {
+            return;
+        }
+        old.values().for_each(|entries| self.model.subtract_term(entries));
+        added.iter().for_each(|entries| self.model.add_term(entries));
+        self.id = None;
+        self.floats = None;
+    }
+
+    /// The entries of a term, from the memo if that has them.
+    fn entries(&self, plan: &Plan<'_>, key: ContentHash) -> Arc<[i32]> {
+        let Some(memo) = &self.memo else {
+            return plan.term(&self.recipe).into();
+        };
+        memo.get(&key).unwrap_or_else(|| {
+            let entries: Arc<[i32]> = plan.term(&self.recipe).into();
+            memo.put(key, Arc::clone(&entries));
+            entries
+        })
+    }
+
+    fn planner(&self) -> Planner<'_> {
+        Planner {
+            chains: &self.chains,
+            authors: &self.authors,
+            recipe: &self.recipe,
+            recipe_id: &self.recipe_id,
+            setting: &self.setting,
+            memo: self.memo.as_deref(),
+        }
+    }
+}

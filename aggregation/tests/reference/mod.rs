@@ -1,0 +1,355 @@
+//! The fold once more, written from the rules' text alone: it keeps the whole set,
+//! compares all pairs of an author's headers, finds cohorts without any cache, and
+//! computes every term from scratch with wide integers and sorted columns.
+
+use std::collections::BTreeSet;
+
+use longhaul_aggregation::{
+    Admitted, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule, Schema,
+    Setting, Small, Trim,
+};
+
+use crate::common::SEED;
+use crate::plans::EPOCHS;
+
+/// A recipe and the setting that it is used in.
+pub type Rules = (Recipe, Setting);
+
+/// An update as the reference sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fact {
+    epoch: u32,
+    member: u16,
+    hash: [u8; 32],
+    previous: Option<(u32, [u8; 32])>,
+    /// The slots named.
+    known: BTreeSet<(u32, u16)>,
+    /// The epochs in which slots may be named.
+    window: BTreeSet<u32>,
+    vouch: bool,
+    units: Vec<i64>,
+}
+
+impl Fact {
+    pub fn of(update: &Admitted) -> Self {
+        let mut units = Parameters::zeros(5);
+        update.update.add_to(&mut units);
+        let named =
+            |previous: Previous| (previous.epoch.get(), *previous.header.as_hash().as_bytes());
+        let header = &update.header;
+        let rows = || header.base.summary.epochs(header.epoch);
+        let row = |(epoch, row): (longhaul_aggregation::Epoch, &[_])| {
+            let member = |member: &longhaul_aggregation::MemberIndex| (epoch.get(), member.get());
+            row.iter().map(member).collect::<Vec<_>>()
+        };
+        Self {
+            epoch: header.epoch.get(),
+            member: update.author.get(),
+            hash: *update.header_hash.as_hash().as_bytes(),
+            previous: header.previous.map(named),
+            known: rows().flat_map(row).collect(),
+            window: rows().map(|(epoch, _)| epoch.get()).collect(),
+            vouch: header.vouch,
+            units: units.as_slice().to_vec(),
+        }
+    }
+}
+
+/// What the set says: its model, and the slots that some term counts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub model: ModelId,
+    pub counted: BTreeSet<(u32, u16)>,
+}
+
+/// What an author contributes to a term: some of its facts, by epoch.
+type Part<'a> = Vec<&'a Fact>;
+
+pub fn outcome(schema: &Schema, rules: Rules, set: &BTreeSet<Fact>) -> Outcome {
+    let mut model = Parameters::initial(schema, &SEED).as_slice().to_vec();
+    let mut counted = BTreeSet::new();
+    for epochs in groups(rules.0, set) {
+        let (cohorts, bearing) = cohorts_of(rules, set, &epochs);
+        let facts = cohorts.iter().flatten().flatten();
+        counted.extend(facts.map(|fact| (fact.epoch, fact.member)));
+        if !cohorts.is_empty() {
+            let term = term(rules.0, &cohorts, bearing);
+            model.iter_mut().zip(term).for_each(|(sum, entry)| *sum += entry);
+        }
+    }
+    Outcome { model: Parameters::from_units(model).model_id(schema), counted }
+}
+
+/// The epochs that have a term of their own or share one: of all aligned runs, from
+/// the shortest on, those whose epochs without a term so far have a quorum together.
+fn groups(recipe: Recipe, set: &BTreeSet<Fact>) -> Vec<Vec<u32>> {
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut length = 1;
+    while length <= recipe.pool.epochs() {
+        for start in (0..EPOCHS).step_by(length as usize) {
+            let done = |epoch: &u32| groups.iter().flatten().any(|done| done == epoch);
+            let epochs: Vec<u32> = (start..start + length)
+                .filter(|&epoch| !authors(set, &[epoch]).is_empty())
+                .filter(|epoch| !done(epoch))
+                .collect();
+            if authors(set, &epochs).len() >= usize::from(recipe.quorum) {
+                groups.push(epochs);
+            }
+        }
+        length *= 2;
+    }
+    groups
+}
+
+fn authors(set: &BTreeSet<Fact>, epochs: &[u32]) -> BTreeSet<u16> {
+    set.iter().filter(|fact| epochs.contains(&fact.epoch)).map(|fact| fact.member).collect()
+}
+
+/// Attackers that may be in a term, and authors who contribute nothing to it.
+type Bearing = (usize, usize);
+
+/// The cohorts that count.
+fn cohorts_of<'a>(
+    (recipe, setting): Rules,
+    set: &'a BTreeSet<Fact>,
+    epochs: &[u32],
+) -> (Vec<Vec<Part<'a>>>, Bearing) {
+    let authors = authors(set, epochs);
+    let part = |member: &u16| -> Part<'a> {
+        let own = set.iter().filter(|fact| fact.member == *member);
+        own.filter(|fact| epochs.contains(&fact.epoch) && !is_void(set, fact)).collect()
+    };
+    let parts: Vec<Part<'a>> = authors.iter().map(part).filter(|part| !part.is_empty()).collect();
+    let voids = authors.len() - parts.len();
+    let bearing = (attackers(setting, epochs.len()), voids);
+    let Some(cohorts) = recipe.cohorts else {
+        return (if parts.is_empty() { vec![] } else { vec![parts] }, bearing);
+    };
+    let attackers = bearing.0.saturating_sub(voids);
+    let least = match cohorts.minimum {
+        Minimum::Auto => 2 * attackers + 1,
+        Minimum::Fixed(least) => usize::from(least).saturating_sub(voids).max(1),
+    };
+    let mut clusters = clusters(&parts, cohorts);
+    match cohorts.small {
+        Small::Join => clusters = joined(&clusters, least),
+        Small::Wait => clusters.retain(|cluster| cluster.len() >= least),
+        Small::Vouch => {
+            let least = if cohorts.minimum == Minimum::Auto { attackers + 1 } else { least };
+            for cluster in &mut clusters {
+                if cluster.len() < 2 * attackers + 1 {
+                    let vouched = |fact: &&Fact| is_vouched(setting, set, fact);
+                    cluster.iter_mut().for_each(|part| part.retain(vouched));
+                    cluster.retain(|part| !part.is_empty());
+                    if cluster.len() < least {
+                        cluster.clear();
+                    }
+                }
+            }
+            clusters.retain(|cluster| !cluster.is_empty());
+        }
+    }
+    (clusters, bearing)
+}
+
+/// True when enough authors of later headers say that a model with the slot in it
+/// is good.
+fn is_vouched(setting: Setting, set: &BTreeSet<Fact>, fact: &Fact) -> bool {
+    let later =
+        |it: &&Fact| it.epoch > fact.epoch && it.epoch <= fact.epoch + setting.summary_window;
+    let liars: BTreeSet<u16> =
+        set.iter().filter(later).filter(|it| is_void(set, it)).map(|it| it.member).collect();
+    let voices: BTreeSet<u16> = set
+        .iter()
+        .filter(later)
+        .filter(|it| !liars.contains(&it.member) && it.vouch)
+        .filter(|it| it.known.contains(&(fact.epoch, fact.member)))
+        .map(|it| it.member)
+        .collect();
+    let attackers = attackers(setting, setting.summary_window as usize);
+    voices.len() >= (attackers + 1).saturating_sub(liars.len()).max(1)
+}
+
+/// The overlap coefficient in units of 2^-32, rounded down.
+fn similarity(one: &Fact, other: &Fact) -> u128 {
+    let both = |epoch: &u32| one.window.contains(epoch) && other.window.contains(epoch);
+    let left: BTreeSet<_> = one.known.iter().filter(|(epoch, _)| both(epoch)).collect();
+    let right: BTreeSet<_> = other.known.iter().filter(|(epoch, _)| both(epoch)).collect();
+    let smaller = left.len().min(right.len()) as u128;
+    let common = left.intersection(&right).count() as u128;
+    (common << 32).checked_div(smaller).unwrap_or(1 << 32)
+}
+
+/// The mean similarity of all pairs, as a sum and a number.
+fn link(one: &[Part<'_>], other: &[Part<'_>]) -> (u128, u128) {
+    let alike = |a: &Part<'_>, b: &Part<'_>| similarity(a[a.len() - 1], b[b.len() - 1]);
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| alike(a, b)));
+    (pairs.sum(), (one.len() * other.len()) as u128)
+}
+
+fn clusters<'a>(parts: &[Part<'a>], cohorts: Cohorts) -> Vec<Vec<Part<'a>>> {
+    let mut clusters: Vec<Vec<Part<'a>>> = parts.iter().map(|part| vec![part.clone()]).collect();
+    loop {
+        clusters.sort_by_key(|cluster| cluster.iter().map(|part| part[0].member).min());
+        let mut best: Option<((u128, u128), usize, usize)> = None;
+        for one in 0..clusters.len() {
+            for other in one + 1..clusters.len() {
+                let mean = link(&clusters[one], &clusters[other]);
+                if best.is_none_or(|((sum, count), ..)| mean.0 * count > sum * mean.1) {
+                    best = Some((mean, one, other));
+                }
+            }
+        }
+        match best {
+            Some(((sum, count), one, other))
+                if sum * 1000 >= (count << 32) * u128::from(cohorts.threshold_permille) =>
+            {
+                let from = clusters.remove(other);
+                clusters[one].extend(from);
+            }
+            _ => return clusters,
+        }
+    }
+}
+
+fn joined<'a>(clusters: &[Vec<Part<'a>>], least: usize) -> Vec<Vec<Part<'a>>> {
+    let is_big = |cluster: &&Vec<Part<'a>>| cluster.len() >= least;
+    let big: Vec<_> = clusters.iter().filter(is_big).collect();
+    if big.is_empty() {
+        let all: Vec<Part<'a>> = clusters.iter().flatten().cloned().collect();
+        return if all.is_empty() { vec![] } else { vec![all] };
+    }
+    let mut joined: Vec<Vec<Part<'a>>> = big.iter().map(|cluster| (*cluster).clone()).collect();
+    for small in clusters.iter().filter(|cluster| !is_big(cluster)) {
+        let mut nearest = 0;
+        for other in 1..big.len() {
+            let (best, next) = (link(big[nearest], small), link(big[other], small));
+            if next.0 * best.1 > best.0 * next.1 {
+                nearest = other;
+            }
+        }
+        joined[nearest].extend(small.iter().cloned());
+    }
+    joined
+}
+
+fn is_twin(set: &BTreeSet<Fact>, fact: &Fact) -> bool {
+    let same_slot = |other: &&Fact| other.member == fact.member && other.epoch == fact.epoch;
+    set.iter().filter(same_slot).count() > 1
+}
+
+fn is_void(set: &BTreeSet<Fact>, fact: &Fact) -> bool {
+    let others = || set.iter().filter(|other| other.member == fact.member);
+    is_twin(set, fact)
+        || others().any(|other| {
+            let (early, late) =
+                if other.epoch < fact.epoch { (other, fact) } else { (fact, other) };
+            early.epoch < late.epoch && !is_twin(set, late) && denies(set, late, early)
+        })
+}
+
+/// True when `late` says that `early` is not what it is.
+fn denies(set: &BTreeSet<Fact>, late: &Fact, early: &Fact) -> bool {
+    match late.previous {
+        None => true,
+        Some((epoch, _)) if epoch < early.epoch => true,
+        Some((epoch, hash)) => epoch == early.epoch && hash != early.hash && !is_twin(set, early),
+    }
+}
+
+fn attackers(setting: Setting, epochs: usize) -> usize {
+    let drawn = setting.committee.map_or(usize::MAX, |size| usize::from(size) * epochs);
+    setting.members.min(drawn) * usize::from(setting.attacker_share_permille) / 1000
+}
+
+fn term(recipe: Recipe, cohorts: &[Vec<Part<'_>>], bearing: Bearing) -> Vec<i64> {
+    let means: Vec<_> = cohorts.iter().map(|cohort| means(recipe, cohort, bearing)).collect();
+    let entry = |entry: usize| match &means[..] {
+        [(sums, divisor)] => nearest(sums[entry], *divisor),
+        means => {
+            let sizes = || cohorts.iter().map(|cohort| cohort.len() as i128);
+            let cut =
+                |(sums, divisor): &(Vec<i128>, i128)| (sums[entry] << 32).div_euclid(*divisor);
+            let sum = means.iter().zip(sizes()).map(|(mean, size)| cut(mean) * size).sum();
+            nearest(sum, sizes().sum::<i128>() << 32)
+        }
+    };
+    (0..means[0].0.len()).map(entry).collect()
+}
+
+/// An author's sum, each entry within what one update can say.
+fn units(part: &Part<'_>) -> Vec<i64> {
+    let most = 127 << 24;
+    let sum = |entry: usize| part.iter().map(|fact| fact.units[entry]).sum::<i64>();
+    (0..part[0].units.len()).map(|entry| sum(entry).clamp(-most, most)).collect()
+}
+
+/// The rule's sums over a cohort, and what they are divided by.
+fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (Vec<i128>, i128) {
+    // Of equally near vectors those of smaller members are the nearer.
+    let mut cohort = cohort.to_vec();
+    cohort.sort_by_key(|part| part[0].member);
+    let sums: Vec<Vec<i64>> = cohort.iter().map(units).collect();
+    let weighted = clipped(recipe.clip, &sums);
+    let most = (cohort.len() - 1) / 2;
+    let attackers = attackers.saturating_sub(voids).min(most);
+    let trim = match recipe.rule {
+        Rule::Mean => 0,
+        Rule::TrimmedMean { trim: Trim::Auto } => attackers,
+        Rule::TrimmedMean { trim: Trim::Fixed(trim) } => {
+            usize::from(trim).saturating_sub(voids).min(most)
+        }
+    };
+    let (rows, neighbours) = match recipe.mix {
+        Mix::None => (weighted, 1),
+        Mix::NearestNeighbours => mixed(&weighted, cohort.len() - attackers),
+    };
+    let column = |entry: usize| {
+        let mut column: Vec<i128> = rows.iter().map(|row| row[entry]).collect();
+        column.sort();
+        column[trim..column.len() - trim].iter().sum()
+    };
+    let kept = rows.len() - 2 * trim;
+    ((0..rows[0].len()).map(column).collect(), 65_536 * (kept * neighbours) as i128)
+}
+
+fn clipped(clip: Clip, cohort: &[Vec<i64>]) -> Vec<Vec<i128>> {
+    let norms: Vec<u128> = cohort
+        .iter()
+        .map(|units| units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
+        .map(|squared: u128| squared.isqrt())
+        .collect();
+    let mut sorted = norms.clone();
+    sorted.sort();
+    let median = sorted[(sorted.len() - 1) / 2];
+    let weight = |norm: u128| match clip {
+        Clip::Median if norm > 0 => (median * 65_536 / norm).min(65_536) as i128,
+        _ => 65_536,
+    };
+    let scale = |(units, norm): (&Vec<i64>, u128)| {
+        units.iter().map(|&entry| i128::from(entry) * weight(norm)).collect()
+    };
+    cohort.iter().zip(norms).map(scale).collect()
+}
+
+/// Each vector's sum with its nearest ones, and how many that are.
+fn mixed(rows: &[Vec<i128>], neighbours: usize) -> (Vec<Vec<i128>>, usize) {
+    let distance = |one: &[i128], other: &[i128]| -> i128 {
+        one.iter().zip(other).map(|(a, b)| (a - b).pow(2)).sum()
+    };
+    let mix = |(place, row): (usize, &Vec<i128>)| {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&other| (other != place, distance(row, &rows[other]), other));
+        let near = &order[..neighbours];
+        (0..row.len()).map(|entry| near.iter().map(|&other| rows[other][entry]).sum()).collect()
+    };
+    (rows.iter().enumerate().map(mix).collect(), neighbours)
+}
+
+/// The nearest integer to a fraction; of two, the even one.
+fn nearest(numerator: i128, denominator: i128) -> i64 {
+    let down = numerator.div_euclid(denominator);
+    let distance = |candidate: i128| (numerator - candidate * denominator).abs();
+    let best = [down, down + 1].into_iter().min_by_key(|&at| (distance(at), at % 2 != 0));
+    i64::try_from(best.expect("one of two")).expect("a mean of small entries")
+}
