@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Schema, Trim};
+use longhaul_aggregation::{
+    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Schema, Small, Trim,
+};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
 use longhaul_node::train::{ModelError, ModelKind};
-use longhaul_registry::{Bounds, Manifest, ManifestError, SignedManifest, Task, TrainingPlan};
+use longhaul_registry::{
+    Bounds, Committee, Manifest, ManifestError, SignedManifest, Task, TrainingPlan,
+};
 
 use crate::clock::SimTime;
 use crate::scenario::{self, Scenario, TrainingMode};
@@ -74,9 +78,9 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         epochs: scenario.epochs.get(),
         training: plan(&scenario.training),
         recipe: recipe(&scenario.recipe),
-        attacker_share_permille: 0,
+        attacker_share_permille: scenario.recipe.attackers_permille,
         members,
-        committee: None,
+        committee: committee(scenario),
     }
 }
 
@@ -105,16 +109,50 @@ fn plan(training: &scenario::Training) -> TrainingPlan {
     }
 }
 
-const fn recipe(recipe: &scenario::Recipe) -> Recipe {
-    let rule = match recipe.rule {
-        scenario::Rule::Mean => Rule::Mean,
-        scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim: Trim::Fixed(recipe.trim) },
+fn recipe(recipe: &scenario::Recipe) -> Recipe {
+    let trim = match recipe.trim {
+        Some(scenario::Trim::Fixed(trim)) => Trim::Fixed(trim),
+        Some(scenario::Trim::Auto(_)) => Trim::Auto,
+        None => Trim::Fixed(0),
     };
-    let clip = match recipe.clip {
-        scenario::Clip::None => Clip::None,
-        scenario::Clip::Median => Clip::Median,
-    };
-    Recipe::plain(rule, clip, recipe.quorum)
+    Recipe {
+        rule: match recipe.rule {
+            scenario::Rule::Mean => Rule::Mean,
+            scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim },
+        },
+        clip: match recipe.clip {
+            scenario::Clip::None => Clip::None,
+            scenario::Clip::Median => Clip::Median,
+        },
+        mix: match recipe.mix {
+            scenario::Mix::None => Mix::None,
+            scenario::Mix::NearestNeighbours => Mix::NearestNeighbours,
+        },
+        cohorts: recipe.cohorts.map(cohorts),
+        quorum: recipe.quorum,
+        pool: PoolSpan::new(recipe.pool_epochs).unwrap_or(PoolSpan::ONE),
+    }
+}
+
+fn cohorts(cohorts: scenario::Cohorts) -> Cohorts {
+    Cohorts {
+        threshold_permille: cohorts.threshold_permille,
+        minimum: cohorts.minimum.map_or(Minimum::Auto, Minimum::Fixed),
+        small: match cohorts.small {
+            scenario::Small::Join => Small::Join,
+            scenario::Small::Wait => Small::Wait,
+            scenario::Small::Vouch => Small::Vouch,
+        },
+    }
+}
+
+fn committee(scenario: &Scenario) -> Option<Committee> {
+    let committee = scenario.recipe.committee?;
+    Some(Committee {
+        size: committee.size,
+        nonce: seeds::bytes(scenario.seed, Node::World, Purpose::Committee),
+        accumulate_epochs_max: committee.accumulate_epochs_max,
+    })
 }
 
 #[cfg(test)]

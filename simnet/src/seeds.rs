@@ -41,6 +41,8 @@ pub enum Purpose {
     Shift = 10,
     /// What a disk loses.
     Disk = 11,
+    /// The lots by which a committee is drawn.
+    Committee = 12,
 }
 
 /// Opens the stream of `node` for `purpose` under the scenario's `seed`.

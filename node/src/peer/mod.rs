@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous,
+    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, TermMemo,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
 use longhaul_dtn::bundle::{BundleId, BundleMemo};
@@ -51,8 +51,18 @@ pub struct PeerConfig {
     pub key: SecretKey,
     /// Entropy for batch order and contact nonces; secret is not needed.
     pub nonce: [u8; 32],
-    /// Checked bundles that many peers of one process share; none for a node alone.
-    pub memo: Option<Arc<BundleMemo>>,
+    /// What many peers of one process share; none for a node alone.
+    pub memo: Option<Memo>,
+}
+
+/// What many peers of one process may share: pure functions of bytes, computed
+/// once.
+#[derive(Debug, Clone)]
+pub struct Memo {
+    /// Bundles whose signature and hashes were checked.
+    pub bundles: Arc<BundleMemo>,
+    /// Terms of sets.
+    pub terms: Arc<dyn TermMemo>,
 }
 
 /// What stable storage held at the start; empty at the very first.
@@ -307,6 +317,6 @@ fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
         config.manifest.bundle_limits(),
         config.nonce,
     );
-    agent.memo.clone_from(&config.memo);
+    agent.memo = config.memo.as_ref().map(|memo| memo.bundles.clone());
     agent
 }

@@ -36,7 +36,10 @@ pub(super) struct State {
 
 pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, PeerError> {
     let mut state = State {
-        fold: config.manifest.fold(),
+        fold: match &config.memo {
+            Some(memo) => config.manifest.fold().with_memo(memo.terms.clone()),
+            None => config.manifest.fold(),
+        },
         log: LogWriter::resume(config.key.clone(), &restored.entries)?,
         held: Vec::new(),
         last_slot: None,

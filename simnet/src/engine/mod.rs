@@ -15,9 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_dtn::agent::{Held, LinkId};
-use longhaul_dtn::bundle::BundleMemo;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_node::peer::{Input, PeerError, Ticket};
+use longhaul_node::peer::{Input, Memo, PeerError, Ticket};
 
 use crate::clock::SimTime;
 use crate::contacts::Contact;
@@ -108,7 +107,7 @@ pub struct Engine<'a> {
     recorder: Recorder,
     deliveries: Deliveries,
     alone: Option<Alone>,
-    memo: Option<Arc<BundleMemo>>,
+    memo: Option<Memo>,
     /// Changes of honest peers by epoch, for adversaries that know them.
     honest: Option<BTreeMap<u32, Vec<Arc<Vec<f32>>>>>,
     /// What all names of one adversary agreed on, by its place and epoch.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_dtn::agent::AgentConfig;
 use longhaul_dtn::bundle::{BundleLimits, BundleMemo};
-use longhaul_node::peer::{Peer, PeerConfig, PeerError, Restored};
+use longhaul_node::peer::{Memo, Peer, PeerConfig, PeerError, Restored};
 
 use super::sampling::Alone;
 use super::{Engine, Event, Parts};
@@ -22,6 +22,7 @@ use crate::network::Network;
 use crate::queue::EventQueue;
 use crate::scenario::{Crypto, Scenario, TrainingMode};
 use crate::seeds::{self, Node, Purpose};
+use crate::terms::SharedTerms;
 use crate::trace::Trace;
 
 /// Tells the draws of adversaries from those of faults.
@@ -31,7 +32,7 @@ const CARRIER_HEADER_BYTES: usize = 6;
 
 pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, PeerError> {
     let Parts { federation, learner, pool, contacts, sink, events_max, plant_bug } = parts;
-    let memo = (scenario.crypto == Crypto::Memo).then(|| Arc::new(BundleMemo::default()));
+    let memo = (scenario.crypto == Crypto::Memo).then(shared_memo);
     let mut hosts = hosts(scenario, &federation, memo.as_ref())?;
     turn_hostile(scenario, &federation, &mut hosts);
     let omniscient = hosts.iter().filter_map(|host| host.adversary.as_ref());
@@ -72,6 +73,10 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
     Ok(engine)
 }
 
+fn shared_memo() -> Memo {
+    Memo { bundles: Arc::new(BundleMemo::default()), terms: Arc::new(SharedTerms::default()) }
+}
+
 /// Schedules what the scenario alone determines.
 fn schedule(engine: &mut Engine<'_>) {
     let scenario = engine.scenario;
@@ -101,7 +106,7 @@ fn schedule(engine: &mut Engine<'_>) {
 fn hosts(
     scenario: &Scenario,
     federation: &Federation,
-    memo: Option<&Arc<BundleMemo>>,
+    memo: Option<&Memo>,
 ) -> Result<Vec<Host>, PeerError> {
     let groups = scenario.groups();
     let of = scenario.group_of_peers();
@@ -121,7 +126,7 @@ pub(super) fn machine(
     scenario: &Scenario,
     federation: &Federation,
     peer: u16,
-    memo: Option<Arc<BundleMemo>>,
+    memo: Option<Memo>,
     (life, restored): (u16, Restored),
 ) -> Result<Machine, PeerError> {
     let key = federation.keys[usize::from(peer)].clone();
@@ -138,7 +143,7 @@ pub(super) fn machine(
             lifetime_max: lifetime,
         };
         let mut config = AgentConfig::new(key.peer_id(), manifest.id().hash(), limits, nonce);
-        config.memo = memo;
+        config.memo = memo.map(|memo| memo.bundles);
         return Ok(Machine::Carrier(Box::new(Carrier::new(config, key, lifetime))));
     }
     let config = PeerConfig { manifest, key, nonce, memo };

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Timing, TrainingMode};
+use longhaul_aggregation::PoolSpan;
+
+use super::{
+    Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Timing, TrainingMode, Trim,
+};
 
 /// A value that does not fit the others.
 #[derive(Debug)]
@@ -45,14 +49,20 @@ fn recipe(scenario: &Scenario) -> Checked {
     require((1..=peers).contains(&recipe.quorum), "recipe.quorum", || {
         format!("{} is not between 1 and the number of peers, {peers}", recipe.quorum)
     })?;
-    match recipe.rule {
-        Rule::Mean => require(recipe.trim == 0, "recipe.trim", || {
+    require(PoolSpan::new(recipe.pool_epochs).is_some(), "recipe.pool_epochs", || {
+        format!("{} is not 1, 2, 4, 8, 16 or 32", recipe.pool_epochs)
+    })?;
+    match (recipe.rule, recipe.trim) {
+        (Rule::Mean, trim) => require(trim.is_none(), "recipe.trim", || {
             "the mean trims nothing; use rule = \"trimmed-mean\"".to_owned()
         }),
-        Rule::TrimmedMean => {
-            let trimmed = 2 * u32::from(recipe.trim);
-            require(trimmed < u32::from(recipe.quorum), "recipe.trim", || {
-                format!("twice {} leaves nothing of a quorum of {}", recipe.trim, recipe.quorum)
+        (Rule::TrimmedMean, None) => require(false, "recipe.trim", || {
+            "a trimmed mean needs a number, or \"auto\"".to_owned()
+        }),
+        (Rule::TrimmedMean, Some(Trim::Auto(_))) => Ok(()),
+        (Rule::TrimmedMean, Some(Trim::Fixed(trim))) => {
+            require(2 * u32::from(trim) < u32::from(recipe.quorum), "recipe.trim", || {
+                format!("twice {trim} leaves nothing of a quorum of {}", recipe.quorum)
             })
         }
     }

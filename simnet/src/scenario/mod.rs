@@ -208,14 +208,95 @@ pub struct Transport {
 pub struct Recipe {
     /// The rule.
     pub rule: Rule,
-    /// How many a trimmed mean drops at either end.
-    #[serde(default)]
-    pub trim: u16,
+    /// How many a trimmed mean drops at either end: a number, or `auto` for as
+    /// many as there may be attackers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trim: Option<Trim>,
     /// Clipping before the rule.
     #[serde(default)]
     pub clip: Clip,
+    /// Mixing before the rule.
+    #[serde(default)]
+    pub mix: Mix,
     /// Distinct authors below which a term stays empty.
     pub quorum: u16,
+    /// Most epochs below the quorum that are pooled: 1 (none), 2, 4, 8, 16 or 32.
+    #[serde(default = "defaults::pool_epochs")]
+    pub pool_epochs: u16,
+    /// Share of the members that may be hostile, in thousandths.
+    #[serde(default)]
+    pub attackers_permille: u16,
+    /// How updates are parted by what their bases knew; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohorts: Option<Cohorts>,
+    /// How many publish in an epoch, drawn by lot; everybody when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committee: Option<Committee>,
+}
+
+/// How many a trimmed mean drops at either end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Trim {
+    /// This many.
+    Fixed(u16),
+    /// As many as there may be attackers.
+    Auto(Auto),
+}
+
+/// The word `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auto {
+    /// As the assumed attackers ask for.
+    Auto,
+}
+
+/// Mixing of updates before the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mix {
+    /// None.
+    #[default]
+    None,
+    /// Each becomes the mean of its nearest neighbours.
+    NearestNeighbours,
+}
+
+/// How updates are parted by what their bases knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cohorts {
+    /// Least similarity of two clusters that are merged, in thousandths.
+    #[serde(default = "defaults::threshold_permille")]
+    pub threshold_permille: u16,
+    /// Fewest authors of a cohort that counts; as the attackers ask for when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<u16>,
+    /// What becomes of the others.
+    pub small: Small,
+}
+
+/// What becomes of a cohort that is too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Small {
+    /// It is joined to the nearest.
+    Join,
+    /// It counts once it has grown.
+    Wait,
+    /// Only its vouched slots count.
+    Vouch,
+}
+
+/// How many publish in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Committee {
+    /// On average.
+    pub size: u16,
+    /// Epochs of local change that an author gathers at most for its next slot.
+    pub accumulate_epochs_max: u16,
 }
 
 /// The aggregation rule.
@@ -382,6 +463,14 @@ mod defaults {
 
     pub(super) const fn drain_epochs() -> u32 {
         2
+    }
+
+    pub(super) const fn pool_epochs() -> u16 {
+        1
+    }
+
+    pub(super) const fn threshold_permille() -> u16 {
+        500
     }
 
     pub(super) const fn every_epochs() -> Count {
