@@ -30,9 +30,9 @@
 
 mod plan;
 mod pool;
+mod refresh;
 mod vouch;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 use crate::update::Update;
 
-use self::plan::{Plan, Planner, Standing};
 use self::pool::block_of;
+use self::refresh::Term;
 
 const SET_CONTEXT: &str = "longhaul 2026 update set v1";
 /// What a spent slot has in the set root in place of a header hash: which two
@@ -83,18 +83,6 @@ pub struct Fold {
     floats: Option<Arc<Vec<f32>>>,
     memo: Option<Arc<dyn TermMemo>>,
 }
-
-/// What the model contains for one or several epochs with a quorum.
-#[derive(Debug, Clone)]
-struct Term {
-    standing: Standing,
-    /// The key of what it is made of, and one entry for each parameter in units
-    /// of 2^-24; none if nothing counts.
-    entries: Option<(ContentHash, Arc<[i32]>)>,
-}
-
-/// Entries of terms by key.
-type Entries = BTreeMap<ContentHash, Arc<[i32]>>;
 
 /// What inserting an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,28 +219,6 @@ impl Fold {
         }
     }
 
-    /// Marks the epoch of a slot that became void or sound, and those that its
-    /// header could vouch for.
-    fn mark_verdict(&mut self, epoch: Epoch) {
-        let window = epoch.back(self.setting.summary_window).get()..epoch.get();
-        window.map(Epoch::new).for_each(|earlier| self.mark_if_listening(earlier));
-        self.mark(epoch);
-    }
-
-    /// Marks an epoch if a later header can change what counts there.
-    fn mark_if_listening(&mut self, epoch: Epoch) {
-        let block = block_of(epoch, self.recipe.pool);
-        let listens = |term: &Term| term.standing.listens && term.standing.epochs.contains(&epoch);
-        if self.terms.get(&block).is_some_and(|terms| terms.iter().any(listens)) {
-            self.dirty.insert(block);
-        }
-    }
-
-    /// Marks an epoch whose own slots changed.
-    fn mark(&mut self, epoch: Epoch) {
-        self.dirty.insert(block_of(epoch, self.recipe.pool));
-    }
-
     fn add_author(&mut self, slot: Slot) {
         let authors = self.authors.entry(slot.epoch).or_default();
         if let Err(place) = authors.binary_search(&slot.member) {
@@ -355,17 +321,6 @@ impl Fold {
         status
     }
 
-    /// Where the epochs stand that share a term with `epoch`, as of now.
-    fn standing(&self, epoch: Epoch) -> Option<Cow<'_, Standing>> {
-        let block = block_of(epoch, self.recipe.pool);
-        if self.dirty.contains(&block) {
-            let standings = self.planner().plans(block).into_iter().map(|plan| plan.standing);
-            return standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Owned).next();
-        }
-        let standings = self.terms.get(&block)?.iter().map(|term| &term.standing);
-        standings.filter(|it| it.epochs.contains(&epoch)).map(Cow::Borrowed).next()
-    }
-
     /// True when the slot holds an update that is not void and that a term counts.
     pub fn counts(&self, slot: Slot) -> bool {
         if self.chains.sound(slot).is_none() {
@@ -442,58 +397,5 @@ impl Fold {
             !authors.is_empty()
         });
         fold
-    }
-
-    /// Replaces the terms of a block by what the set says now.
-    fn refresh(&mut self, block: Epoch) {
-        let old = self.terms.remove(&block).unwrap_or_default();
-        let mut old: Entries = old.into_iter().filter_map(|term| term.entries).collect();
-        let mut added = Vec::new();
-        let mut terms = Vec::new();
-        for plan in self.planner().plans(block) {
-            let entries = plan.key(&self.recipe_id).map(|key| {
-                let held = old.remove(&key);
-                let entries = held.unwrap_or_else(|| {
-                    let new = self.entries(&plan, key);
-                    added.push(Arc::clone(&new));
-                    new
-                });
-                (key, entries)
-            });
-            terms.push(Term { standing: plan.standing, entries });
-        }
-        if !terms.is_empty() {
-            self.terms.insert(block, terms);
-        }
-        if old.is_empty() && added.is_empty() {
-            return;
-        }
-        old.values().for_each(|entries| self.model.subtract_term(entries));
-        added.iter().for_each(|entries| self.model.add_term(entries));
-        self.id = None;
-        self.floats = None;
-    }
-
-    /// The entries of a term, from the memo if that has them.
-    fn entries(&self, plan: &Plan<'_>, key: ContentHash) -> Arc<[i32]> {
-        let Some(memo) = &self.memo else {
-            return plan.term(&self.recipe).into();
-        };
-        memo.get(&key).unwrap_or_else(|| {
-            let entries: Arc<[i32]> = plan.term(&self.recipe).into();
-            memo.put(key, Arc::clone(&entries));
-            entries
-        })
-    }
-
-    fn planner(&self) -> Planner<'_> {
-        Planner {
-            chains: &self.chains,
-            authors: &self.authors,
-            recipe: &self.recipe,
-            recipe_id: &self.recipe_id,
-            setting: &self.setting,
-            memo: self.memo.as_deref(),
-        }
     }
 }
