@@ -1,11 +1,26 @@
 //! The scenarios that come with the program.
 
-/// Name and text of each, in order of their length.
-const ALL: [(&str, &str); 4] = [
+/// Name and text of each: first things first, then faults, then adversaries.
+const ALL: [(&str, &str); 19] = [
     ("smoke", include_str!("../scenarios/smoke.toml")),
     ("protocol", include_str!("../scenarios/protocol.toml")),
     ("rare-contacts", include_str!("../scenarios/rare-contacts.toml")),
     ("label-split", include_str!("../scenarios/label-split.toml")),
+    ("islands-ferry", include_str!("../scenarios/islands-ferry.toml")),
+    ("flapping-link", include_str!("../scenarios/flapping-link.toml")),
+    ("one-way-cut", include_str!("../scenarios/one-way-cut.toml")),
+    ("crash-storm", include_str!("../scenarios/crash-storm.toml")),
+    ("clock-chaos", include_str!("../scenarios/clock-chaos.toml")),
+    ("leo-constellation", include_str!("../scenarios/leo-constellation.toml")),
+    ("conference", include_str!("../scenarios/conference.toml")),
+    ("committee", include_str!("../scenarios/committee.toml")),
+    ("attackers-spread", include_str!("../scenarios/attackers-spread.toml")),
+    ("captured-side", include_str!("../scenarios/captured-side.toml")),
+    ("late-twins", include_str!("../scenarios/late-twins.toml")),
+    ("false-bases", include_str!("../scenarios/false-bases.toml")),
+    ("bridging-bases", include_str!("../scenarios/bridging-bases.toml")),
+    ("dumbbell-carrier", include_str!("../scenarios/dumbbell-carrier.toml")),
+    ("paper-n17", include_str!("../scenarios/paper-n17.toml")),
 ];
 
 /// The text of the built-in scenario `name`.
