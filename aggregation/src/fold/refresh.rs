@@ -10,8 +10,9 @@ use std::sync::Arc;
 use longhaul_dtn::hash::ContentHash;
 
 use super::Fold;
-use super::plan::{Plan, Planner, Standing};
+use super::plan::{Plan, Planner, Standing, Trust};
 use super::pool::block_of;
+use crate::parameters::Parameters;
 use crate::slot::Epoch;
 
 /// What the model contains for one or several epochs with a quorum.
@@ -91,6 +92,36 @@ impl Fold {
         self.floats = None;
     }
 
+    /// The model as it would be if everybody vouched for every slot that waits in
+    /// the `window` epochs before `before`; none if none waits for voices.
+    ///
+    /// A peer that vouches says that a model with the slots in it does well. What
+    /// waits is not in the model, so its loss says nothing about them; this one's
+    /// does. Cost: the terms of the epochs in which slots wait.
+    pub fn trial_model(&mut self, before: Epoch, window: u32) -> Option<Parameters> {
+        self.model();
+        let first = before.back(window);
+        let recent = |term: &Term| term.standing.epochs.iter().any(|&epoch| epoch >= first);
+        let waits = |term: &Term| term.standing.listens && !term.standing.waiting.is_empty();
+        let waiting = |terms: &[Term]| terms.iter().any(|term| waits(term) && recent(term));
+        let blocks: Vec<_> = self.terms.iter().filter(|(_, terms)| waiting(terms)).collect();
+        if blocks.is_empty() {
+            return None;
+        }
+        let mut trial = self.model.clone();
+        let planner = Planner { trust: Trust::Everybody, ..self.planner() };
+        for (&block, terms) in blocks {
+            let counted = terms.iter().filter_map(|term| term.entries.as_ref());
+            counted.for_each(|(_, entries)| trial.subtract_term(entries));
+            for plan in planner.plans(block) {
+                if let Some(key) = plan.key(&self.recipe_id) {
+                    trial.add_term(&self.entries(&plan, key));
+                }
+            }
+        }
+        Some(trial)
+    }
+
     /// The entries of a term, from the memo if that has them.
     fn entries(&self, plan: &Plan<'_>, key: ContentHash) -> Arc<[i32]> {
         let Some(memo) = &self.memo else {
@@ -111,6 +142,7 @@ impl Fold {
             recipe_id: &self.recipe_id,
             setting: &self.setting,
             memo: self.memo.as_deref(),
+            trust: Trust::Vouched,
         }
     }
 }

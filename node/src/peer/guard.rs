@@ -10,6 +10,11 @@
 //!   the side that it is on may be ruined, so it goes on alone, from its last good base
 //!   plus its own updates since, until the shared model is good again.
 //!
+//! What waits to be vouched for is not in the shared model, so that model's loss says
+//! nothing about it. Where slots wait, the bit needs a *trial model* in which they
+//! count to be as good. Otherwise a peer that meets a captured side again would
+//! vouch for poison that it never tried.
+//!
 //! The loss comes with the answer to a training request. When it says that the peer
 //! is astray, the training is asked for once more from the fork, so that nothing that
 //! was learnt from a ruined model is published.
@@ -80,6 +85,12 @@ impl Guard {
             return Verdict::Fair;
         }
         Verdict::Ruined
+    }
+
+    /// True when the loss of a trial model is as good as a vouched model's.
+    pub fn approves(&self, trial_loss: f32) -> bool {
+        let limit = |reference| VOUCH_LOSS_FACTOR * reference + VOUCH_LOSS_MARGIN;
+        self.reference.is_some_and(|reference| trial_loss <= limit(reference))
     }
 
     /// Remembers a base that turned out good.
@@ -176,6 +187,14 @@ mod tests {
             let found = guard.judge(loss, whole.map(Epoch::new));
             assert_eq!(found, expected, "{loss} with {whole:?}");
         }
+    }
+
+    #[test]
+    fn approves_of_a_trial_that_is_as_good_as_the_reference() {
+        let mut guard = Guard::default();
+        assert!(!guard.approves(0.0), "without a reference there is nothing to compare with");
+        guard.judge(1.0, None);
+        assert!(guard.approves(1.29) && !guard.approves(1.31) && !guard.approves(f32::NAN));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! admission is a pure function of the manifest and the update. Accepted
 //! updates enter the log and the fold together.
 
+use std::sync::Arc;
+
 use longhaul_aggregation::{Admitted, Inserted, Previous, Refusal, admit};
 use longhaul_dtn::agent::{self, Held};
 use longhaul_dtn::bundle::BundleId;
@@ -23,7 +25,11 @@ impl Peer {
         if let Err(error) = self.manifest.check_terms(&held.head) {
             return self.reject(id, from, TermsError::CODE, error.to_string());
         }
-        let admitted = admit(&self.policy, author, held.head.header(), held.payload.clone());
+        let known = self.memo.as_ref().and_then(|memo| memo.admitted.get(&id));
+        let admitted = known.map_or_else(
+            || admit(&self.policy, author, held.head.header(), held.payload.clone()).map(Arc::new),
+            Ok,
+        );
         match admitted.and_then(|admitted| self.screened(id, admitted)) {
             Ok(admitted) => self.accept(held, admitted, from),
             Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
@@ -33,7 +39,7 @@ impl Peer {
     /// Turns away what changes nothing: an update held already, or one more
     /// header for a slot that two others have spent.
     /// What the log names and storage lost is always wanted back.
-    fn screened(&self, id: BundleId, admitted: Admitted) -> Result<Admitted, Refusal> {
+    fn screened(&self, id: BundleId, admitted: Arc<Admitted>) -> Result<Arc<Admitted>, Refusal> {
         if self.missing.contains(&id) {
             return Ok(admitted);
         }
@@ -41,9 +47,12 @@ impl Peer {
         self.fold.screen(admitted.author, epoch, admitted.header_hash).map(|()| admitted)
     }
 
-    fn accept(&mut self, held: Held, admitted: Admitted, from: PeerId) {
+    fn accept(&mut self, held: Held, admitted: Arc<Admitted>, from: PeerId) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
         let bundle = held.head.id();
+        if let Some(memo) = &self.memo {
+            memo.admitted.put(bundle, &admitted);
+        }
         let record = Record::Accept { head: held.head.encode(), from };
         let payload = (held.head.payload_hash(), held.payload.clone());
         self.missing.remove(&bundle);
@@ -53,7 +62,7 @@ impl Peer {
     }
 
     /// Puts an update into the fold; the log entry is made in the same step.
-    pub(super) fn insert(&mut self, admitted: Admitted) {
+    pub(super) fn insert(&mut self, admitted: Arc<Admitted>) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
         if author == self.me {
             self.remember_own(Previous { epoch, header: admitted.header_hash });

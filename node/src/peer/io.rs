@@ -79,6 +79,8 @@ pub struct TrainedModel {
     /// share; decides the header's vouch bit and, where the recipe counts vouched
     /// slots, whether the epoch is asked for once more from the peer's own fork.
     pub shared_loss: f32,
+    /// The same of the request's `trial` model, if it has one.
+    pub trial_loss: Option<f32>,
 }
 
 /// A thing to do.
@@ -116,6 +118,9 @@ pub struct TrainRequest {
     pub base: Arc<Vec<f32>>,
     /// The model that all holders of the same set share.
     pub shared: Arc<Vec<f32>>,
+    /// That model with all slots counted that wait to be vouched for, if some do:
+    /// whoever vouches says that this one is good.
+    pub trial: Option<Arc<Vec<f32>>>,
     /// Steps, batch size and rate, from the manifest.
     pub plan: TrainingPlan,
     /// Seed of the batch order.

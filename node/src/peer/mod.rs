@@ -17,6 +17,7 @@
 mod guard;
 mod intake;
 mod io;
+mod memo;
 mod recording;
 mod restore;
 mod status;
@@ -27,10 +28,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, TermMemo,
+    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::{BundleId, BundleMemo};
+use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
@@ -40,6 +41,7 @@ use guard::Guard;
 use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
+pub use memo::{AdmissionMemo, Memo};
 pub use status::Status;
 
 /// What a peer is made from.
@@ -53,16 +55,6 @@ pub struct PeerConfig {
     pub nonce: [u8; 32],
     /// What many peers of one process share; none for a node alone.
     pub memo: Option<Memo>,
-}
-
-/// What many peers of one process may share: pure functions of bytes, computed
-/// once.
-#[derive(Debug, Clone)]
-pub struct Memo {
-    /// Bundles whose signature and hashes were checked.
-    pub bundles: Arc<BundleMemo>,
-    /// Terms of sets.
-    pub terms: Arc<dyn TermMemo>,
 }
 
 /// What stable storage held at the start; empty at the very first.
@@ -117,6 +109,7 @@ pub struct Peer {
     agent: Agent,
     fold: Fold,
     torn: bool,
+    memo: Option<Memo>,
     /// What storage held; on offer from the start on.
     restored: Vec<Held>,
     compressor: Compressor,
@@ -176,6 +169,7 @@ impl Peer {
             started: false,
             now: Timestamp::default(),
             torn: state.torn,
+            memo: config.memo,
             attempted: state.last_slot.as_ref().map(|slot| slot.epoch),
             last_slot: state.last_slot,
             training: None,

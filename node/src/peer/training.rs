@@ -15,7 +15,7 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
 
-use super::guard::{self, Fork, Verdict};
+use super::guard::{self, Fork, Guard, Verdict};
 use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
@@ -34,6 +34,11 @@ pub(super) struct InFlight {
     whole: Option<Epoch>,
     /// What the shared model's loss said, if this is asked for the second time.
     verdict: Option<Verdict>,
+}
+
+/// Whether the header gets the vouch bit.
+fn vouches(guard: &Guard, verdict: Verdict, trial_loss: Option<f32>) -> bool {
+    verdict == Verdict::Vouched && trial_loss.is_none_or(|loss| guard.approves(loss))
 }
 
 /// What training starts from, beside what is not published yet.
@@ -86,12 +91,17 @@ impl Peer {
                 (Origin::Shared(kept), base, BaseClaim { model, summary })
             }
         };
+        let trial = match guard::is_guarded(&self.fold) {
+            true => self.fold.trial_model(epoch, window).map(|it| Arc::new(it.to_f32())),
+            false => None,
+        };
         self.unpublished.add_to(&mut base);
         let base = Arc::new(base.to_f32());
         let request = TrainRequest {
             epoch,
             base: base.clone(),
             shared,
+            trial,
             plan: self.manifest().training,
             seed: self.batch_seed(epoch),
         };
@@ -131,7 +141,8 @@ impl Peer {
         let Some(gathered) = self.unpublished.take() else { return };
         let norm_max = self.manifest().bounds.norm_max;
         let update = self.compressor.compress(&gathered.change, norm_max);
-        let header = self.header(&training, &gathered, verdict, &update);
+        let vouch = vouches(&self.guard, verdict, trained.trial_loss);
+        let header = self.header(&training, &gathered, vouch, &update);
         let head = match self.seal(&header, &update) {
             Ok(head) => head,
             Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
@@ -141,7 +152,7 @@ impl Peer {
             .expect("an own update is within the manifest's bounds");
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
-        self.insert(admitted);
+        self.insert(Arc::new(admitted));
         let held = Held { head: Arc::new(head), payload: payload.clone() };
         let then = InStore::Own { epoch: header.epoch, held };
         self.persist(Some((hash, payload)), vec![record], then);
@@ -193,7 +204,7 @@ impl Peer {
         &self,
         training: &InFlight,
         gathered: &Gathered,
-        verdict: Verdict,
+        vouch: bool,
         update: &Update,
     ) -> UpdateHeader {
         UpdateHeader {
@@ -201,7 +212,7 @@ impl Peer {
             epoch: training.epoch,
             previous: self.last_slot,
             base: training.claim.clone(),
-            vouch: verdict == Verdict::Vouched,
+            vouch,
             payload: ContentHash::of(update.payload()),
             samples: gathered.samples,
             steps: self.manifest().training.steps.saturating_mul(gathered.epochs),

@@ -79,12 +79,15 @@ pub(super) fn carry_out(
     request: &TrainRequest,
 ) -> Result<TrainedModel, TrainError> {
     let shared = trainer.evaluate(&request.shared, Split::OwnHeldOut)?;
+    let trial = request.trial.as_ref().map(|it| trainer.evaluate(it, Split::OwnHeldOut));
+    let trial = trial.transpose()?;
     let trained = trainer.train(&request.base, plan(request), &request.seed)?;
     Ok(TrainedModel {
         epoch: request.epoch,
         parameters: trained.parameters,
         samples: trained.samples,
         shared_loss: shared.loss as f32,
+        trial_loss: trial.map(|trial| trial.loss as f32),
     })
 }
 

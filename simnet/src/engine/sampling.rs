@@ -107,6 +107,7 @@ impl Engine<'_> {
             let request = TrainRequest {
                 epoch: Epoch::new(epoch),
                 shared: base.clone(),
+                trial: None,
                 base,
                 plan: self.federation.manifest.manifest().training,
                 seed: *ContentHash::of(&seed).as_bytes(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_dtn::agent::AgentConfig;
 use longhaul_dtn::bundle::{BundleLimits, BundleMemo};
-use longhaul_node::peer::{Memo, Peer, PeerConfig, PeerError, Restored};
+use longhaul_node::peer::{AdmissionMemo, Memo, Peer, PeerConfig, PeerError, Restored};
 
 use super::sampling::Alone;
 use super::{Engine, Event, Parts};
@@ -74,7 +74,11 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
 }
 
 fn shared_memo() -> Memo {
-    Memo { bundles: Arc::new(BundleMemo::default()), terms: Arc::new(SharedTerms::default()) }
+    Memo {
+        bundles: Arc::new(BundleMemo::default()),
+        admitted: Arc::new(AdmissionMemo::default()),
+        terms: Arc::new(SharedTerms::default()),
+    }
 }
 
 /// Schedules what the scenario alone determines.

@@ -50,6 +50,7 @@ impl Outcome {
         let digest = match &result {
             Ok(trained) => {
                 let floats = trained.parameters.iter().chain([&trained.shared_loss]);
+                let floats = floats.chain(&trained.trial_loss);
                 let bytes: Vec<u8> = floats.flat_map(|value| value.to_le_bytes()).collect();
                 ContentHash::of(&bytes)
             }
@@ -195,14 +196,16 @@ impl Learner for Gradient {
         let trained = trainer
             .train(&request.base, plan(&request.plan), &request.seed)
             .map_err(|error| error.to_string())?;
-        let shared = trainer
-            .evaluate(&request.shared, Split::OwnHeldOut)
-            .map_err(|error| error.to_string())?;
+        let loss = |parameters: &[f32]| {
+            let evaluation = trainer.evaluate(parameters, Split::OwnHeldOut);
+            evaluation.map(|it| it.loss as f32).map_err(|error| error.to_string())
+        };
         Ok(TrainedModel {
             epoch: request.epoch,
             parameters: trained.parameters,
             samples: trained.samples,
-            shared_loss: shared.loss as f32,
+            shared_loss: loss(&request.shared)?,
+            trial_loss: request.trial.as_ref().map(|trial| loss(trial)).transpose()?,
         })
     }
 
@@ -237,6 +240,7 @@ impl Learner for Synthetic {
             parameters: request.base.iter().zip(&changes).map(moved).collect(),
             samples: request.plan.samples_max(),
             shared_loss: 1.0,
+            trial_loss: request.trial.as_ref().map(|_| 1.0),
         })
     }
 
@@ -256,6 +260,7 @@ mod tests {
             epoch: Epoch::new(3),
             base: Arc::new(vec![0.5; 8]),
             shared: Arc::new(vec![0.5; 8]),
+            trial: None,
             plan: TrainingPlan { steps: 2, batch: 4, rate_micro: 1 },
             seed: [seed; 32],
         }

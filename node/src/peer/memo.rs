@@ -1,0 +1,50 @@
+//! Memo: what many peers of one process may share.
+//!
+//! Checking a signature, admitting an update and folding a set are pure functions.
+//! A simulation has thousands of peers that compute them of the same bytes; with a
+//! memo each is computed once, and the results are held once. Answers are the same
+//! with and without. A node that runs alone has none.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use longhaul_aggregation::{Admitted, TermMemo};
+use longhaul_dtn::bundle::{BundleId, BundleMemo};
+
+/// Pure functions of bytes, computed once for all peers of one federation.
+#[derive(Debug, Clone)]
+pub struct Memo {
+    /// Bundles whose signature and hashes were checked.
+    pub bundles: Arc<BundleMemo>,
+    /// Updates that were admitted.
+    pub admitted: Arc<AdmissionMemo>,
+    /// Terms of sets.
+    pub terms: Arc<dyn TermMemo>,
+}
+
+/// Updates that passed admission, by their bundle, whose id covers author, header
+/// and payload. For one federation only: another has other rules. Grows without
+/// bound: it is for runs that end.
+#[derive(Default)]
+pub struct AdmissionMemo(Mutex<BTreeMap<BundleId, Arc<Admitted>>>);
+
+impl AdmissionMemo {
+    /// The update of a bundle that was admitted before.
+    pub(super) fn get(&self, id: &BundleId) -> Option<Arc<Admitted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Remembers an update that was admitted.
+    pub(super) fn put(&self, id: BundleId, admitted: &Arc<Admitted>) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.insert(id, Arc::clone(admitted));
+    }
+}
+
+impl fmt::Debug for AdmissionMemo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("AdmissionMemo").field("updates", &table.len()).finish()
+    }
+}
