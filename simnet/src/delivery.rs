@@ -17,6 +17,8 @@ const STALENESS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Deliveries {
     published: BTreeMap<(u16, u32), SimTime>,
+    /// Upper ends of the bins in seconds, ascending.
+    ends_s: Vec<f64>,
     delays: Vec<u64>,
     staleness: Vec<u64>,
     delivered: u64,
@@ -42,6 +44,7 @@ impl Deliveries {
     pub fn new() -> Self {
         Self {
             published: BTreeMap::new(),
+            ends_s: (0..BINS).map(upper_end_s).collect(),
             delays: vec![0; BINS],
             staleness: vec![0; STALENESS_MAX],
             delivered: 0,
@@ -57,7 +60,7 @@ impl Deliveries {
     pub fn accepted(&mut self, now: SimTime, author: u16, epoch: u32, epoch_now: u32) -> u64 {
         let Some(since) = self.published.get(&(author, epoch)) else { return 0 };
         let delay_us = now.us().saturating_sub(since.us());
-        self.delays[bin(delay_us)] += 1;
+        self.delays[bin(&self.ends_s, delay_us)] += 1;
         let stale = usize::try_from(epoch_now.saturating_sub(epoch)).unwrap_or(usize::MAX);
         self.staleness[stale.min(STALENESS_MAX - 1)] += 1;
         self.delivered += 1;
@@ -73,7 +76,7 @@ impl Deliveries {
             published,
             delivered: self.delivered,
             possible: published * (u64::from(peers) - 1),
-            delays: filled.map(|(bin, &count)| (upper_end_s(bin), count)).collect(),
+            delays: filled.map(|(bin, &count)| (self.ends_s[bin], count)).collect(),
             staleness: self.staleness[..last].to_vec(),
         }
     }
@@ -97,9 +100,9 @@ impl DeliveryReport {
     }
 }
 
-/// The bin of a delay: the first whose upper end is not below it.
-fn bin(delay_us: u64) -> usize {
-    (0..BINS - 1).find(|&bin| delay_us as f64 <= upper_end_s(bin) * 1e6).unwrap_or(BINS - 1)
+/// The bin of a delay: the first whose upper end is not below it, or the last.
+fn bin(ends_s: &[f64], delay_us: u64) -> usize {
+    ends_s.partition_point(|end_s| end_s * 1e6 < delay_us as f64).min(BINS - 1)
 }
 
 /// Upper end of a bin in seconds.
@@ -134,6 +137,7 @@ mod tests {
     fn bins_ascend() {
         let ends: Vec<_> = (0..BINS).map(upper_end_s).collect();
         assert!(ends.is_sorted());
+        let bin = |delay_us| bin(&ends, delay_us);
         assert_eq!((bin(0), bin(1_000), bin(u64::MAX)), (0, 0, BINS - 1));
     }
 

@@ -20,7 +20,7 @@ use super::folder::{SWEEP_DATA, put_file};
 use super::input;
 
 pub(super) const EXAMPLES: &str = "Examples:
-  longhaul-simnet sweep contacts-sweep --out sweep/
+  longhaul-simnet sweep my-sweep.toml --out sweep/
   longhaul-simnet sweep my-sweep.toml --out sweep/ --jobs 8
 
 A sweep that was stopped goes on where it was: finished cells are in sweep/cells.
