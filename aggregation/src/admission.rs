@@ -14,6 +14,7 @@ use longhaul_dtn::hash::ContentHash;
 use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
 use crate::norm::NormBound;
 use crate::schema::Schema;
+use crate::seal::{Attempt, VoteError};
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::sortition::Sortition;
 use crate::update::{Update, UpdateError};
@@ -133,6 +134,22 @@ pub enum Refusal {
     /// The author is not of the committee of that epoch.
     #[error("the author was not drawn for epoch {0}")]
     NotDrawn(Epoch),
+    /// The epoch is sealed, and this update changes nothing there any more.
+    #[error("epoch {0} is sealed; the update came too late")]
+    Sealed(Epoch),
+    /// A vote or a snapshot in a federation that seals nothing.
+    #[error("the manifest seals no epochs")]
+    NoSeals,
+    /// A vote or the header of a snapshot is not well-formed, or not of this federation's
+    /// attempts.
+    #[error(transparent)]
+    SealForm(#[from] VoteError),
+    /// A vote or a snapshot of an attempt before the newest seal.
+    #[error("attempt {0} lies before the newest seal")]
+    Outdated(Attempt),
+    /// A snapshot without the cosignatures or the content that it needs; says what.
+    #[error("the snapshot does not hold: {0}")]
+    Unproven(String),
 }
 
 /// The kind of a refusal without its details: what a code stands for.
@@ -173,6 +190,16 @@ pub enum RefusalKind {
     SlotSpent = 115,
     /// See [`Refusal::NotDrawn`].
     NotDrawn = 116,
+    /// See [`Refusal::Sealed`].
+    Sealed = 117,
+    /// See [`Refusal::NoSeals`].
+    NoSeals = 118,
+    /// See [`Refusal::SealForm`].
+    SealForm = 119,
+    /// See [`Refusal::Outdated`].
+    Outdated = 120,
+    /// See [`Refusal::Unproven`].
+    Unproven = 121,
 }
 
 /// Judges a received update: `author` is the signer's position in the member
@@ -294,6 +321,11 @@ impl Refusal {
             Self::Duplicate => RefusalKind::Duplicate,
             Self::SlotSpent => RefusalKind::SlotSpent,
             Self::NotDrawn(_) => RefusalKind::NotDrawn,
+            Self::Sealed(_) => RefusalKind::Sealed,
+            Self::NoSeals => RefusalKind::NoSeals,
+            Self::SealForm(_) => RefusalKind::SealForm,
+            Self::Outdated(_) => RefusalKind::Outdated,
+            Self::Unproven(_) => RefusalKind::Unproven,
         }
     }
 
@@ -315,7 +347,7 @@ impl Refusal {
 
 impl RefusalKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::NotAMember,
         Self::ForeignFederation,
         Self::HeaderMalformed,
@@ -333,6 +365,11 @@ impl RefusalKind {
         Self::Duplicate,
         Self::SlotSpent,
         Self::NotDrawn,
+        Self::Sealed,
+        Self::NoSeals,
+        Self::SealForm,
+        Self::Outdated,
+        Self::Unproven,
     ];
 
     /// The stable code, from 100 up.
@@ -365,6 +402,11 @@ impl RefusalKind {
             Self::Duplicate => "duplicate",
             Self::SlotSpent => "slot-spent",
             Self::NotDrawn => "not-drawn",
+            Self::Sealed => "sealed",
+            Self::NoSeals => "no-seals",
+            Self::SealForm => "seal-form",
+            Self::Outdated => "outdated",
+            Self::Unproven => "unproven",
         }
     }
 }

@@ -14,7 +14,9 @@
 //! - A slot with one header contradicts the slot in the epoch it names as
 //!   previous, if that holds one header and it is another one. Both are void.
 //!
-//! A void slot contributes nothing, and still counts as an author.
+//! A void slot contributes nothing, and still counts as an author. Where earlier epochs are
+//! sealed, each member's last sealed slot stands for all of them: it is never void anew, and
+//! later slots that contradict it are.
 //!
 //! A simulated world holds thousands of these sets, so a slot costs its key and
 //! one pointer to an update that all sets share.
@@ -22,6 +24,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
 
 use crate::admission::Admitted;
 use crate::header::HeaderHash;
@@ -60,6 +64,17 @@ pub(crate) struct Chains {
     spent: BTreeMap<Slot, (HeaderHash, HeaderHash)>,
     /// Slots with one header that another slot's header contradicts.
     broken: BTreeSet<Slot>,
+    /// Each member's last sealed slot, before all others.
+    anchors: BTreeMap<MemberIndex, Anchor>,
+}
+
+/// A member's last sealed slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its header; none if two headers spent it.
+    pub header: Option<HeaderHash>,
 }
 
 /// What putting an update into its slot did.
@@ -110,8 +125,11 @@ impl Chains {
     /// Says anew which of a member's slots are broken; gives those that changed.
     fn judge(&mut self, member: MemberIndex) -> BTreeSet<Epoch> {
         let pairs = self.contradictions(member);
-        let broken: BTreeSet<_> =
+        let anchor = self.anchors.get(&member).map(|anchor| anchor.epoch);
+        let mut broken: BTreeSet<_> =
             pairs.into_iter().flat_map(|(early, late)| [early, late]).collect();
+        // What is sealed is not judged again.
+        broken.retain(|epoch| Some(*epoch) != anchor);
         let before: BTreeSet<_> =
             self.broken.range(all_of(member)).map(|slot| slot.epoch).collect();
         let changed: BTreeSet<_> = before.symmetric_difference(&broken).copied().collect();
@@ -156,7 +174,37 @@ impl Chains {
         let held = self.held.range(all_of(member)).next_back();
         let held = held.map(|(slot, held)| (slot.epoch, held.header_hash));
         let spent = self.spent.range(all_of(member)).next_back();
-        held.max(spent.map(|(slot, &(low, _))| (slot.epoch, low)))
+        let spent = spent.map(|(slot, &(low, _))| (slot.epoch, low));
+        let anchor = self.anchors.get(&member);
+        held.max(spent).or_else(|| anchor.and_then(|it| Some((it.epoch, it.header?))))
+    }
+
+    /// The headers of all slots before `end`, both of those that are spent.
+    pub fn headers_before(&self, end: Epoch) -> Vec<(Slot, HeaderHash)> {
+        let held = self.held.iter().map(|(&slot, held)| (slot, held.header_hash));
+        let spent = self.spent.iter().flat_map(|(&slot, &(low, high))| [(slot, low), (slot, high)]);
+        held.chain(spent).filter(|(slot, _)| slot.epoch < end).collect()
+    }
+
+    /// Takes out the slots from epoch `from` on, and says whose verdict changed before.
+    pub fn forget_from(&mut self, from: Epoch) -> BTreeSet<Epoch> {
+        self.keep(|epoch| epoch < from)
+    }
+
+    /// Takes out the slots before `end`, and judges the others by the last sealed ones;
+    /// says whose verdict changed.
+    pub fn seal(&mut self, end: Epoch, anchors: BTreeMap<MemberIndex, Anchor>) -> BTreeSet<Epoch> {
+        self.anchors = anchors;
+        self.keep(|epoch| epoch >= end)
+    }
+
+    fn keep(&mut self, keeps: impl Fn(Epoch) -> bool) -> BTreeSet<Epoch> {
+        self.held.retain(|slot, _| keeps(slot.epoch));
+        self.spent.retain(|slot, _| keeps(slot.epoch));
+        self.broken.retain(|slot| keeps(slot.epoch));
+        let members = self.held.keys().chain(self.spent.keys()).map(|slot| slot.member);
+        let members: BTreeSet<_> = members.collect();
+        members.into_iter().flat_map(|member| self.judge(member)).collect()
     }
 
     /// The header of the slot; none if it is empty or spent.
@@ -194,10 +242,13 @@ impl Chains {
         evidence
     }
 
-    /// The header of a filled slot; the smaller hash, if it is spent.
+    /// The header of a filled or sealed slot; the smaller hash, if it is spent, and
+    /// zeros if it is sealed as spent.
     fn any_header(&self, slot: Slot) -> HeaderHash {
         let spent = || self.spent.get(&slot).map(|&(low, _)| low);
-        self.only_header(slot).or_else(spent).expect("evidence names filled slots")
+        let sealed = || self.anchors.get(&slot.member).and_then(|anchor| anchor.header);
+        let header = self.only_header(slot).or_else(spent).or_else(sealed);
+        header.unwrap_or_else(|| HeaderHash::from_hash(ContentHash::from_bytes([0; 32])))
     }
 
     /// A member's filled slots, ascending.
@@ -218,7 +269,8 @@ impl Chains {
         // if it lies in this one. And if another slot's interval holds a slot,
         // that other slot lies in this one too, or is it.
         let mut farthest: Option<Pair> = None;
-        for (epoch, held) in self.filled(member).into_iter().rev() {
+        let anchor = self.anchors.get(&member).map(|anchor| (anchor.epoch, None));
+        for (epoch, held) in self.filled(member).into_iter().rev().chain(anchor) {
             let covering = farthest.filter(|&(from, _)| from <= epoch);
             pairs.extend(covering.map(|(_, late)| (epoch, late)));
             if let Some(held) = held {
@@ -234,7 +286,8 @@ impl Chains {
     fn misnamed(&self, admitted: &Admitted) -> Option<Epoch> {
         let previous = admitted.header.previous?;
         let slot = Slot { member: admitted.author, epoch: previous.epoch };
-        let held = self.only_header(slot)?;
+        let anchor = self.anchors.get(&slot.member).filter(|it| it.epoch == slot.epoch);
+        let held = self.only_header(slot).or(anchor.and_then(|it| it.header))?;
         (held != previous.header).then_some(previous.epoch)
     }
 }

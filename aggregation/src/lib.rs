@@ -22,6 +22,7 @@ pub mod parameters;
 mod round;
 pub mod rule;
 pub mod schema;
+pub mod seal;
 pub mod setting;
 pub mod slot;
 pub mod sortition;
@@ -38,6 +39,11 @@ pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
 pub use rule::{Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, Small, Trim};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
+pub use seal::{
+    AdmittedVote, Attempt, Cast, Due, HeaderKind, Phase, SealPolicy, SealRules, SealValue,
+    SealedSlot, Snapshot, SnapshotError, SnapshotHeader, Tally, VOTE_PAYLOAD, Vote, VoteError,
+    VoteTwins, Voter, admit_vote,
+};
 pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};
 pub use sortition::Sortition;

@@ -193,7 +193,7 @@ fn codes_and_names_are_stable_and_distinct() {
         assert_eq!(Refusal::from_code(code), Some(kind));
     }
     assert_eq!(Refusal::from_code(99), None);
-    assert_eq!(Refusal::from_code(117), None);
+    assert_eq!(Refusal::from_code(122), None);
 }
 
 #[test]

@@ -22,6 +22,12 @@
 //! adds the new one. Updates and terms are behind `Arc`: folds of one world share
 //! the updates that they are given and, with a [`TermMemo`], the terms.
 //!
+//! # Seals
+//!
+//! A seal ([`crate::seal`]) closes all epochs before its end: their terms stand in the
+//! snapshot's model, their updates leave memory, and what comes for them later changes
+//! nothing. The model is then a function of the sealed value and the open slots.
+//!
 //! # Bits
 //!
 //! A term's entry is at most `127 * 2^24` units and there are fewer than 2^32
@@ -31,6 +37,7 @@
 mod plan;
 mod pool;
 mod refresh;
+mod sealing;
 mod vouch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,18 +52,14 @@ use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
 use crate::rule::{ENTRY_UNITS_MAX, Recipe};
 use crate::schema::Schema;
+use crate::seal::{SET_CONTEXT, Snapshot};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 use crate::update::Update;
 
-use self::pool::block_of;
+pub(crate) use self::pool::block_of;
 use self::refresh::Term;
-
-const SET_CONTEXT: &str = "longhaul 2026 update set v1";
-/// What a spent slot has in the set root in place of a header hash: which two
-/// headers spent it differs from peer to peer, and does not matter.
-const SPENT_MARK: [u8; 32] = [0; 32];
 
 const _: () = assert!(
     ENTRY_UNITS_MAX.checked_mul(u32::MAX as i64).is_some()
@@ -78,6 +81,8 @@ pub struct Fold {
     terms: BTreeMap<Epoch, Vec<Term>>,
     /// Blocks whose terms may be others now.
     dirty: BTreeSet<Epoch>,
+    /// What is closed for good; slots and terms above are of later epochs.
+    sealed: Option<Arc<Snapshot>>,
     model: Parameters,
     id: Option<ModelId>,
     floats: Option<Arc<Vec<f32>>>,
@@ -93,6 +98,8 @@ pub enum Inserted {
     Duplicate,
     /// The slot is void; this says why.
     Void(VoidReason),
+    /// The epoch is sealed; nothing changed.
+    Sealed,
 }
 
 /// Where an epoch stands.
@@ -127,6 +134,7 @@ impl Fold {
             authors: BTreeMap::new(),
             terms: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            sealed: None,
             model,
             id: None,
             floats: None,
@@ -157,7 +165,8 @@ impl Fold {
     }
 
     /// Says whether an update would change the set: refuses one that is held
-    /// already, and one for a slot that two others have spent.
+    /// already, one for a slot that two others have spent, and one for an epoch that is
+    /// sealed.
     ///
     /// Inserting such an update is harmless; a peer asks so that it need not
     /// store and pass on what nobody needs.
@@ -167,6 +176,12 @@ impl Fold {
         epoch: Epoch,
         header: HeaderHash,
     ) -> Result<(), Refusal> {
+        if let Some(sealed) = self.sealed.as_ref().filter(|it| epoch < it.value().end) {
+            return Err(match sealed.slot(epoch, author).map(|slot| slot.header) {
+                Some(Some(held)) if held == header => Refusal::Duplicate,
+                _ => Refusal::Sealed(epoch),
+            });
+        }
         let slot = Slot { member: author, epoch };
         if self.chains.holds(slot, header) {
             return Err(Refusal::Duplicate);
@@ -195,6 +210,9 @@ impl Fold {
             "an update is of its fold's schema"
         );
         let slot = admitted.slot();
+        if slot.epoch < self.open_from() {
+            return Inserted::Sealed;
+        }
         let known = self.chains.holds(slot, admitted.header_hash);
         match self.chains.put(Arc::clone(&admitted)) {
             Put::Nothing => {}
@@ -330,7 +348,7 @@ impl Fold {
         standing.is_some_and(|it| it.waiting.binary_search(&slot).is_err())
     }
 
-    /// The epochs with at least one slot filled, ascending.
+    /// The open epochs with at least one slot filled, ascending.
     pub fn epochs(&self) -> impl DoubleEndedIterator<Item = Epoch> + '_ {
         self.authors.keys().copied()
     }
@@ -340,9 +358,9 @@ impl Fold {
         self.authors.get(&epoch).into_iter().flatten().copied()
     }
 
-    /// Number of slots filled, void or not.
+    /// Number of slots filled, void or not, sealed or not.
     pub fn slot_count(&self) -> usize {
-        self.authors.values().map(Vec::len).sum()
+        self.sealed.as_ref().map_or(0, |it| it.slots().len()) + self.open_count()
     }
 
     /// Why a slot is void, if it is.
@@ -371,21 +389,21 @@ impl Fold {
     /// `"longhaul 2026 update set v1"` over each filled slot in ascending order of
     /// (epoch, member): epoch as little-endian `u32`, member as little-endian
     /// `u16`, then the 32-byte header hash, or 32 zeros for a spent slot.
+    ///
+    /// Where something is sealed, under `"longhaul 2026 sealed update set v1"` over
+    /// the sealed value (end as little-endian `u32`, root, model) and each open slot in the
+    /// same form.
     pub fn set_root(&self) -> ContentHash {
-        let mut bytes = Vec::with_capacity(self.slot_count() * 38);
-        for (&epoch, authors) in &self.authors {
-            for &author in authors {
-                let header = self.chains.only_header(Slot { member: author, epoch });
-                bytes.extend_from_slice(&epoch.get().to_le_bytes());
-                bytes.extend_from_slice(&author.get().to_le_bytes());
-                bytes.extend(header.map_or(SPENT_MARK, |header| *header.as_hash().as_bytes()));
-            }
+        if let Some(sealed) = &self.sealed {
+            return self.sealed_root(sealed);
         }
+        let mut bytes = Vec::with_capacity(self.slot_count() * 38);
+        self.open_slots().for_each(|slot| slot.write(&mut bytes));
         ContentHash::derive(SET_CONTEXT, &bytes)
     }
 
     /// The fold of the same set without a member's updates (retroactive
-    /// expulsion).
+    /// expulsion); what is sealed stays.
     pub fn without_member(&self, member: MemberIndex) -> Self {
         let mut fold = self.clone();
         // Its headers may have vouched for slots anywhere; epochs whose term is made

@@ -14,7 +14,7 @@ use crate::rule::PoolSpan;
 use crate::slot::{Epoch, MemberIndex};
 
 /// The first epoch of the block that `epoch` lies in.
-pub(super) const fn block_of(epoch: Epoch, span: PoolSpan) -> Epoch {
+pub(crate) const fn block_of(epoch: Epoch, span: PoolSpan) -> Epoch {
     Epoch::new(epoch.get() & !(span.epochs() - 1))
 }
 

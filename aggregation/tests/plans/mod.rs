@@ -1,5 +1,7 @@
 //! Random sets of updates of a small federation, and random ways to deliver them.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::sync::Arc;
 
 use longhaul_aggregation::{

@@ -2,7 +2,10 @@
 //! compares all pairs of an author's headers, finds cohorts without any cache, and
 //! computes every term from scratch with wide integers and sorted columns.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use longhaul_aggregation::{
     Admitted, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule, Schema,
@@ -66,9 +69,21 @@ pub struct Outcome {
 type Part<'a> = Vec<&'a Fact>;
 
 pub fn outcome(schema: &Schema, rules: Rules, set: &BTreeSet<Fact>) -> Outcome {
-    let mut model = Parameters::initial(schema, &SEED).as_slice().to_vec();
+    outcome_of_epochs(schema, rules, set, &Parameters::initial(schema, &SEED), 0..EPOCHS)
+}
+
+/// `base` and the terms of some epochs alone, which do not cut a pooled block.
+pub fn outcome_of_epochs(
+    schema: &Schema,
+    rules: Rules,
+    set: &BTreeSet<Fact>,
+    base: &Parameters,
+    within: Range<u32>,
+) -> Outcome {
+    let mut model = base.as_slice().to_vec();
     let mut counted = BTreeSet::new();
-    for epochs in groups(rules.0, set) {
+    let groups = groups(rules.0, set).into_iter();
+    for epochs in groups.filter(|epochs| within.contains(&epochs[0])) {
         let (cohorts, bearing) = cohorts_of(rules, set, &epochs);
         let facts = cohorts.iter().flatten().flatten();
         counted.extend(facts.map(|fact| (fact.epoch, fact.member)));
