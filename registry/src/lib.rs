@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod plan;
 pub mod record;
 pub mod scan;
+pub mod seal;
 pub mod task;
 
 pub use bounds::Bounds;
@@ -33,4 +34,5 @@ pub use manifest::{
 pub use plan::TrainingPlan;
 pub use record::{HEAD_BYTES_MAX, Record};
 pub use scan::{Corruption, Scan, Tail, frame_entry, scan_log};
+pub use seal::{Cosigned, encode_cosigned};
 pub use task::Task;

@@ -6,7 +6,7 @@
 //! auditor needs no other source for the author's signature. What a head means
 //! is checked where it is used (admission, the auditor), not here.
 
-use longhaul_aggregation::{Epoch, ModelId};
+use longhaul_aggregation::{Attempt, Epoch, ModelId, SealValue};
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -59,6 +59,24 @@ pub enum Record {
         /// Number of slots that the updates recorded so far fill, void or not.
         updates: u64,
     },
+    /// The peer signed a vote on a seal, before it left the peer, or accepted one.
+    Vote {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over; none for an own vote.
+        from: Option<PeerId>,
+    },
+    /// The peer closed all epochs before an end for good.
+    Seal {
+        /// The attempt that sealed them.
+        attempt: Attempt,
+        /// What is sealed.
+        value: SealValue,
+        /// The content hash of the cosigned snapshot.
+        snapshot: ContentHash,
+        /// Who handed the snapshot over; none if the peer's own set says the same.
+        from: Option<PeerId>,
+    },
 }
 
 const GENESIS: u64 = 0;
@@ -66,6 +84,8 @@ const UPDATE: u64 = 1;
 const ACCEPT: u64 = 2;
 const REFUSE: u64 = 3;
 const VERSION: u64 = 4;
+const VOTE: u64 = 5;
+const SEAL: u64 = 6;
 
 impl Record {
     /// Appends the canonical form.
@@ -101,13 +121,27 @@ impl Record {
                 writer.unsigned(3).bytes(model.as_hash().as_bytes());
                 writer.unsigned(4).unsigned(*updates);
             }
+            Self::Vote { head, from } => {
+                writer.unsigned(VOTE).map(2);
+                writer.unsigned(1).bytes(head);
+                write_giver(writer.unsigned(2), from.as_ref());
+            }
+            Self::Seal { attempt, value, snapshot, from } => {
+                writer.unsigned(SEAL).map(6);
+                writer.unsigned(1).unsigned(u64::from(attempt.get()));
+                writer.unsigned(2).unsigned(u64::from(value.end.get()));
+                writer.unsigned(3).bytes(value.root.as_bytes());
+                writer.unsigned(4).bytes(value.model.as_hash().as_bytes());
+                writer.unsigned(5).bytes(snapshot.as_bytes());
+                write_giver(writer.unsigned(6), from.as_ref());
+            }
         }
     }
 
     /// Reads a record strictly.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(2)?;
-        let unknown = reader.invalid("a kind of record, 0 to 4");
+        let unknown = reader.invalid("a kind of record, 0 to 6");
         match reader.unsigned(u64::MAX)? {
             GENESIS => read_genesis(reader),
             UPDATE => {
@@ -121,6 +155,12 @@ impl Record {
             }
             REFUSE => read_refuse(reader),
             VERSION => read_version(reader),
+            VOTE => {
+                reader.map(2)?;
+                let head = read_head(reader)?;
+                Ok(Self::Vote { head, from: read_giver(reader, 2)? })
+            }
+            SEAL => read_seal(reader),
             _ => Err(unknown),
         }
     }
@@ -129,7 +169,11 @@ impl Record {
     pub fn head(&self) -> Option<&[u8]> {
         match self {
             Self::Update { head } | Self::Accept { head, .. } => Some(head),
-            Self::Genesis { .. } | Self::Refuse { .. } | Self::Version { .. } => None,
+            Self::Genesis { .. }
+            | Self::Refuse { .. }
+            | Self::Version { .. }
+            | Self::Vote { .. }
+            | Self::Seal { .. } => None,
         }
     }
 
@@ -141,6 +185,8 @@ impl Record {
             Self::Accept { .. } => "accept",
             Self::Refuse { .. } => "refuse",
             Self::Version { .. } => "version",
+            Self::Vote { .. } => "vote",
+            Self::Seal { .. } => "seal",
         }
     }
 }
@@ -162,6 +208,39 @@ fn read_refuse(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
     let above = reader.invalid("a code of 16 bits");
     let code = reader.unsigned(u64::from(u16::MAX))?;
     Ok(Record::Refuse { bundle, from, code: u16::try_from(code).map_err(|_| above)? })
+}
+
+fn read_seal(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
+    reader.map(6)?;
+    let attempt = Attempt::new(read_number(reader, 1)?);
+    let end = Epoch::new(read_number(reader, 2)?);
+    let root = read_hash(reader, 3)?;
+    let model = ModelId::from_hash(read_hash(reader, 4)?);
+    let snapshot = read_hash(reader, 5)?;
+    let from = read_giver(reader, 6)?;
+    Ok(Record::Seal { attempt, value: SealValue { end, root, model }, snapshot, from })
+}
+
+fn read_number(reader: &mut Reader<'_>, key: u64) -> Result<u32, CodecError> {
+    reader.key(key)?;
+    let above = reader.invalid("a number of 32 bits");
+    u32::try_from(reader.unsigned(u64::from(u32::MAX))?).map_err(|_| above)
+}
+
+fn write_giver(writer: &mut Writer, from: Option<&PeerId>) {
+    match from {
+        Some(from) => writer.bytes(from.as_bytes()),
+        None => writer.null(),
+    };
+}
+
+fn read_giver(reader: &mut Reader<'_>, key: u64) -> Result<Option<PeerId>, CodecError> {
+    reader.key(key)?;
+    if reader.null()? {
+        return Ok(None);
+    }
+    let unusable = reader.invalid("a usable peer id");
+    PeerId::from_bytes(reader.fixed()?).map(Some).map_err(|_| unusable)
 }
 
 fn read_version(reader: &mut Reader<'_>) -> Result<Record, CodecError> {
@@ -230,6 +309,19 @@ pub(crate) mod tests {
                     updates,
                 }
             ),
+            (arb_head(), prop::option::of(arb_peer()))
+                .prop_map(|(head, from)| Record::Vote { head, from }),
+            (any::<[u32; 2]>(), [arb_hash(), arb_hash(), arb_hash()], prop::option::of(arb_peer()))
+                .prop_map(|([attempt, end], [root, model, snapshot], from)| Record::Seal {
+                    attempt: Attempt::new(attempt),
+                    value: SealValue {
+                        end: Epoch::new(end),
+                        root,
+                        model: ModelId::from_hash(model),
+                    },
+                    snapshot,
+                    from,
+                }),
         ]
     }
 
@@ -274,7 +366,7 @@ pub(crate) mod tests {
     #[test]
     fn refuses_an_unknown_kind() {
         let mut writer = Writer::new();
-        writer.array(2).unsigned(5).map(0);
+        writer.array(2).unsigned(7).map(0);
         assert!(
             decoded(&writer.into_bytes()).unwrap_err().to_string().contains("a kind of record")
         );

@@ -235,14 +235,14 @@ impl Adversary {
         BaseSummary::new(vec![row; rows]).expect("the rows ascend")
     }
 
-    /// Opens a contact inside the host on which `held` is offered; gives the
+    /// Opens a contact with `peer`, inside the host, on which `held` is offered; gives the
     /// link and who stands at its other end.
-    pub fn offer(&mut self, now: Timestamp, held: Held) -> (LinkId, PeerId) {
+    pub fn offer(&mut self, now: Timestamp, held: Held, peer: PeerId) -> (LinkId, PeerId) {
         let hand = &mut self.hand;
         hand.link = LinkId(hand.link.0 + 1);
         hand.agent = Agent::new(hand.config.clone());
         hand.agent.handle(now, agent::Input::Publish(held));
-        let (link, peer) = (hand.link, self.key.peer_id());
+        let link = hand.link;
         hand.agent.handle(now, agent::Input::LinkUp { link, peer });
         (link, hand.id)
     }

@@ -1,7 +1,7 @@
 //! The scenarios that come with the program.
 
 /// Name and text of each: first things first, then faults, then adversaries.
-const ALL: [(&str, &str); 19] = [
+const ALL: [(&str, &str); 21] = [
     ("smoke", include_str!("../scenarios/smoke.toml")),
     ("protocol", include_str!("../scenarios/protocol.toml")),
     ("rare-contacts", include_str!("../scenarios/rare-contacts.toml")),
@@ -11,12 +11,14 @@ const ALL: [(&str, &str); 19] = [
     ("one-way-cut", include_str!("../scenarios/one-way-cut.toml")),
     ("crash-storm", include_str!("../scenarios/crash-storm.toml")),
     ("clock-chaos", include_str!("../scenarios/clock-chaos.toml")),
+    ("long-absence", include_str!("../scenarios/long-absence.toml")),
     ("leo-constellation", include_str!("../scenarios/leo-constellation.toml")),
     ("conference", include_str!("../scenarios/conference.toml")),
     ("committee", include_str!("../scenarios/committee.toml")),
     ("attackers-spread", include_str!("../scenarios/attackers-spread.toml")),
     ("captured-side", include_str!("../scenarios/captured-side.toml")),
     ("late-twins", include_str!("../scenarios/late-twins.toml")),
+    ("sealed-late-twins", include_str!("../scenarios/sealed-late-twins.toml")),
     ("false-bases", include_str!("../scenarios/false-bases.toml")),
     ("bridging-bases", include_str!("../scenarios/bridging-bases.toml")),
     ("dumbbell-carrier", include_str!("../scenarios/dumbbell-carrier.toml")),

@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_aggregation::SealValue;
 use serde::Serialize;
 
 use crate::delivery::DeliveryReport;
 use crate::faults::FaultCount;
+use crate::host::Host;
 use crate::metrics::Samples;
 use crate::scenario::{
-    AlwaysCheck, EndCheck, EpochCheck, Probability, Scenario, TrainingMode, UncutCheck,
+    AlwaysCheck, Count, EndCheck, EpochCheck, Probability, Scenario, TrainingMode, UncutCheck,
 };
 
 /// The outcome of one check.
@@ -42,6 +44,47 @@ pub struct Evidence<'a> {
     pub uncut: Option<&'a Samples>,
     /// Honest peers, with sound disks, that are proved to have signed a slot twice.
     pub two_faced: usize,
+    /// What honest peers sealed, and what they lost to it.
+    pub seals: SealEvidence,
+}
+
+/// What honest peers sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SealEvidence {
+    /// Values sealed, by their end and by peer.
+    pub values: Vec<Vec<SealValue>>,
+    /// Seals that a peer's own set did not say, over all.
+    pub adopted: u64,
+    /// Own updates that came too late, over all.
+    pub too_late: u64,
+    /// Slots that peers saw turn void, over all.
+    pub voided: u64,
+}
+
+impl SealEvidence {
+    /// What the honest among `hosts` sealed.
+    pub fn of(hosts: &[Host]) -> Self {
+        let honest = || hosts.iter().filter(|host| host.adversary.is_none());
+        let counts = || honest().map(|host| &host.counts);
+        Self {
+            values: counts().map(|it| it.sealed.clone()).collect(),
+            adopted: counts().map(|it| it.adopted).sum(),
+            too_late: counts().map(|it| it.too_late).sum(),
+            voided: counts().map(|it| it.voided).sum(),
+        }
+    }
+
+    /// The fewest seals of any peer.
+    pub fn fewest(&self) -> usize {
+        self.values.iter().map(Vec::len).min().unwrap_or_default()
+    }
+
+    /// Ends before which two peers sealed different things.
+    fn contradictions(&self) -> usize {
+        let mut known = BTreeMap::new();
+        let values = self.values.iter().flatten();
+        values.filter(|value| known.entry(value.end).or_insert(**value) != *value).count()
+    }
 }
 
 /// Judges a run.
@@ -55,6 +98,14 @@ pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<CheckOutcome> 
             name: "no honest peer signed a slot twice".to_owned(),
             passed: evidence.two_faced == 0,
             found: format!("{} did", evidence.two_faced),
+        });
+    }
+    if scenario.recipe.seal.is_some() {
+        let different = evidence.seals.contradictions();
+        outcomes.push(CheckOutcome {
+            name: "no two peers sealed different things".to_owned(),
+            passed: different == 0,
+            found: format!("{different} did"),
         });
     }
     outcomes.extend(evidence.faults.iter().map(fault_acted));
@@ -177,11 +228,41 @@ fn end_check(
     if check.equal_models {
         outcomes.push(equal_models("end", last, samples));
     }
+    seal_checks(check, last, evidence, outcomes);
     outcomes.extend(check.mean_lag_min.map(|min| {
         let lag = samples.mean_lag(scenario.epochs.get());
         let name = format!("end: mean lag at least {} epochs", min.get());
         CheckOutcome { name, passed: lag >= min.get(), found: format!("{lag:.2}") }
     }));
+}
+
+fn seal_checks(
+    check: &EndCheck,
+    last: u32,
+    evidence: &Evidence<'_>,
+    outcomes: &mut Vec<CheckOutcome>,
+) {
+    let seals = &evidence.seals;
+    let mut least = |what: &str, min: Option<Count>, found: u64| {
+        outcomes.extend(min.map(|min| CheckOutcome {
+            name: format!("end: at least {} {what}", min.get()),
+            passed: found >= u64::from(min.get()),
+            found: found.to_string(),
+        }));
+    };
+    least("seals at every peer", check.seals_min, seals.fewest() as u64);
+    least("seals gone on from with a snapshot", check.adopted_min, seals.adopted);
+    least("own updates reported as too late", check.too_late_min, seals.too_late);
+    let mut most = |what: &str, max: Option<u32>, found: u64| {
+        outcomes.extend(max.map(|max| CheckOutcome {
+            name: format!("end: at most {max} {what}"),
+            passed: found <= u64::from(max),
+            found: found.to_string(),
+        }));
+    };
+    most("slots seen to turn void", check.voided_max, seals.voided);
+    let held = evidence.samples.honest(last).map(|sample| sample.held).max().unwrap_or_default();
+    most("updates held by any peer", check.held_max, held as u64);
 }
 
 fn accuracy_min(when: &str, epoch: u32, min: Probability, samples: &Samples) -> CheckOutcome {
@@ -234,6 +315,7 @@ mod tests {
             lag: 0,
             due: true,
             updates: 0,
+            held: 0,
             bytes_sent: 0,
             set: ContentHash::of(&[models[usize::from(peer)]]),
             model: ModelId::from_hash(ContentHash::of(&[models[usize::from(peer)]])),
@@ -259,6 +341,7 @@ mod tests {
             deliveries: &deliveries,
             uncut: Some(samples),
             two_faced: 0,
+            seals: SealEvidence::default(),
         };
         let outcomes = judge(&scenario, &evidence);
         outcomes.into_iter().filter(|it| !it.passed).map(|it| it.name).collect()

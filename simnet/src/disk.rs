@@ -64,6 +64,9 @@ impl Disk {
         {
             self.payloads.extend(request.payload);
             self.entries.extend(request.entries);
+            for hash in &request.forget {
+                self.payloads.remove(hash);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Schema, Small, Trim,
+    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Schema, SealPolicy, Small, Trim,
 };
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
@@ -81,6 +81,10 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         attacker_share_permille: scenario.recipe.attackers_permille,
         members,
         committee: committee(scenario),
+        seal: scenario.recipe.seal.map(|seal| SealPolicy {
+            window_epochs: seal.window_epochs,
+            every_epochs: seal.every_epochs,
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use longhaul_aggregation::Epoch;
+use longhaul_aggregation::{Epoch, SealValue};
 use longhaul_dtn::identity::PeerId;
 use longhaul_node::peer::{Event, Input, Output};
 
@@ -31,6 +31,14 @@ pub struct HostCounts {
     pub bytes_sent: u64,
     /// Times that its process ended.
     pub crashes: u32,
+    /// What it sealed.
+    pub sealed: Vec<SealValue>,
+    /// Slots that it saw turn void.
+    pub voided: u64,
+    /// Those of them that its own set did not say.
+    pub adopted: u64,
+    /// Own updates that came too late for a seal.
+    pub too_late: u64,
 }
 
 /// Training that is under way.
@@ -149,7 +157,13 @@ impl HostCounts {
             Event::Skipped { .. } => self.skipped += 1,
             Event::Accepted { .. } => self.accepted += 1,
             Event::Refused { code, .. } => *self.refused.entry(*code).or_default() += 1,
-            Event::Voided { .. } | Event::Version { .. } => {}
+            Event::Sealed { value, adopted, .. } => {
+                self.sealed.push(*value);
+                self.adopted += u64::from(*adopted);
+            }
+            Event::TooLate { .. } => self.too_late += 1,
+            Event::Voided { .. } => self.voided += 1,
+            Event::Version { .. } => {}
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Look {
     pub term_newest: Option<Epoch>,
     /// Updates (or bundles) held.
     pub updates: usize,
+    /// Those that are open, so that they are kept in memory.
+    pub held: usize,
     /// The set of updates.
     pub set: ContentHash,
     /// The shared model.
@@ -96,6 +98,7 @@ impl Machine {
                 Look {
                     term_newest,
                     updates: fold.slot_count(),
+                    held: fold.open_count(),
                     set: fold.set_root(),
                     model: fold.model_id(),
                 }
@@ -106,6 +109,7 @@ impl Machine {
                 Look {
                     term_newest: None,
                     updates,
+                    held: updates,
                     set: nothing,
                     model: ModelId::from_hash(nothing),
                 }

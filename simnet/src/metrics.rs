@@ -31,6 +31,8 @@ pub struct Sample {
     pub lag: u32,
     /// Updates held.
     pub updates: usize,
+    /// Those of them that are in no sealed epoch, so that they take memory.
+    pub held: usize,
     /// Bytes sent since the start.
     pub bytes_sent: u64,
     /// The set of updates held.
@@ -224,6 +226,7 @@ fn metrics(sample: &Sample) -> Vec<(&'static str, f64)> {
     let rest = [
         ("lag", f64::from(sample.lag)),
         ("updates", sample.updates as f64),
+        ("held", sample.held as f64),
         ("bytes_sent", sample.bytes_sent as f64),
     ];
     score.into_iter().flatten().chain(alone).chain(rest).collect()
@@ -246,6 +249,7 @@ mod tests {
             peer,
             lag: epoch,
             updates: 7,
+            held: 5,
             bytes_sent: 100,
             honest: true,
             set: ContentHash::of(&[model]),
@@ -281,7 +285,7 @@ mod tests {
         let scenario = crate::testing::scenario();
         let table = MetricTable::new(&scenario, &samples);
         let rows: Vec<_> = table.rows().collect();
-        assert_eq!(rows.len(), 2 * 5);
+        assert_eq!(rows.len(), 2 * 6);
         assert_eq!((rows[0].metric, rows[0].value, rows[0].group), ("accuracy", 0.5, "all"));
         assert!(rows.iter().any(|row| row.peer == 1 && row.metric == "lag" && row.value == 1.0));
         let unmeasured = Samples::new(vec![sample(1, 0, 1, None)]);

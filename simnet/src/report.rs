@@ -38,6 +38,12 @@ pub struct RunReport {
     pub epochs: Vec<EpochReport>,
     /// The peers at the end.
     pub peers: Vec<PeerReport>,
+    /// Seals that every honest peer went on from.
+    pub seals: u64,
+    /// Seals that an honest peer's own set did not say, over all.
+    pub adopted: u64,
+    /// Own updates of honest peers that came too late for a seal, over all.
+    pub too_late: u64,
     /// What had to hold.
     pub checks: Vec<CheckOutcome>,
     /// Whether all of it did.
@@ -85,6 +91,12 @@ pub struct PeerReport {
     pub skipped: u32,
     /// Bundles refused.
     pub refused: u64,
+    /// Updates in open epochs.
+    pub held: usize,
+    /// Seals that it went on from.
+    pub seals: u64,
+    /// Own updates that came too late for a seal.
+    pub too_late: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
 }
@@ -139,6 +151,13 @@ impl fmt::Display for RunReport {
             quantile(0.5),
             quantile(0.99)
         )?;
+        if self.seals > 0 {
+            writeln!(
+                f,
+                "{} seals at every peer, {} gone on from with a snapshot, {} own updates too late",
+                self.seals, self.adopted, self.too_late
+            )?;
+        }
         writeln!(f, "digest {}\n", self.digest)?;
         for check in &self.checks {
             let verdict = if check.passed { "pass" } else { "FAIL" };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use longhaul_node::peer::PeerError;
 use longhaul_registry::audit::refusal_name;
 
-use crate::checks::{self, Evidence};
+use crate::checks::{self, Evidence, SealEvidence};
 use crate::contacts::{self, Contact, PlanError, PlanInput};
 use crate::engine::{Engine, Finished, Parts, Progress};
 use crate::federation::{Federation, FederationError};
@@ -148,6 +148,7 @@ fn outcome(
         deliveries: &deliveries,
         uncut: uncut.as_ref(),
         two_faced: finished.two_faced,
+        seals: SealEvidence::of(&hosts),
     };
     let checks = checks::judge(scenario, &evidence);
     let last = scenario.epochs_total() - 1;
@@ -166,6 +167,9 @@ fn outcome(
             .map(|epoch| EpochReport::of(&samples, epoch))
             .collect(),
         peers: samples.of_epoch(last).map(peer).collect(),
+        seals: evidence.seals.fewest() as u64,
+        adopted: evidence.seals.adopted,
+        too_late: evidence.seals.too_late,
         passed: checks.iter().all(|check| check.passed),
         checks,
         faults,
@@ -205,6 +209,9 @@ fn peer_report(sample: &Sample, host: &Host) -> PeerReport {
         published: host.counts.published,
         skipped: host.counts.skipped,
         refused: host.counts.refused.values().sum(),
+        held: sample.held,
+        seals: host.counts.sealed.len() as u64,
+        too_late: host.counts.too_late,
         bytes_sent: sample.bytes_sent,
     }
 }

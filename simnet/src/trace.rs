@@ -58,6 +58,10 @@ pub enum Kind {
     Voided = 21,
     /// An adversary did what it does.
     Attack = 22,
+    /// A peer closed old epochs.
+    Sealed = 23,
+    /// An own update came too late for a seal.
+    TooLate = 24,
 }
 
 /// One event: when, what, to whom, two numbers and the hash of its content.
@@ -172,7 +176,7 @@ impl std::fmt::Debug for Trace {
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Start,
         Self::Wake,
         Self::LinkUp,
@@ -195,6 +199,8 @@ impl Kind {
         Self::Refused,
         Self::Voided,
         Self::Attack,
+        Self::Sealed,
+        Self::TooLate,
     ];
 
     /// The kind with this number.
@@ -227,6 +233,8 @@ impl Kind {
             Self::Refused => "refused",
             Self::Voided => "voided",
             Self::Attack => "attack",
+            Self::Sealed => "sealed",
+            Self::TooLate => "too-late",
         }
     }
 }

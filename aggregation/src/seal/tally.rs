@@ -106,6 +106,14 @@ impl Tally {
         cast
     }
 
+    /// Takes a seal from the own log, whether or not its votes are known.
+    pub fn recall(&mut self, attempt: Attempt, value: SealValue) {
+        if self.seal.is_none_or(|(sealed, _)| sealed < attempt) {
+            self.seal = Some((attempt, value));
+            self.ballots.retain(|(at, _), _| *at >= attempt);
+        }
+    }
+
     /// The value that a quorum voted for in a phase of an attempt.
     ///
     /// Within the assumed number of attackers there is one at most. Beyond it the one with

@@ -9,6 +9,7 @@ use longhaul_dtn::hash::ContentHash;
 
 use super::policy::{Attempt, SealRules};
 use crate::admission::Refusal;
+use crate::fold::block_of;
 use crate::header::HeaderHash;
 use crate::parameters::ModelId;
 use crate::slot::{Epoch, MemberIndex};
@@ -174,7 +175,8 @@ pub fn admit_vote(
 /// Checks that an attempt, or an earlier one whose value it takes over, has this end.
 pub(super) fn check_end(rules: &SealRules, attempt: Attempt, end: Epoch) -> Result<(), VoteError> {
     let latest = rules.end(attempt).ok_or(VoteError::NoAttempt(attempt))?;
-    if end == Epoch::FIRST || end > latest {
+    let whole = block_of(end, rules.pool) == end;
+    if end == Epoch::FIRST || end > latest || !whole {
         return Err(VoteError::End { attempt, end });
     }
     Ok(())

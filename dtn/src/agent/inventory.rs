@@ -83,6 +83,14 @@ impl Inventory {
         (page.into_iter().map(|Place(_, id)| id).collect(), last)
     }
 
+    /// Drops a bundle, if it is held.
+    pub fn remove(&mut self, id: &BundleId) {
+        if let Some(held) = self.bundles.remove(id) {
+            self.listed.remove(&Place(Reverse(held.head.created()), *id));
+            self.expiries.remove(&(held.head.expires(), *id));
+        }
+    }
+
     /// Drops what has expired at `now`, and says what.
     pub fn expire(&mut self, now: Timestamp) -> Vec<BundleId> {
         let mut dropped = vec![];
@@ -165,6 +173,17 @@ mod tests {
         let mut inventory = filled([1].into_iter());
         assert!(!inventory.insert(held(1, 1_000)));
         assert_eq!(inventory.len(), 1);
+    }
+
+    #[test]
+    fn a_removed_bundle_is_neither_listed_nor_expired() {
+        let mut inventory = filled([1, 2].into_iter());
+        let id = held(1, 1_000).head.id();
+        inventory.remove(&id);
+        inventory.remove(&id);
+        assert_eq!((inventory.len(), inventory.offers(&id)), (1, false));
+        assert_eq!(inventory.page(None, 9).0, [held(2, 1_000).head.id()]);
+        assert_eq!(inventory.next_expiry(), Some(Timestamp::from_dtn_ms(1_002)));
     }
 
     #[test]

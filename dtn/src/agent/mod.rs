@@ -84,6 +84,14 @@ pub enum Input {
         /// The answer.
         verdict: Verdict,
     },
+    /// Bundles that are not needed any more: they are held and offered no longer, and not
+    /// fetched again.
+    Retire {
+        /// Which.
+        ids: Vec<BundleId>,
+        /// Why, as a refusal would say: the reason's stable code, 100 or above.
+        code: u16,
+    },
     /// The time given by [`Agent::wake_at`] has come.
     Wake,
 }
@@ -177,6 +185,7 @@ impl Agent {
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes),
             Input::Publish(held) => self.on_publish(now, held),
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
+            Input::Retire { ids, code } => self.on_retire(&ids, code),
             Input::Wake => {}
         }
         self.check_deadlines(now);
@@ -232,6 +241,13 @@ impl Agent {
         self.transfers.forget(&id);
         self.accept(now, held);
         self.ask_all(now);
+    }
+
+    fn on_retire(&mut self, ids: &[BundleId], code: u16) {
+        for &id in ids {
+            self.inventory.remove(&id);
+            self.refusals.insert(id, code);
+        }
     }
 
     fn on_judged(&mut self, now: Timestamp, id: BundleId, verdict: Verdict) {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Admitted, Inserted, Previous, Refusal, admit};
+use longhaul_aggregation::{Admitted, HeaderKind, Inserted, Previous, Refusal, admit};
 use longhaul_dtn::agent::{self, Held};
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::identity::PeerId;
@@ -25,6 +25,11 @@ impl Peer {
         if let Err(error) = self.manifest.check_terms(&held.head) {
             return self.reject(id, from, TermsError::CODE, error.to_string());
         }
+        match HeaderKind::of(held.head.header()) {
+            HeaderKind::Update => {}
+            HeaderKind::Vote => return self.judge_vote(held, from),
+            HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
+        }
         let known = self.memo.as_ref().and_then(|memo| memo.admitted.get(&id));
         let admitted = known.map_or_else(
             || admit(&self.policy, author, held.head.header(), held.payload.clone()).map(Arc::new),
@@ -40,7 +45,7 @@ impl Peer {
     /// header for a slot that two others have spent.
     /// What the log names and storage lost is always wanted back.
     fn screened(&self, id: BundleId, admitted: Arc<Admitted>) -> Result<Arc<Admitted>, Refusal> {
-        if self.missing.contains(&id) {
+        if self.missing.contains_key(&id) {
             return Ok(admitted);
         }
         let epoch = admitted.header.epoch;
@@ -56,20 +61,26 @@ impl Peer {
         let record = Record::Accept { head: held.head.encode(), from };
         let payload = (held.head.payload_hash(), held.payload.clone());
         self.missing.remove(&bundle);
-        self.insert(admitted);
+        self.insert(admitted, bundle);
         let then = InStore::Accepted { epoch, author, bundle, from };
         self.persist(Some(payload), vec![record], then);
     }
 
     /// Puts an update into the fold; the log entry is made in the same step.
-    pub(super) fn insert(&mut self, admitted: Arc<Admitted>) {
+    pub(super) fn insert(&mut self, admitted: Arc<Admitted>, bundle: BundleId) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
+        if let Some(sealing) = &mut self.sealing {
+            sealing.note_bundle(epoch, bundle, admitted.header.payload);
+            if author == self.me {
+                sealing.note_own(epoch, admitted.header_hash);
+            }
+        }
         if author == self.me {
             self.remember_own(Previous { epoch, header: admitted.header_hash });
         }
         match self.fold.insert(admitted) {
             Inserted::New => self.version_wanted(),
-            Inserted::Duplicate => {}
+            Inserted::Duplicate | Inserted::Sealed => {}
             Inserted::Void(_) => {
                 self.version_wanted();
                 self.event(Event::Voided { epoch, author });
@@ -86,7 +97,7 @@ impl Peer {
         }
     }
 
-    fn reject(&mut self, id: BundleId, from: PeerId, code: u16, reason: String) {
+    pub(super) fn reject(&mut self, id: BundleId, from: PeerId, code: u16, reason: String) {
         self.refuse(from, Some(id), code, reason);
         let verdict = agent::Verdict::Refuse { code };
         self.agent.handle(self.now, agent::Input::Judged { id, verdict });

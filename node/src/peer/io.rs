@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, MemberIndex, ModelId};
+use longhaul_aggregation::{Epoch, MemberIndex, ModelId, SealValue};
 use longhaul_dtn::agent::LinkId;
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::hash::ContentHash;
@@ -136,6 +136,9 @@ pub struct PersistRequest {
     pub payload: Option<(ContentHash, Arc<[u8]>)>,
     /// Entries to append to the log, in this order.
     pub entries: Vec<SignedEntry>,
+    /// Payloads that may be deleted once the entries are durable: of sealed updates, which
+    /// nothing needs any more.
+    pub forget: Vec<ContentHash>,
 }
 
 /// Something that a person or a report may want to know.
@@ -181,6 +184,21 @@ pub enum Event {
         model: ModelId,
         /// Number of updates that it is the fold of.
         updates: u64,
+    },
+    /// All epochs before an end are closed for good.
+    Sealed {
+        /// What is sealed.
+        value: SealValue,
+        /// True if the peer's own set said something else, so that it went on from
+        /// somebody's snapshot.
+        adopted: bool,
+        /// Updates that the peer held and that are not among what is sealed.
+        left_out: usize,
+    },
+    /// An own update came too late: its epoch is sealed without it.
+    TooLate {
+        /// The epoch.
+        epoch: Epoch,
     },
     /// An epoch passed without an own update.
     Skipped {

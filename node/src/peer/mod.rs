@@ -20,15 +20,16 @@ mod io;
 mod memo;
 mod recording;
 mod restore;
+mod sealing;
 mod status;
 mod training;
 mod unpublished;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous,
+    AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, RefusalKind,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
 use longhaul_dtn::bundle::BundleId;
@@ -38,10 +39,12 @@ use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
 use guard::Guard;
+use sealing::Sealing;
 use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use memo::{AdmissionMemo, Memo};
+pub use sealing::SealCounts;
 pub use status::Status;
 
 /// What a peer is made from.
@@ -127,7 +130,9 @@ pub struct Peer {
     next_ticket: u64,
     in_store: BTreeMap<Ticket, InStore>,
     /// Bundles that the log names and whose payloads were lost.
-    missing: BTreeSet<BundleId>,
+    missing: BTreeMap<BundleId, Epoch>,
+    /// Votes and seals, where the manifest seals epochs.
+    sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
     recorded: Option<ContentHash>,
     version_due: Option<Timestamp>,
@@ -140,8 +145,24 @@ pub struct Peer {
 /// What becomes of a persist request once it is durable.
 #[derive(Debug)]
 enum InStore {
-    Own { epoch: Epoch, held: Held },
-    Accepted { epoch: Epoch, author: MemberIndex, bundle: BundleId, from: PeerId },
+    Own {
+        epoch: Epoch,
+        held: Held,
+    },
+    Accepted {
+        epoch: Epoch,
+        author: MemberIndex,
+        bundle: BundleId,
+        from: PeerId,
+    },
+    /// A vote or snapshot of the peer's own.
+    Made {
+        held: Held,
+    },
+    /// One that somebody handed over.
+    Carried {
+        bundle: BundleId,
+    },
     Entries,
 }
 
@@ -177,6 +198,7 @@ impl Peer {
             next_ticket: 0,
             in_store: BTreeMap::new(),
             missing: state.missing,
+            sealing: state.sealing,
             recorded: state.recorded,
             version_due: None,
             refusals_recorded: state.refusals_recorded,
@@ -217,7 +239,8 @@ impl Peer {
 
     /// When to give [`Input::Wake`], if nothing else happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        [self.agent.wake_at(), self.version_due, self.training_due()].into_iter().flatten().min()
+        let due = [self.agent.wake_at(), self.version_due, self.training_due(), self.voting_due()];
+        due.into_iter().flatten().min()
     }
 
     /// The model: a function of the updates held.
@@ -248,8 +271,12 @@ impl Peer {
         if self.torn {
             self.attempted = self.attempted.max(self.manifest().epoch_at(self.now));
         }
+        self.start_voting();
         if self.log.is_empty() {
             self.record_genesis();
+        } else if self.recorded != Some(self.fold.set_root()) {
+            // The process ended between a change of the set and its version.
+            self.version_wanted();
         }
     }
 
@@ -260,6 +287,7 @@ impl Peer {
         if self.agent.wake_at().is_some_and(|due| due <= self.now) {
             self.tell_agent(agent::Input::Wake);
         }
+        self.vote_if_due();
         self.train_if_due();
         self.record_version_if_due();
     }
@@ -286,6 +314,17 @@ impl Peer {
     fn persisted(&mut self, ticket: Ticket) {
         match self.in_store.remove(&ticket) {
             None | Some(InStore::Entries) => {}
+            // Sealed while it was under way to storage; reported as too late then.
+            Some(InStore::Own { epoch, .. }) if epoch < self.fold.open_from() => {}
+            Some(InStore::Accepted { epoch, bundle, .. }) if epoch < self.fold.open_from() => {
+                let verdict = agent::Verdict::Refuse { code: RefusalKind::Sealed.code() };
+                self.tell_agent(agent::Input::Judged { id: bundle, verdict });
+            }
+            Some(InStore::Made { held }) => self.tell_agent(agent::Input::Publish(held)),
+            Some(InStore::Carried { bundle }) => {
+                let verdict = agent::Verdict::Accept;
+                self.tell_agent(agent::Input::Judged { id: bundle, verdict });
+            }
             Some(InStore::Own { epoch, held }) => {
                 let bundle = held.head.id();
                 self.tell_agent(agent::Input::Publish(held));

@@ -63,11 +63,27 @@ impl Peer {
         records: Vec<Record>,
         then: InStore,
     ) {
+        self.persist_and_forget(payload, records, then, Vec::new());
+    }
+
+    /// The same, after which storage may delete the payloads in `forget`.
+    pub(super) fn persist_and_forget(
+        &mut self,
+        payload: Option<(ContentHash, Arc<[u8]>)>,
+        records: Vec<Record>,
+        then: InStore,
+        forget: Vec<ContentHash>,
+    ) {
         let now = self.now;
         let entries = records.into_iter().map(|record| self.log.append(now, record)).collect();
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.in_store.insert(ticket, then);
-        self.outputs.push_back(Output::Persist(PersistRequest { ticket, payload, entries }));
+        self.outputs.push_back(Output::Persist(PersistRequest {
+            ticket,
+            payload,
+            entries,
+            forget,
+        }));
     }
 }

@@ -5,16 +5,20 @@
 //! would explain another one); an own slot in the log is never signed again,
 //! whether its payload is there or not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use longhaul_aggregation::{Fold, Previous, UpdateHeader, admit};
+use longhaul_aggregation::{
+    Attempt, Epoch, Fold, MemberIndex, Phase, Previous, SealValue, UpdateHeader, VOTE_PAYLOAD,
+    admit,
+};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{LogWriter, Record, SignedManifest};
+use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest};
 
+use super::sealing::Sealing;
 use super::{PeerConfig, PeerError, Restored};
 
 /// A peer's state as the log tells it.
@@ -25,7 +29,9 @@ pub(super) struct State {
     pub last_slot: Option<Previous>,
     pub refusals: BTreeMap<u16, u64>,
     /// Bundles that the log names and that are not held for want of a payload.
-    pub missing: BTreeSet<BundleId>,
+    pub missing: BTreeMap<BundleId, Epoch>,
+    /// Votes and seals, where the manifest seals epochs.
+    pub sealing: Option<Sealing>,
     /// Set root of the newest version record.
     pub recorded: Option<ContentHash>,
     /// Refusals that the log holds, by who handed them over.
@@ -44,11 +50,16 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
         held: Vec::new(),
         last_slot: None,
         refusals: BTreeMap::new(),
-        missing: BTreeSet::new(),
+        missing: BTreeMap::new(),
+        sealing: config.manifest.manifest().seal_rules().map(Sealing::new),
         recorded: None,
         refusals_recorded: BTreeMap::new(),
         torn: restored.torn,
     };
+    let me = config.manifest.manifest().member_index(&config.key.peer_id());
+    let seals = |entry: &&SignedEntry| matches!(entry.record(), Record::Seal { .. });
+    let last_seal = restored.entries.iter().rfind(seals);
+    let last_seal = last_seal.map_or(0, |entry| entry.entry().sequence);
     for entry in &restored.entries {
         let sequence = entry.entry().sequence;
         let bundle = |why: String| PeerError::Bundle { sequence, why };
@@ -56,22 +67,37 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             Record::Genesis { federation } => check_federation(&config.manifest, *federation)?,
             Record::Update { head } => {
                 let head = decode(&config.manifest, head).map_err(bundle)?;
-                state.last_slot = Some(own_slot(&config.manifest, &head).map_err(bundle)?);
-                state.hold(&config.manifest, head, &restored).map_err(bundle)?;
+                let own = own_slot(&config.manifest, &head).map_err(bundle)?;
+                state.last_slot = Some(own);
+                if let Some(sealing) = &mut state.sealing {
+                    sealing.note_own(own.epoch, own.header);
+                }
+                state.hold(&config.manifest, head, &restored, me).map_err(bundle)?;
             }
             Record::Accept { head, .. } => {
                 let head = decode(&config.manifest, head).map_err(bundle)?;
-                state.hold(&config.manifest, head, &restored).map_err(bundle)?;
+                state.hold(&config.manifest, head, &restored, me).map_err(bundle)?;
             }
             Record::Refuse { code, from, .. } => {
                 *state.refusals.entry(*code).or_default() += 1;
                 *state.refusals_recorded.entry(*from).or_default() += 1;
             }
             Record::Version { set_root, .. } => state.recorded = Some(*set_root),
+            Record::Vote { head, .. } => {
+                let head = decode(&config.manifest, head).map_err(bundle)?;
+                let live = sequence > last_seal;
+                state.count_vote(&config.manifest, head, me, live).map_err(bundle)?;
+            }
+            Record::Seal { attempt, value, snapshot, from } => {
+                let payload = restored.payloads.get(snapshot).cloned();
+                let sealed = (*attempt, *value, from.is_some());
+                state.close(&config.manifest, sealed, payload, me).map_err(bundle)?;
+            }
         }
     }
+    let votes = state.sealing.iter().flat_map(Sealing::held_votes);
+    state.held.extend(votes.cloned());
     // An own slot may have come back from others after the log had lost it.
-    let me = config.manifest.manifest().member_index(&config.key.peer_id());
     if let Some((epoch, header)) = me.and_then(|me| state.fold.last_slot(me))
         && state.last_slot.is_none_or(|last| last.epoch < epoch)
     {
@@ -86,17 +112,73 @@ impl State {
         manifest: &SignedManifest,
         head: BundleHead,
         restored: &Restored,
+        me: Option<MemberIndex>,
     ) -> Result<(), String> {
+        let policy = manifest.admission_policy();
         let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
-            self.missing.insert(head.id());
+            let header = UpdateHeader::decode(head.header(), &policy.header_limits());
+            let epoch = header.map_err(|error| error.to_string())?.epoch;
+            self.missing.insert(head.id(), epoch);
             return Ok(());
         };
         let author = manifest.manifest().member_index(&head.author());
-        let policy = manifest.admission_policy();
         let admitted = admit(&policy, author, head.header(), payload.clone())
             .map_err(|refusal| refusal.to_string())?;
+        if let Some(sealing) = &mut self.sealing {
+            let epoch = admitted.header.epoch;
+            sealing.note_bundle(epoch, head.id(), head.payload_hash());
+            if author == me {
+                sealing.note_own(epoch, admitted.header_hash);
+            }
+        }
         self.fold.insert(admitted);
         self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
+        Ok(())
+    }
+
+    /// Counts a vote again; what this peer signed it never signs again. `live` votes are
+    /// behind the newest seal.
+    fn count_vote(
+        &mut self,
+        manifest: &SignedManifest,
+        head: BundleHead,
+        me: Option<MemberIndex>,
+        live: bool,
+    ) -> Result<(), String> {
+        let admitted = manifest.admit_vote(&head, VOTE_PAYLOAD);
+        let admitted = admitted.map_err(|refusal| refusal.to_string())?;
+        let held = Held { head: Arc::new(head), payload: VOTE_PAYLOAD.into() };
+        let (Some(sealing), Some(me)) = (&mut self.sealing, me) else { return Ok(()) };
+        sealing.cast(&admitted, held, me);
+        let vote = admitted.vote;
+        let own = admitted.member == me && vote.phase == Phase::Prepare;
+        // The set is what it was when this was signed: what it said then can be had again.
+        if own && live && vote.value.end > self.fold.open_from() && self.missing.is_empty() {
+            sealing.propose(self.fold.candidate(vote.value.end));
+        }
+        Ok(())
+    }
+
+    /// Goes on from a seal; without its snapshot the peer is behind until one comes.
+    fn close(
+        &mut self,
+        manifest: &SignedManifest,
+        (attempt, value, adopted): (Attempt, SealValue, bool),
+        payload: Option<Arc<[u8]>>,
+        me: Option<MemberIndex>,
+    ) -> Result<(), String> {
+        let (Some(sealing), Some(me)) = (&mut self.sealing, me) else { return Ok(()) };
+        let Some(payload) = payload else {
+            sealing.tally.recall(attempt, value);
+            return Ok(());
+        };
+        let cosigned = manifest.prove(attempt, value, payload);
+        let cosigned = cosigned.map_err(|refusal| refusal.to_string())?;
+        self.fold.seal(cosigned.snapshot.clone());
+        let closed = sealing.close(cosigned, me);
+        sealing.counts.adopted += u64::from(adopted);
+        self.held.retain(|held| !closed.retired.contains(&held.head.id()));
+        self.missing.retain(|_, epoch| *epoch >= value.end);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use longhaul_aggregation::{Epoch, ModelId};
 use longhaul_dtn::identity::PeerId;
 
-use super::Peer;
+use super::{Peer, SealCounts};
 
 /// A snapshot of a peer, cheap enough to take every second.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,17 @@ pub struct Status {
     pub model: ModelId,
     /// Who is in contact, by link.
     pub contacts: Vec<PeerId>,
+    /// Updates that are open and so held in memory; all of them where nothing is sealed.
+    pub held: usize,
+    /// The first epoch that no seal has closed; none where nothing is sealed.
+    pub open_from: Option<Epoch>,
+    /// True when a seal is known that the own set does not say, and no snapshot of it came
+    /// yet.
+    pub behind: bool,
+    /// Seals, and own work that came too late for one.
+    pub seals: SealCounts,
+    /// Members proved to have signed two different votes since the newest seal.
+    pub vote_twins: usize,
     /// Number of refusals by code, from the log and this run.
     pub refusals: BTreeMap<u16, u64>,
 }
@@ -61,12 +72,18 @@ impl Peer {
             training: self.training.is_some(),
             model: self.fold.model_id(),
             contacts: self.links.values().copied().collect(),
+            held: self.fold.open_count(),
+            open_from: self.fold.sealed().map(|sealed| sealed.value().end),
+            behind: self.is_behind(),
+            seals: self.sealing.as_ref().map(|it| it.counts).unwrap_or_default(),
+            vote_twins: self.sealing.as_ref().map_or(0, |it| it.tally.twins().len()),
             refusals: self.refusals.clone(),
         }
     }
 
     /// The newest epoch that has a quorum.
     pub fn newest_term(&self) -> Option<Epoch> {
-        self.fold.epochs().rev().find(|&epoch| self.fold.term_status(epoch).quorate)
+        let open = self.fold.epochs().rev().find(|&epoch| self.fold.term_status(epoch).quorate);
+        open.or_else(|| self.fold.sealed().map(|sealed| sealed.value().end.back(1)))
     }
 }

@@ -20,7 +20,7 @@ use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
 /// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
-const HOP_LIMIT: u8 = 255;
+pub(super) const HOP_LIMIT: u8 = 255;
 const SEED_CONTEXT: &str = "longhaul 2026-11 training batch order";
 
 /// Training that was asked for and has not been answered.
@@ -126,6 +126,9 @@ impl Peer {
     pub(super) fn publish(&mut self, trained: TrainedModel) {
         let training = self.training.take_if(|it| it.epoch == trained.epoch);
         let Some(mut training) = training else { return };
+        if training.epoch < self.fold.open_from() {
+            return self.report_too_late(training.epoch);
+        }
         let verdict = training
             .verdict
             .unwrap_or_else(|| self.guard.judge(trained.shared_loss, training.whole));
@@ -152,7 +155,7 @@ impl Peer {
             .expect("an own update is within the manifest's bounds");
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
-        self.insert(Arc::new(admitted));
+        self.insert(Arc::new(admitted), head.id());
         let held = Held { head: Arc::new(head), payload: payload.clone() };
         let then = InStore::Own { epoch: header.epoch, held };
         self.persist(Some((hash, payload)), vec![record], then);

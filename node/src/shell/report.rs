@@ -34,6 +34,21 @@ pub struct NodeReport {
     pub waiting: usize,
     /// Updates whose payloads were lost; they are fetched again.
     pub missing: usize,
+    /// Updates in open epochs, which take memory; all of them where nothing is sealed.
+    #[serde(default)]
+    pub held: usize,
+    /// The first epoch that no seal has closed; null where nothing is sealed.
+    #[serde(default)]
+    pub open_from: Option<u32>,
+    /// Number of seals.
+    #[serde(default)]
+    pub seals: u64,
+    /// True when a seal is known whose snapshot has not come yet.
+    #[serde(default)]
+    pub behind: bool,
+    /// Own updates that came too late for a seal.
+    #[serde(default)]
+    pub too_late: u64,
     /// Number of bundles refused.
     pub refused: u64,
     /// The model's id, 64 hexadecimal digits.

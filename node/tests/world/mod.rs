@@ -1,6 +1,8 @@
 //! A virtual network of pure peers: one clock, memory for disks, frames in
 //! order per link, training that is a cheap function of its seed.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -244,6 +246,11 @@ impl World {
         self.settle();
     }
 
+    /// Number of payloads that a peer's disk holds.
+    pub fn payloads(&self, index: usize) -> usize {
+        self.nodes[index].payloads.len()
+    }
+
     pub fn stop_disk(&mut self, index: usize) {
         self.nodes[index].disk_works = false;
     }
@@ -392,6 +399,9 @@ impl World {
         let node = &mut self.nodes[index];
         node.payloads.extend(request.payload);
         node.entries.extend(request.entries);
+        for hash in &request.forget {
+            node.payloads.remove(hash);
+        }
         self.give(index, Input::Persisted { ticket: request.ticket });
     }
 }
@@ -452,6 +462,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         attacker_share_permille: 250,
         members,
         committee: None,
+        seal: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

@@ -8,15 +8,18 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use longhaul_aggregation::{Epoch, UpdateHeader};
 use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::hash::ContentHash;
 
 use super::file::encode_front;
+use super::verify::{NewestSeal, newest_seal};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::{LogError, verify_chain};
 use crate::manifest::SignedManifest;
+use crate::record::Record;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Exported {
     pub payloads: usize,
     /// Payloads that the lookup did not have; the audit will be incomplete.
     pub missing: Vec<ContentHash>,
+    /// Payloads of sealed updates that it did not have; the audit begins with a snapshot.
+    pub sealed: usize,
     /// Size of the file.
     pub bytes: u64,
 }
@@ -80,10 +85,19 @@ pub fn export(
         entries_left_out: entries.len() - kept.len(),
         payloads: 0,
         missing: Vec::new(),
+        sealed: 0,
         bytes: front.len() as u64,
     };
-    for hash in payload_hashes(manifest, kept)? {
+    let mut found = BTreeSet::new();
+    for (_, hash) in seals(kept) {
+        if payload(&hash)?.is_some() {
+            found.insert(hash);
+        }
+    }
+    let newest = newest_seal(kept, |hash| found.contains(hash));
+    for (hash, closed) in payload_hashes(manifest, kept, newest)? {
         match payload(&hash)? {
+            None if closed => exported.sealed += 1,
             None => exported.missing.push(hash),
             Some(bytes) if ContentHash::of(&bytes) != hash => {
                 return Err(ExportError::Payload(hash));
@@ -111,21 +125,40 @@ fn check_log(manifest: &SignedManifest, entries: &[SignedEntry]) -> Result<(), E
     }
 }
 
-/// The payloads that the entries name, in the order in which they first do.
+/// The snapshots that the entries name, with their places.
+fn seals(entries: &[SignedEntry]) -> impl Iterator<Item = (u64, ContentHash)> + '_ {
+    (0..).zip(entries).filter_map(|(place, entry)| match entry.record() {
+        Record::Seal { snapshot, .. } => Some((place, *snapshot)),
+        _ => None,
+    })
+}
+
+/// The payloads that the entries name, in the order in which they first do, and whether
+/// `newest` stands for them.
 fn payload_hashes(
     manifest: &SignedManifest,
     entries: &[SignedEntry],
-) -> Result<Vec<ContentHash>, ExportError> {
+    newest: Option<NewestSeal>,
+) -> Result<Vec<(ContentHash, bool)>, ExportError> {
     let limits = manifest.bundle_limits();
+    let header_limits = manifest.admission_policy().header_limits();
     let mut seen = BTreeSet::new();
     let mut hashes = Vec::new();
-    for entry in entries {
+    let closes = |place, epoch| newest.is_some_and(|newest| newest.closes(place, epoch));
+    for (place, entry) in (0..).zip(entries) {
+        if let Record::Seal { snapshot, .. } = entry.record()
+            && seen.insert(*snapshot)
+        {
+            hashes.push((*snapshot, closes(place, Epoch::FIRST)));
+        }
         let Some(head) = entry.record().head() else { continue };
         let sequence = entry.entry().sequence;
         let head = BundleHead::decode(head, &limits)
             .map_err(|source| ExportError::Head { sequence, source })?;
         if seen.insert(head.payload_hash()) {
-            hashes.push(head.payload_hash());
+            let header = UpdateHeader::decode(head.header(), &header_limits).ok();
+            let closed = header.is_some_and(|header| closes(place, header.epoch));
+            hashes.push((head.payload_hash(), closed));
         }
     }
     Ok(hashes)

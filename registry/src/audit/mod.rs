@@ -7,6 +7,10 @@
 //! log claims. Nothing is taken on trust: each byte of the file is covered by
 //! a signature, a content hash or the one form that strict reading accepts.
 //!
+//! Where epochs were sealed and their updates deleted, a replay begins with the newest
+//! cosigned snapshot in the file, and says so: it takes a quorum's word for the sealed model,
+//! and derives everything after it.
+//!
 //! What an audit cannot see: entries that the exporter left off at the end of
 //! its log (the file is then an honest older state), and updates that it never
 //! recorded. Compare the files of two peers for that.
@@ -24,7 +28,7 @@ pub use file::{AuditFile, FileError};
 pub use replay::replay;
 pub use report::{
     AuditReport, Contributor, EpochReport, EquivocationReport, HeaderReport, PROBLEMS_LISTED_MAX,
-    Problem, RefusedCount, ReplayReport, Tip,
+    Problem, RefusedCount, ReplayReport, SealReport, Tip,
 };
 pub use verify::{refusal_name, verify};
 

@@ -13,6 +13,7 @@ use super::verify::{Observer, walk};
 use crate::federation::FederationId;
 use crate::manifest::Manifest;
 use crate::record::Record;
+use crate::seal::Cosigned;
 
 /// Verifies a file and folds it; `pin` is the federation it has to be about.
 pub fn replay(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
@@ -32,6 +33,16 @@ struct Folding {
 impl Observer for Folding {
     fn update(&mut self, admitted: Admitted) {
         self.fold.insert(admitted);
+    }
+
+    fn seal(&mut self, sealed: &Cosigned) -> bool {
+        let value = sealed.snapshot.value();
+        if value.end <= self.fold.open_from() {
+            return false;
+        }
+        let derived = self.fold.candidate(value.end).value() == value;
+        self.fold.seal(sealed.snapshot.clone());
+        derived
     }
 
     fn version(&mut self, claim: &Record) -> Result<(), String> {

@@ -41,6 +41,15 @@ pub struct AuditReport {
     pub updates_repeated: u64,
     /// Number of version records.
     pub versions: u64,
+    /// Those of them that could not be compared, since sealed updates are missing.
+    pub versions_skipped: u64,
+    /// Number of votes on seals.
+    pub votes: u64,
+    /// The seals whose cosignatures and snapshots hold.
+    pub seals: Vec<SealReport>,
+    /// Records of sealed updates whose payloads are not in the file; a later snapshot stands
+    /// for them.
+    pub sealed_missing: u64,
     /// Number of payloads in the file.
     pub payloads: u64,
     /// Their bytes.
@@ -61,6 +70,25 @@ pub struct AuditReport {
     pub problems: Vec<Problem>,
     /// What the fold gave; only of a replay that found nothing wrong or missing.
     pub replay: Option<ReplayReport>,
+}
+
+/// A seal that the exporter went on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SealReport {
+    /// The attempt in which it was made.
+    pub attempt: u32,
+    /// The first epoch that stays open.
+    pub open_from: u32,
+    /// Id of the sealed model.
+    pub model: String,
+    /// Number of votes that prove it.
+    pub cosigners: u64,
+    /// Whether the exporter took the snapshot from somebody because its own set said
+    /// something else.
+    pub adopted: bool,
+    /// Whether the updates in the file make the sealed model; only of a replay. If not, the
+    /// replay goes on from the snapshot, on the word of its cosigners.
+    pub derived: bool,
 }
 
 /// A member and the updates in the log that it signed.
@@ -180,6 +208,10 @@ impl AuditReport {
             updates_accepted: 0,
             updates_repeated: 0,
             versions: 0,
+            versions_skipped: 0,
+            votes: 0,
+            seals: Vec::new(),
+            sealed_missing: 0,
             payloads: 0,
             payload_bytes: 0,
             missing_count: 0,
@@ -276,6 +308,19 @@ impl AuditReport {
         let (own, accepted) = (self.updates_own, self.updates_accepted);
         writeln!(f, "updates     {own} own, {accepted} accepted")?;
         writeln!(f, "payloads    {} of {} bytes together", self.payloads, self.payload_bytes)?;
+        for it in &self.seals {
+            let SealReport { open_from, cosigners, .. } = it;
+            let how = if it.derived { "derived from updates" } else { "taken from the snapshot" };
+            writeln!(f, "seal        before epoch {open_from}, {cosigners} cosigners, {how}")?;
+        }
+        if self.sealed_missing > 0 {
+            let (updates, versions) = (self.sealed_missing, self.versions_skipped);
+            writeln!(
+                f,
+                "sealed      {updates} updates are not in the file: the audit begins with a"
+            )?;
+            writeln!(f, "            cosigned snapshot, and compared {versions} versions less")?;
+        }
         for it in &self.contributors {
             writeln!(f, "  {:>8}  {} updates of {}", it.member, it.updates, it.peer)?;
         }

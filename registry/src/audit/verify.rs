@@ -8,20 +8,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use longhaul_aggregation::{AdmissionPolicy, Admitted, Refusal, admit};
+use longhaul_aggregation::{
+    AdmissionPolicy, Admitted, Attempt, Epoch, HeaderHash, Phase, Refusal, UpdateHeader,
+    VOTE_PAYLOAD, admit,
+};
 use longhaul_dtn::agent::RefuseReason;
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 
 use super::file::AuditFile;
-use super::report::{AuditReport, Contributor, RefusedCount, Tip};
+use super::report::{AuditReport, Contributor, RefusedCount, SealReport, Tip};
 use super::{Check, Detection};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::Chain;
 use crate::manifest::TermsError;
 use crate::record::Record;
+use crate::seal::Cosigned;
 
 /// Sees what the walk has checked, in the order of the log, for as long as
 /// nothing is wrong or missing: after that no version can be expected to hold.
@@ -30,6 +34,8 @@ pub(super) trait Observer {
     fn update(&mut self, admitted: Admitted);
     /// A version; what it gives back is a problem.
     fn version(&mut self, claim: &Record) -> Result<(), String>;
+    /// A seal whose cosignatures and snapshot hold; true if the updates say the same.
+    fn seal(&mut self, sealed: &Cosigned) -> bool;
 }
 
 /// Checks a file without folding; `pin` is the federation it has to be about.
@@ -39,6 +45,9 @@ pub fn verify(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
         fn update(&mut self, _: Admitted) {}
         fn version(&mut self, _: &Record) -> Result<(), String> {
             Ok(())
+        }
+        fn seal(&mut self, _: &Cosigned) -> bool {
+            false
         }
     }
     walk(file, pin, Check::Verify, &mut Nothing)
@@ -54,6 +63,7 @@ pub(super) fn walk(
     let mut walk = Walk::new(file, check);
     walk.check_federation(pin);
     walk.index_payloads();
+    walk.newest_seal = newest_seal(file.entries(), |hash| walk.payloads.contains_key(hash));
     walk.check_chain();
     for (place, entry) in (0..).zip(file.entries()) {
         walk.check_entry(place, entry, observer);
@@ -76,6 +86,41 @@ struct Walk<'a> {
     bundles: BTreeSet<BundleId>,
     contributors: BTreeMap<PeerId, u64>,
     refused: BTreeMap<u16, u64>,
+    /// The newest seal whose snapshot is in the file: what it closed may be missing.
+    newest_seal: Option<NewestSeal>,
+    /// True while sealed updates are missing whose seal is still to come: until then
+    /// nothing can be derived.
+    gap: bool,
+    /// The exporter's own votes.
+    votes: BTreeMap<(Attempt, Phase), HeaderHash>,
+}
+
+/// Where an audit may begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewestSeal {
+    /// Place of its record.
+    pub place: u64,
+    /// The first epoch that it leaves open.
+    pub end: Epoch,
+}
+
+impl NewestSeal {
+    /// True for an update recorded at `place` that the seal closed.
+    pub fn closes(&self, place: u64, epoch: Epoch) -> bool {
+        place < self.place && epoch < self.end
+    }
+}
+
+/// The newest seal in a log whose snapshot is there.
+pub(super) fn newest_seal(
+    entries: &[SignedEntry],
+    mut has: impl FnMut(&ContentHash) -> bool,
+) -> Option<NewestSeal> {
+    let seals = entries.iter().enumerate().rev().filter_map(|(place, entry)| {
+        let Record::Seal { value, snapshot, .. } = entry.record() else { return None };
+        Some((NewestSeal { place: place as u64, end: value.end }, snapshot))
+    });
+    seals.filter(|(_, snapshot)| has(snapshot)).map(|(seal, _)| seal).next()
 }
 
 impl<'a> Walk<'a> {
@@ -97,6 +142,9 @@ impl<'a> Walk<'a> {
             bundles: BTreeSet::new(),
             contributors: BTreeMap::new(),
             refused: BTreeMap::new(),
+            newest_seal: None,
+            gap: false,
+            votes: BTreeMap::new(),
         }
     }
 
@@ -149,13 +197,15 @@ impl<'a> Walk<'a> {
     fn check_entry(&mut self, place: u64, entry: &SignedEntry, observer: &mut dyn Observer) {
         let checked = match entry.record() {
             Record::Genesis { .. } => Ok(()),
-            Record::Update { head } => self.check_update(entry, head, true, observer),
-            Record::Accept { head, .. } => self.check_update(entry, head, false, observer),
+            Record::Update { head } => self.check_update((place, entry), head, true, observer),
+            Record::Accept { head, .. } => self.check_update((place, entry), head, false, observer),
             Record::Refuse { code, .. } => {
                 *self.refused.entry(*code).or_default() += 1;
                 Ok(())
             }
             version @ Record::Version { .. } => self.check_version(version, observer),
+            Record::Vote { head, from } => self.check_vote(entry, head, from.is_none()),
+            seal @ Record::Seal { .. } => self.check_seal(place, seal, observer),
         };
         if let Err((detection, message)) = checked {
             self.report.problem(detection, Some(place), message);
@@ -164,7 +214,7 @@ impl<'a> Walk<'a> {
 
     fn check_update(
         &mut self,
-        entry: &SignedEntry,
+        (place, entry): (u64, &SignedEntry),
         head: &[u8],
         own: bool,
         observer: &mut dyn Observer,
@@ -179,6 +229,12 @@ impl<'a> Walk<'a> {
         let terms = self.file.manifest().check_terms(&head);
         terms.map_err(|error| (Detection::Admission, error.to_string()))?;
         self.count(&head, own);
+        if self.is_closed(place, &head) {
+            self.named.insert(head.payload_hash());
+            self.report.sealed_missing += 1;
+            self.gap = true;
+            return Ok(());
+        }
         let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
         if payload.len() as u64 != head.payload_len() {
             let (found, promised) = (payload.len(), head.payload_len());
@@ -191,6 +247,74 @@ impl<'a> Walk<'a> {
         if self.report.is_verified() {
             observer.update(admitted);
         }
+        Ok(())
+    }
+
+    /// True if the payload is missing and a seal that is there closed its epoch.
+    fn is_closed(&self, place: u64, head: &BundleHead) -> bool {
+        let limits = self.policy.header_limits();
+        let epoch = || UpdateHeader::decode(head.header(), &limits).ok().map(|it| it.epoch);
+        let closes = |seal: NewestSeal| epoch().is_some_and(|epoch| seal.closes(place, epoch));
+        !self.payloads.contains_key(&head.payload_hash()) && self.newest_seal.is_some_and(closes)
+    }
+
+    fn check_vote(
+        &mut self,
+        entry: &SignedEntry,
+        head: &[u8],
+        own: bool,
+    ) -> Result<(), (Detection, String)> {
+        let head = BundleHead::decode(head, &self.limits)
+            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        let admission = |message: String| (Detection::Admission, message);
+        let author = head.author();
+        if own && author != entry.entry().author {
+            let message = format!("a vote of {author} is recorded as the exporter's own");
+            return Err(admission(message));
+        }
+        let terms = self.file.manifest().check_terms(&head);
+        terms.map_err(|error| admission(error.to_string()))?;
+        let admitted = self.file.manifest().admit_vote(&head, VOTE_PAYLOAD);
+        let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        self.report.votes += 1;
+        let phase = (admitted.vote.attempt, admitted.vote.phase);
+        if own && self.votes.insert(phase, admitted.header).is_some_and(|it| it != admitted.header)
+        {
+            let message = format!("the exporter signed two different votes in attempt {}", phase.0);
+            return Err(admission(message));
+        }
+        Ok(())
+    }
+
+    fn check_seal(
+        &mut self,
+        place: u64,
+        record: &Record,
+        observer: &mut dyn Observer,
+    ) -> Result<(), (Detection, String)> {
+        let Record::Seal { attempt, value, snapshot, from } = record else { return Ok(()) };
+        let missing = !self.payloads.contains_key(snapshot);
+        if missing && self.newest_seal.is_some_and(|seal| seal.closes(place, Epoch::FIRST)) {
+            self.named.insert(*snapshot);
+            self.gap = true;
+            return Ok(());
+        }
+        let Some(payload) = self.payload(snapshot)? else { return Ok(()) };
+        let proved = self.file.manifest().prove(*attempt, *value, payload);
+        let proved = proved.map_err(|refusal| {
+            let message = format!("the seal of attempt {attempt} does not hold: {refusal}");
+            (Detection::Admission, message)
+        })?;
+        let derived = self.report.is_verified() && observer.seal(&proved) && !self.gap;
+        self.gap = false;
+        self.report.seals.push(SealReport {
+            attempt: attempt.get(),
+            open_from: value.end.get(),
+            model: value.model.to_string(),
+            cosigners: proved.votes.len() as u64,
+            adopted: from.is_some(),
+            derived,
+        });
         Ok(())
     }
 
@@ -237,6 +361,10 @@ impl<'a> Walk<'a> {
         if epoch.get() >= self.policy.epochs {
             let message = format!("a version of epoch {epoch}, beyond the last");
             return Err((Detection::Admission, message));
+        }
+        if self.gap {
+            self.report.versions_skipped += 1;
+            return Ok(());
         }
         match self.report.is_verified() {
             true => observer.version(record).map_err(|message| (Detection::Replay, message)),

@@ -12,6 +12,7 @@ use super::Manifest;
 use crate::bounds::{BUNDLE_LIFETIME_MAX, PAYLOAD_BYTES_MAX, SUMMARY_WINDOW_MAX};
 use crate::committee::ACCUMULATE_EPOCHS_MAX;
 use crate::plan::{BATCH_MAX, RATE_MICRO_MAX, STEPS_MAX};
+use crate::seal::SNAPSHOT_BYTES_MAX;
 use crate::task::TASK_NAME_BYTES_MAX;
 
 /// Most bytes of a federation's name.
@@ -119,6 +120,26 @@ pub enum InvalidManifest {
     /// The norm bound is zero: no update but nothing would pass.
     #[error("a norm bound of zero refuses every update; choose a larger one")]
     NormZero,
+    /// The window of seals is too short for what may change a term, or absurd.
+    #[error(
+        "epochs sealed {found} back; choose at least the base summary's window ({least}) and \
+         at most {EPOCHS_MAX}"
+    )]
+    SealWindow {
+        /// The window.
+        found: u32,
+        /// The base summary's window.
+        least: u32,
+    },
+    /// There would be no attempts to seal, or too few; holds the number of epochs.
+    #[error("an attempt to seal every {0} epochs; choose 1 to {EPOCHS_MAX}")]
+    SealEvery(u32),
+    /// Snapshots of what is sealed would be too large; holds their bytes.
+    #[error(
+        "snapshots of up to {0} bytes; {SNAPSHOT_BYTES_MAX} are the most: choose fewer epochs and \
+         let a successor go on, or a smaller committee"
+    )]
+    SnapshotBytes(u64),
     /// The recipe does not work for this many members.
     #[error("the recipe does not fit: {0}")]
     Recipe(#[from] RecipeError),
@@ -135,7 +156,24 @@ impl Manifest {
         self.check_recipe()?;
         self.check_epochs()?;
         self.check_training()?;
-        self.check_bounds()
+        self.check_bounds()?;
+        self.check_seal()
+    }
+
+    fn check_seal(&self) -> Result<(), InvalidManifest> {
+        let Some(policy) = &self.seal else { return Ok(()) };
+        let (found, least) = (policy.window_epochs, u32::from(self.bounds.summary_window));
+        if !(least..=EPOCHS_MAX).contains(&found) {
+            return Err(InvalidManifest::SealWindow { found, least });
+        }
+        if !(1..=EPOCHS_MAX).contains(&policy.every_epochs) {
+            return Err(InvalidManifest::SealEvery(policy.every_epochs));
+        }
+        let bytes = self.snapshot_bytes_max();
+        if bytes > SNAPSHOT_BYTES_MAX {
+            return Err(InvalidManifest::SnapshotBytes(bytes));
+        }
+        Ok(())
     }
 
     fn check_members(&self) -> Result<(), InvalidManifest> {

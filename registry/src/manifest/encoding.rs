@@ -1,11 +1,12 @@
-//! The manifest's canonical body: a map with the keys 0 to 15.
+//! The manifest's canonical body: a map with the keys 0 to 15, and 16 where epochs are
+//! sealed.
 //!
 //! Key 0 is the version of the format. Reading checks form only; whether the
 //! values make sense together is [`super::check`]'s concern.
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Recipe, Schema};
+use longhaul_aggregation::{Recipe, Schema, SealPolicy};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
@@ -19,13 +20,14 @@ use crate::plan::{TrainingPlan, read_u32};
 use crate::task::Task;
 
 const VERSION: u64 = 1;
+/// Pairs of every manifest.
 const PAIRS: usize = 16;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.map(PAIRS).unsigned(0).unsigned(VERSION);
+        writer.map(PAIRS + usize::from(self.seal.is_some())).unsigned(0).unsigned(VERSION);
         writer.unsigned(1).text(&self.name);
         writer.unsigned(2).bytes(self.creator.as_bytes());
         writer.unsigned(3);
@@ -54,12 +56,28 @@ impl Manifest {
                 writer.null();
             }
         }
+        if let Some(seal) = &self.seal {
+            writer.unsigned(16).map(2);
+            writer.unsigned(1).unsigned(u64::from(seal.window_epochs));
+            writer.unsigned(2).unsigned(u64::from(seal.every_epochs));
+        }
         writer.into_bytes()
     }
 
     /// Reads the beginning of a body: the name, and whose signature to expect.
     pub(super) fn read_creator(reader: &mut Reader<'_>) -> Result<(String, PeerId), CodecError> {
-        reader.map(PAIRS)?;
+        let (name, creator, _) = Self::read_front(reader)?;
+        Ok((name, creator))
+    }
+
+    /// The same, and whether the body says when to seal.
+    fn read_front(reader: &mut Reader<'_>) -> Result<(String, PeerId, bool), CodecError> {
+        let mut plain = reader.clone();
+        let seals = plain.map(PAIRS).is_err();
+        match seals {
+            true => reader.map(PAIRS + 1)?,
+            false => *reader = plain,
+        }
         reader.key(0)?;
         let newer = reader.invalid("manifest version 1; a newer Longhaul wrote this");
         if reader.unsigned(u64::MAX)? != VERSION {
@@ -68,12 +86,12 @@ impl Manifest {
         reader.key(1)?;
         let name = reader.text(NAME_BYTES_MAX)?.to_owned();
         reader.key(2)?;
-        Ok((name, read_peer(reader)?))
+        Ok((name, read_peer(reader)?, seals))
     }
 
     /// Reads a canonical body; the rest of `reader` is left.
     pub(super) fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let (name, creator) = Self::read_creator(reader)?;
+        let (name, creator, seals) = Self::read_front(reader)?;
         reader.key(3)?;
         let parent = match reader.null()? {
             true => None,
@@ -106,6 +124,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
+        let seal = if seals { Some(read_seal(reader)?) } else { None };
         Ok(Self {
             name,
             creator,
@@ -122,8 +141,18 @@ impl Manifest {
             members,
             bounds,
             committee,
+            seal,
         })
     }
+}
+
+fn read_seal(reader: &mut Reader<'_>) -> Result<SealPolicy, CodecError> {
+    reader.key(16)?;
+    reader.map(2)?;
+    reader.key(1)?;
+    let window_epochs = read_u32(reader)?;
+    reader.key(2)?;
+    Ok(SealPolicy { window_epochs, every_epochs: read_u32(reader)? })
 }
 
 fn read_share(reader: &mut Reader<'_>) -> Result<u16, CodecError> {

@@ -13,7 +13,7 @@ mod summary;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema, Setting};
+use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema, SealPolicy, Setting};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -63,6 +63,8 @@ pub struct Manifest {
     pub bounds: Bounds,
     /// Who may publish in an epoch; none lets all members.
     pub committee: Option<Committee>,
+    /// When epochs are closed for good; none keeps all of them open.
+    pub seal: Option<SealPolicy>,
 }
 
 impl Manifest {

@@ -176,9 +176,10 @@ impl SignedManifest {
     /// The limits that the transport puts on a bundle.
     pub fn bundle_limits(&self) -> BundleLimits {
         let bounds = &self.manifest.bounds;
+        let snapshot = self.manifest.seal.map_or(0, |_| self.manifest.snapshot_bytes_max());
         BundleLimits {
             header_bytes_max: self.admission_policy().header_limits().bytes_max(),
-            payload_bytes_max: u64::from(bounds.payload_bytes_max),
+            payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot),
             lifetime_max: bounds.bundle_lifetime,
         }
     }

@@ -64,6 +64,10 @@ pub struct ManifestSummary {
     pub summary_window: u8,
     /// How long a bundle may travel.
     pub bundle_lifetime_ms: u64,
+    /// Epochs after which an epoch may be sealed; none keeps all open.
+    pub seal_window_epochs: Option<u32>,
+    /// Epochs from one attempt to seal to the next.
+    pub seal_every_epochs: Option<u32>,
 }
 
 impl SignedManifest {
@@ -99,6 +103,8 @@ impl SignedManifest {
             payload_bytes_max: manifest.bounds.payload_bytes_max,
             summary_window: manifest.bounds.summary_window,
             bundle_lifetime_ms: manifest.bounds.bundle_lifetime.ms(),
+            seal_window_epochs: manifest.seal.map(|seal| seal.window_epochs),
+            seal_every_epochs: manifest.seal.map(|seal| seal.every_epochs),
         }
     }
 }
@@ -155,6 +161,9 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
         if let Some(size) = self.committee {
             writeln!(f, "committee   {size} authors in an epoch, drawn by lot")?;
+        }
+        if let (Some(window), Some(every)) = (self.seal_window_epochs, self.seal_every_epochs) {
+            writeln!(f, "seals       epochs {window} back, an attempt every {every}")?;
         }
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;

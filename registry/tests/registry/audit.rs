@@ -444,12 +444,16 @@ fn a_report_keeps_its_field_names() {
         "refused",
         "replay",
         "report",
+        "sealed_missing",
+        "seals",
         "tip",
         "updates_accepted",
         "updates_own",
         "updates_repeated",
         "verdict",
         "versions",
+        "versions_skipped",
+        "votes",
     ];
     assert_eq!(names, expected);
     assert_eq!(json["verdict"], "verified");

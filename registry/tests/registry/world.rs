@@ -62,6 +62,7 @@ pub fn manifest() -> Manifest {
             bundle_lifetime: Span::from_ms(3_600_000),
         },
         committee: None,
+        seal: None,
     }
 }
 

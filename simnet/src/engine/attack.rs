@@ -90,28 +90,43 @@ impl Engine<'_> {
     pub(super) fn release(&mut self, now: SimTime, peer: u16, held: Held) {
         let name = *held.head.id().as_hash();
         self.trace.event_named(now, Kind::Attack, peer, [0, 1], &name);
-        self.hand_over(now, peer, held);
+        if self.scenario.recipe.seal.is_none() {
+            return self.hand_over(now, peer, held);
+        }
+        // Its own peer will not carry what comes too late for a seal.
+        for to in 0..self.scenario.peers.get() {
+            self.hand_to(now, peer, to, held.clone());
+        }
     }
 
     /// Hands a bundle to the host's own peer over a contact inside the host.
     fn hand_over(&mut self, now: SimTime, peer: u16, held: Held) {
+        self.hand_to(now, peer, peer, held);
+    }
+
+    /// Hands a bundle of `peer`'s adversary to the peer `to`, as somebody would who meets it.
+    fn hand_to(&mut self, now: SimTime, peer: u16, to: u16, held: Held) {
+        let (up, id) = (self.host(to).is_up(), self.host(to).id);
         let host = &mut self.hosts[usize::from(peer)];
         let shown = host.clock.shows(now).timestamp();
-        let (true, Some(adversary)) = (host.is_up(), &mut host.adversary) else { return };
-        let (link, hand) = adversary.offer(shown, held);
-        self.give(now, peer, Input::LinkUp { link, peer: hand });
+        let (true, Some(adversary)) = (up, &mut host.adversary) else { return };
+        let (link, hand) = adversary.offer(shown, held, id);
+        self.visits = Some(peer);
+        self.give(now, to, Input::LinkUp { link, peer: hand });
         while let Some(bytes) = self.next_hand_frame(peer) {
-            self.give(now, peer, Input::Frame { link, bytes });
+            self.give(now, to, Input::Frame { link, bytes });
         }
-        self.give(now, peer, Input::LinkDown { link });
+        self.give(now, to, Input::LinkDown { link });
+        self.visits = None;
     }
 
     fn next_hand_frame(&mut self, peer: u16) -> Option<Vec<u8>> {
         self.host(peer).adversary.as_mut()?.next_frame()
     }
 
-    /// A frame of a hostile host's peer to the hand inside the host.
+    /// A frame to the hand that is in contact: the host's own, or the one that visits.
     pub(super) fn pass_to_hand(&mut self, now: SimTime, peer: u16, bytes: Vec<u8>) {
+        let peer = self.visits.unwrap_or(peer);
         let host = self.host(peer);
         let shown = host.clock.shows(now).timestamp();
         if let Some(adversary) = &mut host.adversary {

@@ -128,6 +128,13 @@ impl Engine<'_> {
                 let numbers = (u64::from(epoch.get()), u64::from(author.get()));
                 self.trace.event(now, Kind::Voided, peer, numbers.0, numbers.1);
             }
+            peer::Event::Sealed { value, left_out, .. } => {
+                let numbers = (u64::from(value.end.get()), *left_out as u64);
+                self.trace.event(now, Kind::Sealed, peer, numbers.0, numbers.1);
+            }
+            peer::Event::TooLate { epoch } => {
+                self.trace.event(now, Kind::TooLate, peer, u64::from(epoch.get()), 0);
+            }
             peer::Event::Skipped { .. } | peer::Event::Version { .. } => {}
         }
     }

@@ -112,6 +112,8 @@ pub struct Engine<'a> {
     honest: Option<BTreeMap<u32, Vec<Arc<Vec<f32>>>>>,
     /// What all names of one adversary agreed on, by its place and epoch.
     agreed: BTreeMap<(usize, u32), Arc<Vec<f32>>>,
+    /// The adversary whose hand is in contact with another host.
+    visits: Option<u16>,
     fault_counts: BTreeMap<(crate::faults::FaultKind, u16), u64>,
     /// Peers that a crash fault holds down now, and how many do.
     held_down: BTreeMap<u16, u32>,

@@ -65,6 +65,7 @@ impl Engine<'_> {
                 honest: host.adversary.is_none(),
                 lag: lag(epoch.min(last), look.term_newest.map(Epoch::get)),
                 updates: look.updates,
+                held: look.held,
                 bytes_sent: host.counts.bytes_sent,
                 set: look.set,
                 model: look.model,

@@ -55,6 +55,7 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
         memo,
         honest: omniscient.then(BTreeMap::new),
         agreed: BTreeMap::new(),
+        visits: None,
         fault_counts: BTreeMap::new(),
         held_down: BTreeMap::new(),
         torn: BTreeMap::new(),

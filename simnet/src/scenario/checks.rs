@@ -52,6 +52,22 @@ pub struct EndCheck {
     /// other peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_min: Option<Probability>,
+    /// Least number of seals that every honest peer went on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seals_min: Option<Count>,
+    /// Least number of seals over all honest peers that one's own set did not say, so that
+    /// it went on from a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_min: Option<Count>,
+    /// Least number of own updates that honest peers reported as too late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_late_min: Option<Count>,
+    /// Most slots that all honest peers together saw turn void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voided_max: Option<u32>,
+    /// Most updates in open epochs that any honest peer holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_max: Option<u32>,
 }
 
 /// What must hold at the end of an epoch.

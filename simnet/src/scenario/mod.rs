@@ -232,6 +232,20 @@ pub struct Recipe {
     /// How many publish in an epoch, drawn by lot; everybody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committee: Option<Committee>,
+    /// When old epochs are closed for good; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Seal>,
+}
+
+/// When old epochs are closed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// How far back an epoch lies before it may be sealed; at least the 12 epochs that a
+    /// base summary speaks of.
+    pub window_epochs: u32,
+    /// An attempt every so many epochs.
+    pub every_epochs: u32,
 }
 
 /// How many a trimmed mean drops at either end.

@@ -73,6 +73,12 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         exported.bytes,
         exported.missing.len()
     );
+    if exported.sealed > 0 {
+        eprintln!(
+            "{} payloads of sealed updates are gone; the audit begins with a cosigned snapshot",
+            exported.sealed
+        );
+    }
     eprintln!("Wrote {0}. Next: longhaul-audit replay {0}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

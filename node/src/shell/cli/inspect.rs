@@ -52,6 +52,16 @@ fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
         report.waiting,
         report.missing
     );
+    if let Some(open_from) = report.open_from {
+        let (seals, held) = (report.seals, report.held);
+        say!("sealed      all before epoch {open_from}, in {seals} seals; {held} updates open");
+    }
+    if report.behind {
+        say!("behind      a seal is known; its snapshot has yet to come from somebody");
+    }
+    if report.too_late > 0 {
+        say!("too late    {} own updates came after their epoch was sealed", report.too_late);
+    }
     say!("refused     {}", report.refused);
     say!("model       {}", report.model);
     say!("accuracy    {} together, {} alone", share(report.accuracy), share(report.alone));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, Trim};
+use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, SealPolicy, Trim};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{Bounds, Manifest, SignedManifest, Task, TrainingPlan};
@@ -70,6 +70,8 @@ pub(in crate::shell) struct ManifestPlan {
     pub norm_max: f64,
     /// Assumed share of attackers, 0 to 0.49.
     pub attacker_share: f64,
+    /// When old epochs are sealed; none keeps all of them open.
+    pub seal: Option<SealPolicy>,
     /// Seconds of training that the demo gives this workload.
     pub default_seconds: u32,
 }
@@ -93,6 +95,7 @@ impl ManifestPlan {
             rate: 0.2,
             norm_max: 16.0,
             attacker_share: 0.2,
+            seal: None,
             default_seconds: 36,
         }
     }
@@ -173,6 +176,7 @@ pub(in crate::shell) fn make_manifest(
         bounds: plan.bounds(schema.payload_bytes_max())?,
         members,
         committee: None,
+        seal: plan.seal,
         schema,
     };
     Ok(manifest.sign(&key)?)

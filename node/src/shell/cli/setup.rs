@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
+use longhaul_aggregation::SealPolicy;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 
@@ -128,6 +129,14 @@ pub(super) struct NewArgs {
     /// Assumed share of attackers among the members, 0 to 0.49.
     #[arg(long, default_value_t = 0.25, value_name = "SHARE")]
     attacker_share: f64,
+    /// Seal epochs this far back for good, by a vote of the members: older updates leave
+    /// memory and disk, later ones are refused. At least 12; default: nothing is sealed.
+    #[arg(long, value_name = "EPOCHS", requires = "seal_every")]
+    seal_window: Option<u32>,
+    /// Epochs from one attempt to seal to the next: at least twice the time that news take
+    /// to reach most members.
+    #[arg(long, value_name = "EPOCHS", requires = "seal_window")]
+    seal_every: Option<u32>,
 }
 
 pub(super) fn manifest(command: &ManifestCommand) -> anyhow::Result<ExitCode> {
@@ -154,6 +163,10 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         rate: args.rate,
         norm_max: args.norm_max,
         attacker_share: args.attacker_share,
+        seal: args
+            .seal_window
+            .zip(args.seal_every)
+            .map(|(window_epochs, every_epochs)| SealPolicy { window_epochs, every_epochs }),
         default_seconds: 0,
     };
     ensure!(

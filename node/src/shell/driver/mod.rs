@@ -293,6 +293,13 @@ fn log_event(event: &Event) {
         Event::Version { epoch, model, updates } => {
             tracing::debug!(epoch = epoch.get(), %model, updates, "version");
         }
+        Event::Sealed { value, adopted, left_out } => {
+            let open_from = value.end.get();
+            tracing::info!(open_from, model = %value.model, adopted, left_out, "sealed");
+        }
+        Event::TooLate { epoch } => {
+            tracing::warn!(epoch = epoch.get(), "an own update came too late for its seal");
+        }
         Event::Skipped { epoch, why } => {
             tracing::warn!(epoch = epoch.get(), why, "no update for this epoch");
         }

@@ -103,6 +103,16 @@ impl Index {
         });
     }
 
+    /// Forgets payloads that were deleted on purpose.
+    pub(super) fn forget(&mut self, hashes: &[&ContentHash]) {
+        self.with((), |db| {
+            for hash in hashes {
+                db.remove(key(hash))?;
+            }
+            Ok(())
+        });
+    }
+
     /// Makes the index hold exactly these payloads, durably.
     pub(super) fn rebuild(&mut self, payloads: &BTreeMap<ContentHash, u64>) {
         let known = self.payloads();

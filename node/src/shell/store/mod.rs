@@ -166,7 +166,15 @@ impl Store {
     pub fn persist_all(&mut self, requests: &[PersistRequest]) -> Result<(), StoreError> {
         let payloads = requests.iter().filter_map(|request| request.payload.clone()).collect();
         let entries = requests.iter().flat_map(|request| &request.entries);
-        self.write(&payloads, entries)
+        self.write(&payloads, entries)?;
+        let forget: Vec<_> = requests.iter().flat_map(|request| &request.forget).collect();
+        if !forget.is_empty() {
+            payload::delete(&mut *self.disk, &self.dir, &forget)?;
+            if let Some(index) = &mut self.index {
+                index.forget(&forget);
+            }
+        }
+        Ok(())
     }
 
     fn write<'a>(

@@ -93,6 +93,23 @@ pub(super) fn set_aside(
     Ok(aside)
 }
 
+/// Deletes payloads that nothing needs any more; what a power loss brings back of them is
+/// deleted with a later seal, or stays and does no harm.
+pub(super) fn delete(
+    disk: &mut dyn Disk,
+    dir: &Path,
+    hashes: &[&ContentHash],
+) -> Result<(), StoreError> {
+    for hash in hashes {
+        let name = hash.to_string();
+        let file = dir.join("payload").join(&name[..2]).join(&name);
+        if file.exists() {
+            disk.remove(&file).map_err(io_error("delete", &file))?;
+        }
+    }
+    Ok(())
+}
+
 /// Stores payloads; they are durable when this returns.
 pub(super) fn save(
     disk: &mut dyn Disk,

@@ -50,6 +50,7 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         attacker_share_permille: 0,
         members: vec![key().peer_id()],
         committee: None,
+        seal: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(1_000),
             payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),
