@@ -46,7 +46,7 @@ mod trace;
 pub use checks::CheckOutcome;
 pub use clock::SimTime;
 pub use delivery::DeliveryReport;
-pub use engine::Progress;
+pub use engine::{Progress, Watch};
 pub use faults::{FaultCount, FaultKind, FaultSpan};
 pub use federation::FederationError;
 pub use learner::{LearnerError, Score};

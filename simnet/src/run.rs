@@ -1,6 +1,7 @@
 //! A run: from a scenario to its report.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use longhaul_registry::audit::refusal_name;
 
 use crate::checks::{self, Evidence};
 use crate::contacts::{self, Contact, PlanError, PlanInput};
-use crate::engine::{Engine, Finished, Parts, Progress};
+use crate::engine::{Engine, Finished, Parts, Watch};
 use crate::federation::{Federation, FederationError};
 use crate::host::Host;
 use crate::learner::{self, LearnerError};
@@ -21,7 +22,7 @@ use crate::scenario::Scenario;
 use crate::trace::Sink;
 
 /// How to run; nothing here changes the outcome but the data.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Threads that train; at least one is used.
     pub workers: usize,
@@ -69,11 +70,11 @@ pub struct RunOutcome {
 
 /// Runs `scenario` from its start to the end of draining.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunReport, RunError> {
-    Ok(run_watched(scenario, options, None, &mut |_| {})?.report)
+    Ok(run_watched(scenario, options, None, &mut |_| ControlFlow::Continue(()))?.report)
 }
 
-/// Runs `scenario`, gives every event to `sink`, and tells `watch` after every
-/// epoch where it stands.
+/// Runs `scenario`, gives every event to `sink`, and tells `watch` before the first
+/// event and after every epoch where it stands.
 ///
 /// Where a check compares with the run without partitions, that one is made
 /// first, with the same seed.
@@ -81,7 +82,7 @@ pub fn run_watched(
     scenario: &Scenario,
     options: &RunOptions,
     sink: Option<Sink>,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut Watch<'_>,
 ) -> Result<RunOutcome, RunError> {
     let uncut = match scenario.checks.uncut.is_empty() {
         true => None,
@@ -101,7 +102,7 @@ fn finish(
     scenario: &Scenario,
     options: &RunOptions,
     sink: Option<Sink>,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut Watch<'_>,
 ) -> Result<(Finished, Samples), RunError> {
     let federation = Federation::new(scenario)?;
     let data_dir = options.data_dir.as_deref();

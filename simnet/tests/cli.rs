@@ -45,6 +45,7 @@ fn a_run_that_passes_exits_with_0() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
     assert!(printed.contains("pass  all 2 peers trained"), "{printed}");
+    assert!(printed.contains("first event after 0."), "{printed}");
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
 }
 
@@ -87,6 +88,8 @@ fn writes_csv_report_and_scenario() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["seed"], 9);
     assert_eq!(report["passed"], true);
+    let wall = |key: &str| report["wall"][key].as_f64().expect("a time");
+    assert!(wall("first_event_s") > 0.0 && wall("first_event_s") <= wall("total_s"));
     let written = fs::read(out.join("report.json")).expect("a report");
     let written: serde_json::Value = serde_json::from_slice(&written).expect("JSON");
     assert_eq!(written, report);

@@ -54,7 +54,7 @@ pub fn replay(args: &ReplayArgs) -> Result<bool> {
     let bar = Bar::new();
     let outcome =
         run_watched(&source.scenario, &options, Some(sink), &mut |progress| bar.show(progress))?;
-    bar.finish();
+    bar.finish(options.workers);
     let here = seen.borrow();
     if let Some(differs) = first_difference(args, &here)? {
         input::say(&format!("the replay differs at event {differs}\n"))?;

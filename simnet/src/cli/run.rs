@@ -11,7 +11,7 @@ use longhaul_simnet::{Record, Sink, run_watched};
 
 use super::folder::{self, EventFile};
 use super::input;
-use super::progress::Bar;
+use super::progress::{Bar, Wall};
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet run smoke
@@ -51,6 +51,7 @@ pub struct RunArgs {
 
 /// Runs a scenario; says whether all checks passed.
 pub fn run(args: &RunArgs) -> Result<bool> {
+    let bar = Bar::new();
     let mut source = input::scenario(&args.scenario)?;
     let scenario = &mut source.scenario;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
@@ -62,27 +63,26 @@ pub fn run(args: &RunArgs) -> Result<bool> {
     // Before the run: a folder that cannot be written must not cost one.
     let events = args.out.as_deref().map(EventFile::create).transpose()?;
     let log = Rc::new(RefCell::new((events, None)));
-    let bar = Bar::new();
     let outcome =
         run_watched(&source.scenario, &options, sink(&log), &mut |progress| bar.show(progress))?;
-    let wall_s = bar.finish();
+    let wall = bar.finish(options.workers);
     if let Some(folder) = &args.out {
         let (events, failed) = log.take();
         failed.map_or(Ok(()), Err)?;
         events.map_or(Ok(()), EventFile::finish)?;
-        folder::write(folder, &source.scenario, &outcome, (wall_s, options.workers))?;
+        folder::write(folder, &source.scenario, &outcome, wall)?;
     }
     if args.json {
-        input::say(&format!("{}\n", serde_json::to_string_pretty(&outcome.report)?))?;
+        input::say(&format!("{}\n", folder::report_json(&outcome.report, wall)?))?;
     } else {
         let written = args
             .out
             .as_ref()
             .map(|folder| format!("\nreport: {}\n", folder.join("report.html").display()));
+        let Wall { first_event_s, total_s, workers } = wall;
         input::say(&format!(
-            "{}{wall_s:.1} s on {} workers\n{}",
+            "{}{total_s:.1} s on {workers} workers, first event after {first_event_s:.2} s\n{}",
             outcome.report,
-            options.workers,
             written.unwrap_or_default()
         ))?;
     }

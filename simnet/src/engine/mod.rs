@@ -12,6 +12,7 @@ mod sampling;
 mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use longhaul_dtn::agent::{Held, LinkId};
@@ -63,9 +64,15 @@ pub struct Progress {
     pub end: SimTime,
     /// The epoch that just ended.
     pub epoch: u32,
-    /// Events so far.
+    /// Events so far; none when the first is about to happen.
     pub events: u64,
+    /// The digest of everything so far.
+    pub digest: ContentHash,
 }
+
+/// Is told before the first event and after every epoch where a run stands; a break
+/// ends it there.
+pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// What an engine is made from besides the scenario.
 pub struct Parts {
@@ -169,9 +176,10 @@ impl<'a> Engine<'a> {
         setup::engine(scenario, parts)
     }
 
-    /// Lets the world go on until its end; `watch` is told after every epoch.
-    pub fn run(mut self, watch: &mut dyn FnMut(Progress)) -> Result<Finished, WorkerLost> {
-        loop {
+    /// Lets the world go on until its end, or until `watch` ends it.
+    pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Finished, WorkerLost> {
+        let mut goes_on = watch(self.progress(SimTime::ZERO, 0)).is_continue();
+        while goes_on {
             let due = self.queue.next_at();
             if self.begin_contact_before(due) {
                 continue;
@@ -187,10 +195,15 @@ impl<'a> Engine<'a> {
             };
             self.happen(now, event)?;
             if let Some(epoch) = sampled {
-                watch(Progress { now, end: self.end, epoch, events: self.trace.events() });
+                goes_on = watch(self.progress(now, epoch)).is_continue();
             }
         }
         Ok(self.finish())
+    }
+
+    fn progress(&mut self, now: SimTime, epoch: u32) -> Progress {
+        let (events, digest) = (self.trace.events(), self.trace.digest());
+        Progress { now, end: self.end, epoch, events, digest }
     }
 
     fn finish(mut self) -> Finished {
