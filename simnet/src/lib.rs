@@ -38,6 +38,7 @@ mod run;
 pub mod scenario;
 mod seeds;
 pub mod shrink;
+pub mod snapshot;
 mod terms;
 #[cfg(test)]
 mod testing;

@@ -19,6 +19,7 @@ use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
 use crate::report::{EpochReport, PeerReport, RunReport};
 use crate::scenario::Scenario;
+use crate::snapshot::{Answers, Remembering};
 use crate::trace::Sink;
 
 /// How to run; nothing here changes the outcome but the data.
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub plant_bug: bool,
     /// Ends the run after so many events; checks then look at what there is.
     pub events_max: Option<u64>,
+    /// Answers that are known already, and where new ones are kept.
+    pub answers: Option<Arc<Answers>>,
 }
 
 /// Why a run could not be made, as opposed to a check that failed.
@@ -107,6 +110,10 @@ fn finish(
     let federation = Federation::new(scenario)?;
     let data_dir = options.data_dir.as_deref();
     let learner = learner::of_scenario(scenario, &federation.model, data_dir)?;
+    let learner = match &options.answers {
+        Some(answers) => Arc::new(Remembering::new(learner, answers.clone())),
+        None => learner,
+    };
     let pool = Pool::new(options.workers);
     let contacts = contacts_of(scenario, options.contacts_file.as_deref())?;
     let events_max = options.events_max;

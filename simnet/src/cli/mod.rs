@@ -5,8 +5,10 @@ mod folder;
 mod input;
 mod progress;
 mod replay;
+mod resume;
 mod run;
 mod shrink;
+mod snapshot;
 mod sweep;
 
 use anyhow::Result;
@@ -36,6 +38,9 @@ enum Command {
     /// Runs a scenario, prints its report and writes its folder.
     #[command(after_help = run::EXAMPLES)]
     Run(run::RunArgs),
+    /// Goes on with a run that was killed, from its snapshot.
+    #[command(after_help = resume::EXAMPLES)]
+    Resume(resume::ResumeArgs),
     /// Runs a scenario for every combination of its swept values and seeds.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(sweep::SweepArgs),
@@ -75,6 +80,7 @@ enum Command {
 pub fn execute(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Resume(args) => resume::resume(&args),
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => events::diff_runs(&args),

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
-use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use longhaul_simnet::Progress;
@@ -50,14 +49,13 @@ impl Bar {
     }
 
     /// Shows where the run stands.
-    pub fn show(&self, progress: Progress) -> ControlFlow<()> {
+    pub fn show(&self, progress: Progress) {
         if self.first_event_s.get().is_none() {
             self.first_event_s.set(Some(self.elapsed_s()));
         }
         self.bar.set_length(progress.end.ms());
         self.bar.set_message(format!("epoch {}, {} events", progress.epoch, progress.events));
         self.bar.set_position(progress.now.ms());
-        ControlFlow::Continue(())
     }
 
     /// Takes the bar away; gives the wall times.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use longhaul_dtn::hash::ContentHash;
 use longhaul_node::peer::{TrainRequest, TrainedModel};
 use longhaul_node::train::device::Device;
 use longhaul_node::train::{
@@ -148,6 +149,13 @@ impl Learner for Gradient {
         let evaluation = self.scorer()?.evaluate(parameters, Split::Test).ok()?;
         Some(Score { accuracy: evaluation.accuracy, loss: evaluation.loss })
     }
+
+    fn subject(&self) -> ContentHash {
+        let parts = [self.source.name(), self.shares.name()];
+        let model = self.workshop.model.to_string();
+        let parts = parts.iter().map(|part| &part.as_bytes()[..]);
+        ContentHash::of(&parts.chain([model.as_bytes()]).collect::<Vec<_>>().concat())
+    }
 }
 
 fn plan(plan: &TrainingPlan) -> Plan {
@@ -225,6 +233,24 @@ mod tests {
         let train = || gradient.train(1, &request(&gradient, 0)).expect("training").parameters;
         assert_eq!(train(), train());
         assert!(gradient.kept.lock().expect("a lock").trainers.is_empty());
+    }
+
+    #[test]
+    fn the_subject_names_data_shares_and_seed() {
+        let plain = testing::scenario();
+        let seed = Scenario { seed: 2, ..plain.clone() };
+        let mut split = plain.clone();
+        split.data.partition = Some(crate::scenario::Partition::Iid);
+        let mut fewer = plain.clone();
+        fewer.data.samples_per_peer_max = Some(crate::scenario::Count::new(50));
+        let mut faster = plain.clone();
+        faster.training.pace_ms = 1.try_into().expect("a pace");
+        let subject = |scenario: &Scenario| gradient(scenario).subject();
+        assert_eq!(subject(&plain), subject(&faster));
+        let subjects = [&plain, &seed, &split, &fewer].map(subject);
+        for (index, subject) in subjects.iter().enumerate() {
+            assert!(!subjects[..index].contains(subject), "{index}");
+        }
     }
 
     #[test]

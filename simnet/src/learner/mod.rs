@@ -63,6 +63,9 @@ pub trait Learner: Send + Sync + fmt::Debug {
 
     /// Measures a model; none where there is nothing to measure.
     fn score(&self, parameters: &[f32]) -> Option<Score>;
+
+    /// Names everything besides their arguments that the answers depend on.
+    fn subject(&self) -> ContentHash;
 }
 
 /// Why a scenario's training cannot be set up.
@@ -129,6 +132,10 @@ impl Learner for Synthetic {
 
     fn score(&self, _parameters: &[f32]) -> Option<Score> {
         None
+    }
+
+    fn subject(&self) -> ContentHash {
+        ContentHash::of(b"synthetic")
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use longhaul_dtn::hash::ContentHash;
 use longhaul_node::train::{DatasetError, Samples};
 use rand_chacha::ChaCha20Rng;
 
@@ -62,6 +63,18 @@ impl Shares {
         };
         let is_own_set = group.feature_shift.is_some() || !source.is_shared();
         Ok(Share { samples, stretches, is_own_set })
+    }
+
+    /// Names everybody's skew.
+    pub(super) fn name(&self) -> ContentHash {
+        let skew = |&group: &usize| {
+            let group = &self.groups[group];
+            let (quantity, shift) = (group.quantity_min, group.feature_shift);
+            let drift = group.drift_epochs.map(|length| length.get());
+            (quantity.map(|it| it.get()), shift.map(|it| it.get()), drift)
+        };
+        let skews: Vec<_> = self.of_peer.iter().map(skew).collect();
+        ContentHash::of(format!("{} {} {skews:?}", self.seed, self.most).as_bytes())
     }
 
     /// How many stretches have passed before `epoch`.

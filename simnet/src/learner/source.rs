@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use longhaul_dtn::hash::ContentHash;
 use longhaul_node::train::data::partition::Side;
 use longhaul_node::train::data::{edgesense, idx};
 use longhaul_node::train::{Dataset, Partition, Samples};
@@ -102,6 +103,29 @@ impl Source {
             Held::Devices | Held::Parts(Pool::Devices(..), _) => edgesense::test(&self.seed).into(),
         };
         self.test.get_or_init(make).clone()
+    }
+
+    /// Names the data and who holds what.
+    pub(super) fn name(&self) -> ContentHash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.seed);
+        if let Held::Parts(pool, parts) = &self.held {
+            if let Pool::Files(data) = pool {
+                for samples in [data.train(), data.test()] {
+                    for row in samples.inputs().chunks(samples.features()) {
+                        let bytes = row.iter().flat_map(|value| value.to_le_bytes());
+                        hasher.update(&bytes.collect::<Vec<_>>());
+                    }
+                    hasher.update(samples.labels());
+                }
+            }
+            for part in parts {
+                let count = part.len() as u64;
+                let bytes = part.iter().flat_map(|index| index.to_le_bytes());
+                hasher.update(&count.to_le_bytes()).update(&bytes.collect::<Vec<_>>());
+            }
+        }
+        ContentHash::from_bytes(*hasher.finalize().as_bytes())
     }
 
     fn pool(&self, pool: &Pool) -> Arc<Samples> {
