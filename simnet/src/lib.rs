@@ -11,6 +11,7 @@
 //! and training is an effect that is joined at its modelled completion.
 
 mod adversary;
+pub mod bench;
 pub mod builtin;
 mod checks;
 mod clock;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use longhaul_node::peer::PeerError;
 use longhaul_registry::audit::refusal_name;
 
+use crate::bench::{Questions, Recording};
 use crate::checks::{self, Evidence};
 use crate::contacts::{self, Contact, PlanError, PlanInput};
 use crate::engine::{Engine, Finished, Parts, Watch};
 use crate::federation::{Federation, FederationError};
 use crate::host::Host;
-use crate::learner::{self, LearnerError};
+use crate::learner::{self, Learner, LearnerError};
 use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
@@ -38,6 +39,8 @@ pub struct RunOptions {
     pub events_max: Option<u64>,
     /// Answers that are known already, and where new ones are kept.
     pub answers: Option<Arc<Answers>>,
+    /// Takes down what is asked of training.
+    pub questions: Option<Arc<Questions>>,
 }
 
 /// Why a run could not be made, as opposed to a check that failed.
@@ -108,12 +111,7 @@ fn finish(
     watch: &mut Watch<'_>,
 ) -> Result<(Finished, Samples), RunError> {
     let federation = Federation::new(scenario)?;
-    let data_dir = options.data_dir.as_deref();
-    let learner = learner::of_scenario(scenario, &federation.model, data_dir)?;
-    let learner = match &options.answers {
-        Some(answers) => Arc::new(Remembering::new(learner, answers.clone())),
-        None => learner,
-    };
+    let learner = asked(learner::of_run(scenario, &federation.model, options)?, options);
     let pool = Pool::new(options.workers);
     let contacts = contacts_of(scenario, options.contacts_file.as_deref())?;
     let events_max = options.events_max;
@@ -123,6 +121,18 @@ fn finish(
     let recorder = finished.recorder.take().expect("a run has one recorder");
     let samples = recorder.finish()?;
     Ok((finished, samples))
+}
+
+/// `learner`, and whoever listens when it is asked.
+fn asked(learner: Arc<dyn Learner>, options: &RunOptions) -> Arc<dyn Learner> {
+    let learner = match &options.answers {
+        Some(answers) => Arc::new(Remembering::new(learner, answers.clone())),
+        None => learner,
+    };
+    match options.questions.clone() {
+        Some(questions) => Arc::new(Recording { learner, questions }),
+        None => learner,
+    }
 }
 
 /// The contact plan of `scenario`; `file` is what its trace or plan file holds.

@@ -120,6 +120,7 @@ fn every_command_shows_an_example() {
     for command in [
         "run",
         "resume",
+        "bench",
         "sweep",
         "replay",
         "diff",
@@ -246,6 +247,22 @@ fn resuming_something_else_is_refused_with_a_reason() {
         let printed = text(&output.stderr);
         assert!(printed.contains(says), "{arguments:?}: {printed}");
     }
+}
+
+#[test]
+fn a_bench_tells_what_it_used() {
+    let output = simnet(&["bench", "transport", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let lines: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let line = &lines[0];
+    assert_eq!((&line["name"], &line["failed"]), (&"transport".into(), &serde_json::json!([])));
+    assert!(
+        line["events"].as_u64() > Some(1_000_000) && line["wall_s"].as_f64() > Some(0.0),
+        "{line}"
+    );
+    let output = simnet(&["bench", "conference"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--data DIR"), "{}", text(&output.stderr));
 }
 
 /// Twenty peers and six faults, of which one matters to the planted bug.

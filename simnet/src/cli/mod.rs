@@ -1,5 +1,6 @@
 //! The command line: reads scenarios, runs them, and writes what they leave.
 
+mod bench;
 mod events;
 mod folder;
 mod input;
@@ -68,6 +69,9 @@ enum Command {
         /// A scenario file, or the name of a built-in one.
         scenario: String,
     },
+    /// Measures how fast the simulator is on this machine.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Lists the built-in scenarios.
     #[command(
         visible_alias = "list",
@@ -86,6 +90,7 @@ pub fn execute(cli: Cli) -> Result<bool> {
         Command::Diff(args) => events::diff_runs(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Events(args) => events::events(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Report { folder } => folder::rebuild_page(&folder),
         Command::Check { scenario } => {
             input::say(&input::scenario(&scenario)?.scenario.to_toml())?;

@@ -60,12 +60,12 @@ impl Gradient {
         model: &ModelKind,
         data_dir: Option<&Path>,
     ) -> Result<Self, LearnerError> {
-        let source = Source::of(scenario, data_dir)?;
+        let source = Source::of(scenario, model, data_dir)?;
         let (features, classes) = source.shape();
         let (inputs, outputs) = (model.inputs(), model.outputs());
         if features != inputs || classes > outputs {
             let misfit = TrainError::DataShape { inputs, outputs, features, classes };
-            return Err(LearnerError::Model(misfit));
+            return Err(LearnerError::Misfit(misfit));
         }
         let (device, _) = open_device(DeviceChoice::Cpu)?;
         Ok(Self {

@@ -4,7 +4,6 @@
 //! of the pool at any time.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
@@ -18,6 +17,7 @@ mod gradient;
 mod shares;
 mod source;
 
+use crate::run::RunOptions;
 use crate::scenario::{Scenario, TrainingMode};
 use gradient::Gradient;
 
@@ -72,7 +72,7 @@ pub trait Learner: Send + Sync + fmt::Debug {
 #[derive(Debug, thiserror::Error)]
 pub enum LearnerError {
     /// The kind of data is unknown.
-    #[error("task.data: there is no data set `{0}`: use `edgesense` or `idx`")]
+    #[error("task.data: there is no data set `{0}`: use `edgesense`, `idx` or `noise`")]
     UnknownData(String),
     /// The data is in files and nobody said where.
     #[error("data.dir: `idx` data is read from files: name their folder there, or with --data DIR")]
@@ -85,25 +85,25 @@ pub enum LearnerError {
     Partition(#[from] PartitionError),
     /// The data does not fit the model.
     #[error("task.model: {0}")]
-    Model(TrainError),
+    Misfit(TrainError),
     /// No processor to compute on.
     #[error("training device: {0}")]
     Device(#[from] DeviceError),
 }
 
-/// The learner that `scenario` asks for; `data_dir` overrides its folder.
+/// The learner that `scenario` asks for, with the data that `options` names.
 ///
 /// What does not fit is told here; but for files, the data itself is made when it
 /// is needed.
-pub fn of_scenario(
+pub fn of_run(
     scenario: &Scenario,
     model: &ModelKind,
-    data_dir: Option<&Path>,
+    options: &RunOptions,
 ) -> Result<Arc<dyn Learner>, LearnerError> {
     if scenario.training.mode != TrainingMode::Real {
         return Ok(Arc::new(Synthetic));
     }
-    Ok(Arc::new(Gradient::new(scenario, model, data_dir)?))
+    Ok(Arc::new(Gradient::new(scenario, model, options.data_dir.as_deref())?))
 }
 
 /// Adds a small number to every parameter: enough for the protocol to carry,
@@ -171,10 +171,11 @@ mod tests {
         scenario.training.mode = TrainingMode::Real;
         scenario.task.data = "idx".to_owned();
         let model = "mlp:784-32-10".parse().expect("a model");
-        let error = of_scenario(&scenario, &model, None).expect_err("no folder");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("no folder");
         assert!(matches!(error, LearnerError::NoFolder), "{error}");
-        let missing = Path::new("no-such-folder");
-        let error = of_scenario(&scenario, &model, Some(missing)).expect_err("no files");
+        let data_dir = Some("no-such-folder".into());
+        let options = RunOptions { data_dir, ..RunOptions::default() };
+        let error = of_run(&scenario, &model, &options).expect_err("no files");
         assert!(error.to_string().contains("no-such-folder"), "{error}");
     }
 
@@ -184,7 +185,7 @@ mod tests {
         scenario.training.mode = TrainingMode::Real;
         scenario.task.data = "imagenet".to_owned();
         let model = "edgesense-cnn".parse().expect("a model");
-        let error = of_scenario(&scenario, &model, None).expect_err("no such data");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("no such data");
         assert!(matches!(error, LearnerError::UnknownData(_)), "{error}");
     }
 
@@ -193,7 +194,7 @@ mod tests {
         let mut scenario = testing::scenario();
         scenario.training.mode = TrainingMode::Real;
         let model = "mlp:784-32-10".parse().expect("a model");
-        let error = of_scenario(&scenario, &model, None).expect_err("96 inputs");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("96 inputs");
         assert!(error.to_string().starts_with("task.model: the model takes 784"), "{error}");
     }
 }

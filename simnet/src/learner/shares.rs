@@ -139,7 +139,8 @@ mod tests {
         let mut scenario = testing::scenario();
         scenario.group = scenario.groups();
         change(&mut scenario.group[0]);
-        let source = Source::of(&scenario, None).expect("built-in data");
+        let model = "edgesense-cnn".parse().expect("a model");
+        let source = Source::of(&scenario, &model, None).expect("built-in data");
         let shares = Shares::of(&scenario);
         (0..4).map(|peer| shares.share(&source, peer).expect("a share")).collect()
     }

@@ -10,12 +10,16 @@ use std::sync::{Arc, OnceLock};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_node::train::data::partition::Side;
 use longhaul_node::train::data::{edgesense, idx};
-use longhaul_node::train::{Dataset, Partition, Samples};
+use longhaul_node::train::{Dataset, ModelKind, Partition, Samples};
 
 use super::LearnerError;
 use crate::faults::groups_by_peer;
 use crate::scenario::{self, Scenario};
 use crate::seeds::{self, Node, Purpose};
+
+/// Samples of noise for each peer, and to measure with: as many as of a small MNIST.
+const NOISE_PER_PEER: usize = 500;
+const NOISE_TESTED: usize = 2_000;
 
 /// The samples of a task and who holds which.
 #[derive(Debug)]
@@ -39,12 +43,16 @@ enum Held {
 enum Pool {
     /// The recordings of so many devices, made when they are needed.
     Devices(u16, OnceLock<Arc<Samples>>),
-    Files(Dataset),
+    Whole(Dataset),
 }
 
 impl Source {
     /// The data that `scenario` names; files are read here.
-    pub(super) fn of(scenario: &Scenario, data_dir: Option<&Path>) -> Result<Self, LearnerError> {
+    pub(super) fn of(
+        scenario: &Scenario,
+        model: &ModelKind,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, LearnerError> {
         let seed = seeds::bytes(scenario.seed, Node::World, Purpose::Data);
         let held = match scenario.task.data.as_str() {
             "edgesense" => devices(scenario, &seed)?,
@@ -52,7 +60,12 @@ impl Source {
                 let folder = data_dir.or(scenario.data.dir.as_deref());
                 let data = idx::load(folder.ok_or(LearnerError::NoFolder)?)?;
                 let parts = parts(scenario, data.train().labels())?;
-                Held::Parts(Pool::Files(data), parts)
+                Held::Parts(Pool::Whole(data), parts)
+            }
+            "noise" => {
+                let data = noise(scenario, model);
+                let parts = parts(scenario, data.train().labels())?;
+                Held::Parts(Pool::Whole(data), parts)
             }
             other => return Err(LearnerError::UnknownData(other.to_owned())),
         };
@@ -62,7 +75,7 @@ impl Source {
     /// Numbers per sample, and classes.
     pub(super) fn shape(&self) -> (usize, usize) {
         match &self.held {
-            Held::Parts(Pool::Files(data), _) => (data.train().features(), data.train().classes()),
+            Held::Parts(Pool::Whole(data), _) => (data.train().features(), data.train().classes()),
             Held::Devices | Held::Parts(Pool::Devices(..), _) => {
                 (edgesense::FEATURES, edgesense::CLASSES)
             }
@@ -99,7 +112,7 @@ impl Source {
     /// What models are measured with.
     pub(super) fn test(&self) -> Arc<Samples> {
         let make = || match &self.held {
-            Held::Parts(Pool::Files(data), _) => data.test().clone(),
+            Held::Parts(Pool::Whole(data), _) => data.test().clone(),
             Held::Devices | Held::Parts(Pool::Devices(..), _) => edgesense::test(&self.seed).into(),
         };
         self.test.get_or_init(make).clone()
@@ -110,7 +123,7 @@ impl Source {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.seed);
         if let Held::Parts(pool, parts) = &self.held {
-            if let Pool::Files(data) = pool {
+            if let Pool::Whole(data) = pool {
                 for samples in [data.train(), data.test()] {
                     for row in samples.inputs().chunks(samples.features()) {
                         let bytes = row.iter().flat_map(|value| value.to_le_bytes());
@@ -130,7 +143,7 @@ impl Source {
 
     fn pool(&self, pool: &Pool) -> Arc<Samples> {
         match pool {
-            Pool::Files(data) => data.train().clone(),
+            Pool::Whole(data) => data.train().clone(),
             Pool::Devices(devices, made) => {
                 let make = || edgesense::of_devices(&self.seed, u32::from(*devices)).0;
                 made.get_or_init(|| make().train().clone()).clone()
@@ -147,6 +160,21 @@ fn devices(scenario: &Scenario, seed: &[u8; 32]) -> Result<Held, LearnerError> {
     let labels = |device| edgesense::device_labels(seed, u32::from(device));
     let labels: Vec<u8> = (0..peers).flat_map(labels).collect();
     Ok(Held::Parts(Pool::Devices(peers, OnceLock::new()), parts(scenario, &labels)?))
+}
+
+/// Samples that fit the model and mean nothing, to measure speed with.
+fn noise(scenario: &Scenario, model: &ModelKind) -> Dataset {
+    let mut stream = seeds::fast_stream(scenario.seed, Node::World, Purpose::Data);
+    let (features, classes) = (model.inputs(), model.outputs());
+    let mut samples = |count: usize| {
+        let inputs = (0..count * features).map(|_| seeds::unit(&mut stream) as f32).collect();
+        let labels = (0..count).map(|row| u8::try_from(row % classes).expect("at most 256"));
+        let samples = Samples::new(features, classes, inputs, labels.collect());
+        samples.expect("noise is well-formed")
+    };
+    let peers = usize::from(scenario.peers.get());
+    let train = samples(peers * NOISE_PER_PEER);
+    Dataset::new(train, samples(NOISE_TESTED)).expect("both are of one shape")
 }
 
 fn parts(scenario: &Scenario, labels: &[u8]) -> Result<Vec<Vec<u32>>, LearnerError> {
@@ -177,7 +205,8 @@ mod tests {
     fn source(partition: Option<scenario::Partition>) -> Source {
         let mut scenario = testing::scenario();
         scenario.data.partition = partition;
-        Source::of(&scenario, None).expect("built-in data")
+        let model = "edgesense-cnn".parse().expect("a model");
+        Source::of(&scenario, &model, None).expect("built-in data")
     }
 
     /// All devices' recordings in one set, as they are made together.
@@ -216,6 +245,16 @@ mod tests {
             let (samples, places) = source.first(peer, source.count(peer));
             assert_eq!((&samples, places), (data.train(), part));
         }
+    }
+
+    #[test]
+    fn noise_has_the_shape_of_the_model() {
+        let mut scenario = testing::scenario();
+        "noise".clone_into(&mut scenario.task.data);
+        let model = "mlp:20-5".parse().expect("a model");
+        let source = Source::of(&scenario, &model, None).expect("noise");
+        assert_eq!((source.shape(), source.test().len()), ((20, 5), NOISE_TESTED));
+        assert_eq!(source.count(3), NOISE_PER_PEER);
     }
 
     #[test]

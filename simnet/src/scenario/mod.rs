@@ -110,7 +110,8 @@ pub enum Crypto {
 pub struct Task {
     /// `mlp:784-32-10` (any layer sizes) or `edgesense-cnn`.
     pub model: String,
-    /// `edgesense` (built in) or `idx` (gzipped IDX files).
+    /// `edgesense` (built in), `idx` (gzipped IDX files), or `noise`: samples that fit
+    /// any model and mean nothing, to measure speed with.
     pub data: String,
 }
 
