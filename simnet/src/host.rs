@@ -25,8 +25,8 @@ pub struct HostCounts {
     pub skipped: u32,
     /// Updates of others that it accepted.
     pub accepted: u64,
-    /// Bundles and offers that it refused, by code.
-    pub refused: BTreeMap<u16, u64>,
+    /// Bundles and offers that it refused, by code and author.
+    pub refused: BTreeMap<(u16, Option<u16>), u64>,
     /// Bytes that it put on links, length prefixes included.
     pub bytes_sent: u64,
     /// Times that its process ended.
@@ -148,7 +148,10 @@ impl HostCounts {
             Event::Published { .. } => self.published += 1,
             Event::Skipped { .. } => self.skipped += 1,
             Event::Accepted { .. } => self.accepted += 1,
-            Event::Refused { code, .. } => *self.refused.entry(*code).or_default() += 1,
+            Event::Refused { code, author, .. } => {
+                let author = author.map(|author| author.get());
+                *self.refused.entry((*code, author)).or_default() += 1;
+            }
             Event::Voided { .. } | Event::Version { .. } => {}
         }
     }

@@ -56,7 +56,7 @@ pub use metrics::MetricTable;
 pub use network::NetworkCounts;
 pub use page_data::{Detail, page_data};
 pub use pool::WorkerLost;
-pub use report::{EpochReport, PeerReport, RunReport};
+pub use report::{EpochReport, PeerReport, RefusalReport, RunReport};
 pub use run::{RunError, RunOptions, RunOutcome, contacts_of, run, run_watched};
 pub use scenario::{Scenario, ScenarioError};
 pub use trace::{Kind, Record, Sink};

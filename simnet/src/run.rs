@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use longhaul_node::peer::PeerError;
-use longhaul_registry::audit::refusal_name;
 
 use crate::bench::{Questions, Recording};
 use crate::checks::{self, Evidence};
@@ -18,7 +17,7 @@ use crate::learner::{self, Learner, LearnerError};
 use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
-use crate::report::{EpochReport, PeerReport, RunReport};
+use crate::report::{EpochReport, PeerReport, RefusalReport, RunReport};
 use crate::scenario::Scenario;
 use crate::snapshot::{Answers, Remembering};
 use crate::trace::Sink;
@@ -183,6 +182,10 @@ fn outcome(
             .into_iter()
             .map(|epoch| EpochReport::of(&samples, epoch))
             .collect(),
+        refusals: RefusalReport::of(
+            hosts.iter().flat_map(|host| &host.counts.refused),
+            &finished.hostile,
+        ),
         peers: samples.of_epoch(last).map(peer).collect(),
         passed: checks.iter().all(|check| check.passed),
         checks,
@@ -190,16 +193,8 @@ fn outcome(
         deliveries,
         samples,
     };
-    let detail = Detail { contacts, links, frames, refusals: refusals(&hosts), uncut };
+    let detail = Detail { contacts, links, frames, uncut };
     RunOutcome { report, detail, models: models(&mut hosts) }
-}
-
-fn refusals(hosts: &[Host]) -> BTreeMap<String, u64> {
-    let mut reasons = BTreeMap::new();
-    for (&code, &count) in hosts.iter().flat_map(|host| &host.counts.refused) {
-        *reasons.entry(refusal_name(code).to_owned()).or_default() += count;
-    }
-    reasons
 }
 
 fn models(hosts: &mut [Host]) -> BTreeMap<String, Vec<f32>> {

@@ -168,6 +168,8 @@ pub struct Finished {
     pub contacts: Vec<Contact>,
     /// Honest peers, with sound disks, that are proved to have signed a slot twice.
     pub two_faced: usize,
+    /// The member indices of hostile peers.
+    pub hostile: BTreeSet<u16>,
 }
 
 impl<'a> Engine<'a> {
@@ -212,7 +214,11 @@ impl<'a> Engine<'a> {
         }
         let faults = self.fault_counts();
         let two_faced = self.two_faced();
+        let members = self.hosts.iter().zip(&self.member_of_peer);
+        let hostile = members.filter(|(host, _)| host.adversary.is_some());
+        let hostile = hostile.map(|(_, member)| *member).collect();
         Finished {
+            hostile,
             digest: self.trace.digest(),
             events: self.trace.events(),
             hosts: self.hosts,
