@@ -24,7 +24,7 @@ use crate::contacts::Contact;
 use crate::delivery::Deliveries;
 use crate::faults::{Blow, FaultCount};
 use crate::federation::Federation;
-use crate::host::Host;
+use crate::host::{Host, InProof};
 use crate::learner::Learner;
 use crate::metrics::Recorder;
 use crate::network::Network;
@@ -44,6 +44,7 @@ enum Event {
     LinkDown { peer: u16, link: LinkId },
     Frame { peer: u16, link: LinkId, bytes: Vec<u8> },
     Trained { peer: u16, life: u16 },
+    Proven { peer: u16, life: u16 },
     Persisted { peer: u16, life: u16, ticket: Ticket },
     Epoch { epoch: u32 },
     ContactEnd { pair: Pair },
@@ -279,6 +280,7 @@ impl<'a> Engine<'a> {
             }
             Event::Frame { peer, link, bytes } => self.deliver(now, peer, link, bytes),
             Event::Trained { peer, life } => self.trained(now, peer, life)?,
+            Event::Proven { peer, life } => self.proven(now, peer, life),
             Event::Persisted { peer, life, ticket } => self.persisted(now, peer, life, ticket),
             Event::Epoch { epoch } => self.begin_epoch(now, epoch)?,
             Event::ContactEnd { pair } => {
@@ -346,15 +348,39 @@ impl<'a> Engine<'a> {
         self.trace.event_named(now, kind, peer, numbers, &outcome.digest);
         match outcome.result {
             Err(why) => self.give(now, peer, Input::TrainingFailed { epoch, why }),
-            Ok(trained) if self.is_hostile(peer, epoch) => {
-                self.attack(now, peer, &trained);
-            }
-            Ok(trained) => {
-                self.note_honest(&trained, &base);
-                self.give(now, peer, Input::Trained(trained));
-            }
+            Ok(trained) => self.prove(now, peer, InProof { trained, base }),
         }
         Ok(())
+    }
+
+    /// Gives the peer what it trained once the time that proving takes has passed.
+    fn prove(&mut self, now: SimTime, peer: u16, work: InProof) {
+        let proof_ms = u64::from(self.scenario.training.proof_ms);
+        if proof_ms == 0 {
+            return self.hand_in(now, peer, work);
+        }
+        let host = self.host(peer);
+        host.proving = Some(work);
+        let life = host.life;
+        self.queue.push(now.plus_ms(proof_ms), Event::Proven { peer, life });
+    }
+
+    fn proven(&mut self, now: SimTime, peer: u16, life: u16) {
+        let host = self.host(peer);
+        let Some(work) = host.proving.take_if(|_| host.life == life) else { return };
+        let epoch = u64::from(work.trained.epoch.get());
+        self.trace.event(now, Kind::Proven, peer, epoch, 0);
+        self.hand_in(now, peer, work);
+    }
+
+    fn hand_in(&mut self, now: SimTime, peer: u16, work: InProof) {
+        let InProof { trained, base } = work;
+        if self.is_hostile(peer, trained.epoch) {
+            self.attack(now, peer, &trained);
+        } else {
+            self.note_honest(&trained, &base);
+            self.give(now, peer, Input::Trained(trained));
+        }
     }
 
     fn begin_epoch(&mut self, now: SimTime, epoch: u32) -> Result<(), WorkerLost> {

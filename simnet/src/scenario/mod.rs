@@ -174,6 +174,10 @@ pub struct Training {
     pub rate: Rate,
     /// Modelled time of one step.
     pub pace_ms: Millis,
+    /// Modelled time from the end of training until the update can leave, as proving
+    /// would take it. Nothing is proved: there are no proofs yet.
+    #[serde(default)]
+    pub proof_ms: u32,
 }
 
 /// Whether real gradients are computed.
