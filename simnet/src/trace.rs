@@ -59,6 +59,8 @@ pub enum Kind {
     Voided = 21,
     /// An adversary did what it does.
     Attack = 22,
+    /// The modelled time of proving has passed.
+    Proven = 25,
 }
 
 /// One event: when, what, to whom, two numbers and the hash of its content.
@@ -193,7 +195,7 @@ impl std::fmt::Debug for Trace {
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Start,
         Self::Wake,
         Self::LinkUp,
@@ -216,6 +218,7 @@ impl Kind {
         Self::Refused,
         Self::Voided,
         Self::Attack,
+        Self::Proven,
     ];
 
     /// The kind with this number.
@@ -248,6 +251,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::Voided => "voided",
             Self::Attack => "attack",
+            Self::Proven => "proven",
         }
     }
 }
