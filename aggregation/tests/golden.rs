@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use common::{header, payload, unknown_header};
 use longhaul_aggregation::{
-    BaseSummary, Compressor, Epoch, HeaderLimits, Init, MemberIndex, NormBound, Parameters,
-    Previous, Schema, TensorSpec, Update, UpdateHeader,
+    Attempt, BaseSummary, Compressor, Epoch, HeaderLimits, Init, MemberIndex, ModelId, NormBound,
+    Parameters, Phase, PoolSpan, Previous, Schema, SealPolicy, SealRules, SealValue, Setting,
+    SnapshotHeader, TensorSpec, Update, UpdateHeader, Vote,
 };
+use longhaul_dtn::hash::ContentHash;
 
 const UPDATE: &str = include_str!("../../tests/vectors/update.hex");
 const HEADER: &str = include_str!("../../tests/vectors/header.hex");
+const VOTE: &str = include_str!("../../tests/vectors/vote.hex");
+const SNAPSHOT_HEADER: &str = include_str!("../../tests/vectors/snapshot_header.hex");
 const MODEL_ID: &str = include_str!("../../tests/vectors/model_id.hex");
 
 fn hex(bytes: &[u8]) -> String {
@@ -66,6 +70,22 @@ fn writes_and_reads_the_golden_header() {
     assert_eq!(hex(&written.encode()), vector(HEADER));
     let limits = HeaderLimits { members: 300, summary_window: 3 };
     assert_eq!(UpdateHeader::decode(&written.encode(), &limits), Ok(written));
+}
+
+#[test]
+fn writes_and_reads_the_golden_vote_and_snapshot_header() {
+    let of = |byte: u8| ContentHash::from_bytes([byte; 32]);
+    let value =
+        SealValue { end: Epoch::new(300), root: of(0x22), model: ModelId::from_hash(of(0x33)) };
+    let attempt = Attempt::new(70_000);
+    let vote = Vote { federation: of(0x11), attempt, phase: Phase::Commit, value };
+    assert_eq!(hex(&vote.encode()), vector(VOTE));
+    assert_eq!(Vote::decode(&vote.encode()), Ok(vote));
+    let header = SnapshotHeader { federation: of(0x11), attempt, value, payload: of(0x44) };
+    assert_eq!(hex(&header.encode()), vector(SNAPSHOT_HEADER));
+    let policy = SealPolicy { window_epochs: 12, every_epochs: 1 };
+    let rules = SealRules::new(policy, &Setting::trusting(4), PoolSpan::ONE, 100_000);
+    assert_eq!(SnapshotHeader::decode(&header.encode(), &rules), Ok(header));
 }
 
 #[test]

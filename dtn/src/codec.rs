@@ -178,6 +178,11 @@ impl<'a> Reader<'a> {
         self.bytes.get(start..self.position).unwrap_or_default()
     }
 
+    /// The bytes that have not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
+    }
+
     /// An error of `kind` at the next item.
     pub const fn error(&self, kind: CodecErrorKind) -> CodecError {
         CodecError { position: self.position, kind }

@@ -329,7 +329,7 @@ fn refuses_an_update_of_who_was_not_drawn() {
     let other = other.expect("an epoch without this author");
     let bundle = forged(&mut world, |header, _| (header.epoch, header.previous) = (other, None), 1);
     world.hand_over(0, 1, bundle);
-    let code = |it: &Event| matches!(it, Event::Refused { code: 116, .. });
+    let code = |it: &Event| matches!(it, Event::Refused { code: 116, author: Some(_), .. });
     assert!(world.events(0).iter().any(code), "{:?}", world.events(0).last());
 }
 

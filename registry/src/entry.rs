@@ -7,7 +7,7 @@
 //! follow one another is the concern of [`crate::log`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -19,6 +19,10 @@ use crate::record::{HEAD_BYTES_MAX, Record};
 /// Most bytes of an encoded entry: the largest record, and room for the
 /// author, the previous hash, the numbers and the signature (about 200 bytes).
 pub const ENTRY_BYTES_MAX: usize = HEAD_BYTES_MAX + 512;
+
+/// Bytes of an entry around its body: the head of an array, and the signature, a byte
+/// string with a head of two bytes.
+const AROUND_BODY_BYTES: usize = 1 + 2 + 64;
 
 /// The hash of an entry's signed bytes. Shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +44,26 @@ pub struct LogEntry {
 }
 
 /// An entry whose signature is known to be good. Cheap to clone the bytes of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SignedEntry {
     entry: LogEntry,
     hash: EntryHash,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
+}
+
+/// The canonical bytes, signature included.
+#[derive(Debug, Clone)]
+enum Bytes {
+    Made(Arc<[u8]>),
+    OnDemand(Arc<OnDemand>),
+}
+
+/// Bytes that are made when somebody asks for them.
+#[derive(Debug)]
+struct OnDemand {
+    key: Arc<SecretKey>,
+    size_bytes: usize,
+    bytes: OnceLock<Vec<u8>>,
 }
 
 /// Why bytes are not a signed entry.
@@ -117,12 +136,20 @@ impl SignedEntry {
     pub(crate) fn sign(entry: LogEntry, key: &SecretKey) -> Self {
         assert_eq!(key.peer_id(), entry.author, "an entry is signed by its author");
         let body = entry.body();
-        let signature = key.sign(Domain::LogEntry, &body);
-        let mut writer = Writer::new();
-        writer.array(2).raw(&body).bytes(signature.as_bytes());
-        let bytes = writer.into_bytes();
-        assert!(bytes.len() <= ENTRY_BYTES_MAX, "a record's head is within its limit");
-        Self { entry, hash: EntryHash::of_body(&body), bytes: bytes.into() }
+        let bytes = Bytes::Made(signed(&body, key).into());
+        Self { entry, hash: EntryHash::of_body(&body), bytes }
+    }
+
+    /// The same entry, which is signed when its bytes are asked for. The signature
+    /// is a function of key and entry (RFC 8032), so nobody can tell the difference.
+    pub(crate) fn sign_on_demand(entry: LogEntry, key: &Arc<SecretKey>) -> Self {
+        let body = entry.body();
+        let later = OnDemand {
+            key: Arc::clone(key),
+            size_bytes: body.len() + AROUND_BODY_BYTES,
+            bytes: OnceLock::new(),
+        };
+        Self { entry, hash: EntryHash::of_body(&body), bytes: Bytes::OnDemand(Arc::new(later)) }
     }
 
     /// Checks the signature over the raw bytes, and only then reads strictly
@@ -136,7 +163,7 @@ impl SignedEntry {
         let mut reader = Reader::new(body);
         let entry = LogEntry::read_body(&mut reader)?;
         reader.finish()?;
-        Ok(Self { entry, hash: EntryHash::of_body(body), bytes: bytes.into() })
+        Ok(Self { entry, hash: EntryHash::of_body(body), bytes: Bytes::Made(bytes.into()) })
     }
 
     /// True if `bytes` could be the beginning of an entry whose end is missing.
@@ -164,10 +191,40 @@ impl SignedEntry {
         self.hash
     }
 
+    /// Length of the canonical bytes; signs nothing.
+    pub fn size_bytes(&self) -> usize {
+        match &self.bytes {
+            Bytes::Made(bytes) => bytes.len(),
+            Bytes::OnDemand(later) => later.size_bytes,
+        }
+    }
+
     /// The canonical bytes, signature included.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.bytes {
+            Bytes::Made(bytes) => bytes,
+            Bytes::OnDemand(later) => {
+                later.bytes.get_or_init(|| signed(&self.entry.body(), &later.key))
+            }
+        }
     }
+}
+
+impl PartialEq for SignedEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for SignedEntry {}
+
+fn signed(body: &[u8], key: &SecretKey) -> Vec<u8> {
+    let signature = key.sign(Domain::LogEntry, body);
+    let mut writer = Writer::new();
+    writer.array(2).raw(body).bytes(signature.as_bytes());
+    let bytes = writer.into_bytes();
+    assert!(bytes.len() <= ENTRY_BYTES_MAX, "a record's head is within its limit");
+    bytes
 }
 
 /// The author's key, the body and the signature of an entry, by their places:
@@ -217,6 +274,7 @@ impl fmt::Debug for EntryHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::federation::FederationId;
     use crate::record::tests::arb_record;
     use proptest::prelude::*;
 
@@ -231,6 +289,24 @@ mod tests {
                 SignedEntry::sign(LogEntry { author, sequence, previous, time, record }, &key)
             },
         )
+    }
+
+    #[test]
+    fn an_entry_signed_on_demand_has_the_same_bytes() {
+        let key = Arc::new(SecretKey::from_seed(&[3; 32]));
+        let record = Record::Genesis { federation: FederationId::from_hash(ContentHash::of(b"f")) };
+        let entry = LogEntry {
+            author: key.peer_id(),
+            sequence: 0,
+            previous: None,
+            time: Timestamp::from_dtn_ms(5),
+            record,
+        };
+        let now = SignedEntry::sign(entry.clone(), &key);
+        let later = SignedEntry::sign_on_demand(entry, &key);
+        assert_eq!(later.size_bytes(), now.as_bytes().len());
+        assert_eq!((later.hash(), later.as_bytes()), (now.hash(), now.as_bytes()));
+        assert_eq!(SignedEntry::decode(later.clone().as_bytes()), Ok(later));
     }
 
     proptest! {

@@ -27,7 +27,7 @@ pub use bounds::Bounds;
 pub use committee::Committee;
 pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
 pub use federation::FederationId;
-pub use log::{Chain, LogError, LogWriter, verify_chain};
+pub use log::{Chain, LogError, LogWriter, Signing, verify_chain};
 pub use manifest::{
     InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest, TermsError,
 };

@@ -5,6 +5,8 @@
 //! [`LogWriter`] extends a chain, [`verify_chain`] checks one. Both are pure:
 //! files belong to the shell, framing of a log file to [`crate::scan`].
 
+use std::sync::Arc;
+
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 
@@ -27,8 +29,20 @@ pub struct Chain {
 /// Appends to one peer's log.
 #[derive(Debug, Clone)]
 pub struct LogWriter {
-    key: SecretKey,
+    key: Arc<SecretKey>,
     chain: Chain,
+    signing: Signing,
+}
+
+/// When an entry is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signing {
+    /// As it is made.
+    #[default]
+    AtOnce,
+    /// When somebody asks for its bytes: for simulated worlds, where nobody reads
+    /// most of the entries. Entries and bytes are the same.
+    OnDemand,
 }
 
 /// Why entries are not one peer's whole log from its beginning.
@@ -133,13 +147,18 @@ impl LogWriter {
     /// Begins an empty log; the first record has to be genesis.
     pub fn new(key: SecretKey) -> Self {
         let chain = Chain::new(key.peer_id());
-        Self { key, chain }
+        Self { key: Arc::new(key), chain, signing: Signing::default() }
     }
 
     /// Goes on after `entries`, which are the whole log so far (perhaps empty).
     pub fn resume(key: SecretKey, entries: &[SignedEntry]) -> Result<Self, LogError> {
         let chain = verify_chain(entries, key.peer_id())?;
-        Ok(Self { key, chain })
+        Ok(Self { key: Arc::new(key), chain, signing: Signing::default() })
+    }
+
+    /// The same log with further entries signed as `signing` says.
+    pub fn with_signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
     }
 
     /// Signs the next entry. It must be on stable storage before anything that
@@ -156,7 +175,10 @@ impl LogWriter {
             time: now,
             record,
         };
-        let entry = SignedEntry::sign(entry, &self.key);
+        let entry = match self.signing {
+            Signing::AtOnce => SignedEntry::sign(entry, &self.key),
+            Signing::OnDemand => SignedEntry::sign_on_demand(entry, &self.key),
+        };
         self.chain.push(&entry).expect("a log begins with genesis, once, and has room");
         entry
     }

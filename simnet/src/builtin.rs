@@ -25,9 +25,18 @@ const ALL: [(&str, &str); 21] = [
     ("paper-n17", include_str!("../scenarios/paper-n17.toml")),
 ];
 
+/// What `bench` measures; not for `list-scenarios`, but `run` knows them.
+const BENCH: [(&str, &str); 5] = [
+    ("bench-transport", include_str!("../scenarios/bench/transport.toml")),
+    ("bench-transport-large", include_str!("../scenarios/bench/transport-large.toml")),
+    ("bench-training", include_str!("../scenarios/bench/training.toml")),
+    ("bench-seeds", include_str!("../scenarios/bench/seeds.toml")),
+    ("bench-day", include_str!("../scenarios/bench/day.toml")),
+];
+
 /// The text of the built-in scenario `name`.
 pub fn text(name: &str) -> Option<&'static str> {
-    ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    ALL.iter().chain(&BENCH).find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// The names of all built-in scenarios.
@@ -42,7 +51,7 @@ mod tests {
 
     #[test]
     fn all_are_sound_and_bear_their_names() {
-        for name in names() {
+        for name in names().chain(BENCH.map(|(name, _)| name)) {
             let text = text(name).expect("a listed scenario has a text");
             let scenario = Scenario::from_toml(text).expect("a built-in scenario is sound");
             assert_eq!(scenario.name.as_str(), name);

@@ -49,7 +49,7 @@ impl Disk {
     /// Takes a request; says when it is durable. Requests end in order.
     pub fn write(&mut self, now: SimTime, request: PersistRequest) -> SimTime {
         let payload = request.payload.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        let entries: usize = request.entries.iter().map(|entry| entry.as_bytes().len()).sum();
+        let entries: usize = request.entries.iter().map(|entry| entry.size_bytes()).sum();
         let size_bytes = u64::try_from(payload + entries).unwrap_or(u64::MAX);
         if self.keeps {
             self.pending.push_back(request);

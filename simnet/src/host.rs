@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{Epoch, SealValue};
 use longhaul_dtn::identity::PeerId;
-use longhaul_node::peer::{Event, Input, Output};
+use longhaul_node::peer::{Event, Input, Output, TrainedModel};
 
 use crate::adversary::Adversary;
 use crate::clock::{PeerClock, SimTime};
@@ -25,8 +25,8 @@ pub struct HostCounts {
     pub skipped: u32,
     /// Updates of others that it accepted.
     pub accepted: u64,
-    /// Bundles and offers that it refused, by code.
-    pub refused: BTreeMap<u16, u64>,
+    /// Bundles and offers that it refused, by code and author.
+    pub refused: BTreeMap<(u16, Option<u16>), u64>,
     /// Bytes that it put on links, length prefixes included.
     pub bytes_sent: u64,
     /// Times that its process ended.
@@ -52,6 +52,15 @@ pub struct InTraining {
     pub pending: Pending<Outcome>,
 }
 
+/// What was trained, while the time of proving it passes.
+#[derive(Debug)]
+pub struct InProof {
+    /// What training gave.
+    pub trained: TrainedModel,
+    /// Where it started.
+    pub base: Arc<Vec<f32>>,
+}
+
 /// One simulated peer.
 #[derive(Debug)]
 pub struct Host {
@@ -61,6 +70,8 @@ pub struct Host {
     pub counts: HostCounts,
     /// Training that is under way.
     pub training: Option<InTraining>,
+    /// Proving that is under way.
+    pub proving: Option<InProof>,
     /// What runs; none while the process is down.
     pub machine: Option<Machine>,
     /// Its clock.
@@ -81,6 +92,7 @@ impl Host {
             id,
             counts: HostCounts::default(),
             training: None,
+            proving: None,
             machine: Some(machine),
             clock,
             disk,
@@ -99,6 +111,7 @@ impl Host {
     pub fn end(&mut self) {
         self.machine = None;
         self.training = None;
+        self.proving = None;
         self.armed = None;
         self.life = self.life.wrapping_add(1);
         self.counts.crashes += 1;
@@ -156,7 +169,10 @@ impl HostCounts {
             Event::Published { .. } => self.published += 1,
             Event::Skipped { .. } => self.skipped += 1,
             Event::Accepted { .. } => self.accepted += 1,
-            Event::Refused { code, .. } => *self.refused.entry(*code).or_default() += 1,
+            Event::Refused { code, author, .. } => {
+                let author = author.map(|author| author.get());
+                *self.refused.entry((*code, author)).or_default() += 1;
+            }
             Event::Sealed { value, adopted, .. } => {
                 self.sealed.push(*value);
                 self.adopted += u64::from(*adopted);

@@ -11,6 +11,7 @@
 //! and training is an effect that is joined at its modelled completion.
 
 mod adversary;
+pub mod bench;
 pub mod builtin;
 mod checks;
 mod clock;
@@ -38,6 +39,7 @@ mod run;
 pub mod scenario;
 mod seeds;
 pub mod shrink;
+pub mod snapshot;
 mod terms;
 #[cfg(test)]
 mod testing;
@@ -46,7 +48,7 @@ mod trace;
 pub use checks::CheckOutcome;
 pub use clock::SimTime;
 pub use delivery::DeliveryReport;
-pub use engine::Progress;
+pub use engine::{Progress, Watch};
 pub use faults::{FaultCount, FaultKind, FaultSpan};
 pub use federation::FederationError;
 pub use learner::{LearnerError, Score};
@@ -54,7 +56,7 @@ pub use metrics::MetricTable;
 pub use network::NetworkCounts;
 pub use page_data::{Detail, page_data};
 pub use pool::WorkerLost;
-pub use report::{EpochReport, PeerReport, RunReport};
+pub use report::{EpochReport, PeerReport, RefusalReport, RunReport};
 pub use run::{RunError, RunOptions, RunOutcome, contacts_of, run, run_watched};
 pub use scenario::{Scenario, ScenarioError};
 pub use trace::{Kind, Record, Sink};

@@ -12,7 +12,7 @@ use crate::html::{
 };
 use crate::metrics::{Sample, Samples, mean};
 use crate::output::run_manifest::scenario_hash;
-use crate::report::RunReport;
+use crate::report::{RefusalReport, RunReport};
 use crate::scenario::{Scenario, Shape};
 
 /// Bins of a contact strip.
@@ -30,8 +30,6 @@ pub struct Detail {
     pub links: Vec<LinkUse>,
     /// Frames and bytes by kind of frame.
     pub frames: BTreeMap<&'static str, (u64, u64)>,
-    /// Refusals by reason.
-    pub refusals: BTreeMap<String, u64>,
     /// The same run without partitions, where a check compares with it.
     pub uncut: Option<Samples>,
 }
@@ -55,7 +53,7 @@ pub fn page_data(
         staleness: Staleness { acceptances: report.deliveries.staleness.clone() },
         delivery: delivery(report),
         traffic: traffic(detail),
-        rejections: rejections(detail),
+        rejections: rejections(report),
         adversaries: adversaries(scenario, report),
         faults: fault_lines(scenario, report),
     }
@@ -257,14 +255,14 @@ fn traffic(detail: &Detail) -> Traffic {
     )
 }
 
-fn rejections(detail: &Detail) -> Vec<Rejection> {
-    let line = |(reason, &count): (&String, &u64)| Rejection {
-        reason: reason.clone(),
-        from_adversaries: 0,
-        from_honest: 0,
-        from_unknown: count,
+fn rejections(report: &RunReport) -> Vec<Rejection> {
+    let line = |line: &RefusalReport| Rejection {
+        reason: line.reason.clone(),
+        from_adversaries: line.from_hostile,
+        from_honest: line.from_honest,
+        from_unknown: line.from_unknown,
     };
-    detail.refusals.iter().map(line).collect()
+    report.refusals.iter().map(line).collect()
 }
 
 fn adversaries(scenario: &Scenario, report: &RunReport) -> Vec<Adversary> {

@@ -2,6 +2,9 @@
 //!
 //! Events of one moment come out in the order in which they went in. That one
 //! rule is the whole schedule: there is no other source of order in a run.
+//!
+//! The heap holds keys of 24 bytes; events wait beside it and do not move when
+//! the heap sifts.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,26 +14,35 @@ use crate::clock::SimTime;
 /// What is to happen, in order of time.
 #[derive(Debug)]
 pub struct EventQueue<E> {
-    heap: BinaryHeap<Entry<E>>,
+    heap: BinaryHeap<Entry>,
     next_sequence: u64,
+    /// The events of the heap's entries, by place.
+    events: Vec<Option<E>>,
+    /// Places without an event.
+    free: Vec<usize>,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
+#[derive(Debug, Clone, Copy)]
+struct Entry {
     at: SimTime,
     sequence: u64,
-    event: E,
+    place: usize,
 }
 
 impl<E> EventQueue<E> {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { heap: BinaryHeap::new(), next_sequence: 0 }
+        Self { heap: BinaryHeap::new(), next_sequence: 0, events: Vec::new(), free: Vec::new() }
     }
 
     /// Schedules `event` for `at`, behind everything scheduled for it already.
     pub fn push(&mut self, at: SimTime, event: E) {
-        self.heap.push(Entry { at, sequence: self.next_sequence, event });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
+        self.heap.push(Entry { at, sequence: self.next_sequence, place });
         self.next_sequence += 1;
     }
 
@@ -41,7 +53,10 @@ impl<E> EventQueue<E> {
 
     /// Takes the earliest event.
     pub fn pop(&mut self) -> Option<(SimTime, E)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+        let entry = self.heap.pop()?;
+        self.free.push(entry.place);
+        let event = self.events[entry.place].take().expect("an entry of the heap has an event");
+        Some((entry.at, event))
     }
 }
 
@@ -51,26 +66,26 @@ impl<E> Default for EventQueue<E> {
     }
 }
 
-impl<E> Ord for Entry<E> {
+impl Ord for Entry {
     /// Reversed: the heap is a max-heap and the earliest must come first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
 }
 
-impl<E> PartialOrd for Entry<E> {
+impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E> PartialEq for Entry<E> {
+impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl<E> Eq for Entry<E> {}
+impl Eq for Entry {}
 
 #[cfg(test)]
 mod tests {

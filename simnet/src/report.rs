@@ -1,7 +1,9 @@
 //! The report of a run: digest, table, checks, and CSV.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use longhaul_registry::audit::refusal_name;
 use serde::Serialize;
 
 use crate::checks::CheckOutcome;
@@ -36,6 +38,8 @@ pub struct RunReport {
     pub deliveries: DeliveryReport,
     /// The course of the run.
     pub epochs: Vec<EpochReport>,
+    /// What was refused, by reason.
+    pub refusals: Vec<RefusalReport>,
     /// The peers at the end.
     pub peers: Vec<PeerReport>,
     /// Seals that every honest peer went on from.
@@ -51,6 +55,19 @@ pub struct RunReport {
     /// All samples, for the CSV.
     #[serde(skip)]
     pub samples: Samples,
+}
+
+/// Updates that were refused for one reason; each peer that refuses counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RefusalReport {
+    /// The reason.
+    pub reason: String,
+    /// Refusals of what honest peers signed.
+    pub from_honest: u64,
+    /// Refusals of what hostile peers signed.
+    pub from_hostile: u64,
+    /// Refusals of what nobody is known to have signed.
+    pub from_unknown: u64,
 }
 
 /// The end of one epoch.
@@ -99,6 +116,26 @@ pub struct PeerReport {
     pub too_late: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
+}
+
+impl RefusalReport {
+    /// Sums up what was refused by code and author, given who is hostile.
+    pub fn of<'a>(
+        refused: impl Iterator<Item = (&'a (u16, Option<u16>), &'a u64)>,
+        hostile: &BTreeSet<u16>,
+    ) -> Vec<Self> {
+        let mut reasons: BTreeMap<&str, Self> = BTreeMap::new();
+        for (&(code, author), count) in refused {
+            let line = reasons.entry(refusal_name(code)).or_default();
+            match author {
+                Some(author) if hostile.contains(&author) => line.from_hostile += count,
+                Some(_) => line.from_honest += count,
+                None => line.from_unknown += count,
+            }
+        }
+        let named = |(reason, line): (&str, Self)| Self { reason: reason.to_owned(), ..line };
+        reasons.into_iter().map(named).collect()
+    }
 }
 
 impl EpochReport {
@@ -158,6 +195,13 @@ impl fmt::Display for RunReport {
                 self.seals, self.adopted, self.too_late
             )?;
         }
+        for RefusalReport { reason, from_honest, from_hostile, from_unknown } in &self.refusals {
+            writeln!(
+                f,
+                "refused as {reason}: {from_hostile} by hostile authors, {from_honest} by honest, \
+                 {from_unknown} by unknown"
+            )?;
+        }
         writeln!(f, "digest {}\n", self.digest)?;
         for check in &self.checks {
             let verdict = if check.passed { "pass" } else { "FAIL" };
@@ -209,5 +253,21 @@ impl RunReport {
             0 => Ok(()),
             more => writeln!(f, "  and {more} more peers, in report.json"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_whose_they_are() {
+        let first = BTreeMap::from([((116, Some(4)), 3), ((116, Some(1)), 1), ((116, None), 5)]);
+        let second = BTreeMap::from([((116, Some(4)), 2)]);
+        let refused = first.iter().chain(&second);
+        let lines = RefusalReport::of(refused, &BTreeSet::from([4]));
+        let [line] = &lines[..] else { panic!("one reason: {lines:?}") };
+        assert_eq!(line.reason, "not-drawn");
+        assert_eq!((line.from_hostile, line.from_honest, line.from_unknown), (5, 1, 5));
     }
 }

@@ -1,27 +1,29 @@
 //! A run: from a scenario to its report.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use longhaul_node::peer::PeerError;
-use longhaul_registry::audit::refusal_name;
 
+use crate::bench::{Questions, Recording};
 use crate::checks::{self, Evidence, SealEvidence};
 use crate::contacts::{self, Contact, PlanError, PlanInput};
-use crate::engine::{Engine, Finished, Parts, Progress};
+use crate::engine::{Engine, Finished, Parts, Watch};
 use crate::federation::{Federation, FederationError};
 use crate::host::Host;
-use crate::learner::{self, LearnerError};
+use crate::learner::{self, Learner, LearnerError};
 use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
-use crate::report::{EpochReport, PeerReport, RunReport};
+use crate::report::{EpochReport, PeerReport, RefusalReport, RunReport};
 use crate::scenario::Scenario;
+use crate::snapshot::{Answers, Remembering};
 use crate::trace::Sink;
 
 /// How to run; nothing here changes the outcome but the data.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Threads that train; at least one is used.
     pub workers: usize,
@@ -34,6 +36,10 @@ pub struct RunOptions {
     pub plant_bug: bool,
     /// Ends the run after so many events; checks then look at what there is.
     pub events_max: Option<u64>,
+    /// Answers that are known already, and where new ones are kept.
+    pub answers: Option<Arc<Answers>>,
+    /// Takes down what is asked of training.
+    pub questions: Option<Arc<Questions>>,
 }
 
 /// Why a run could not be made, as opposed to a check that failed.
@@ -69,11 +75,11 @@ pub struct RunOutcome {
 
 /// Runs `scenario` from its start to the end of draining.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunReport, RunError> {
-    Ok(run_watched(scenario, options, None, &mut |_| {})?.report)
+    Ok(run_watched(scenario, options, None, &mut |_| ControlFlow::Continue(()))?.report)
 }
 
-/// Runs `scenario`, gives every event to `sink`, and tells `watch` after every
-/// epoch where it stands.
+/// Runs `scenario`, gives every event to `sink`, and tells `watch` before the first
+/// event and after every epoch where it stands.
 ///
 /// Where a check compares with the run without partitions, that one is made
 /// first, with the same seed.
@@ -81,7 +87,7 @@ pub fn run_watched(
     scenario: &Scenario,
     options: &RunOptions,
     sink: Option<Sink>,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut Watch<'_>,
 ) -> Result<RunOutcome, RunError> {
     let uncut = match scenario.checks.uncut.is_empty() {
         true => None,
@@ -101,11 +107,10 @@ fn finish(
     scenario: &Scenario,
     options: &RunOptions,
     sink: Option<Sink>,
-    watch: &mut dyn FnMut(Progress),
+    watch: &mut Watch<'_>,
 ) -> Result<(Finished, Samples), RunError> {
     let federation = Federation::new(scenario)?;
-    let data_dir = options.data_dir.as_deref();
-    let learner = learner::of_scenario(scenario, &federation.model, data_dir)?;
+    let learner = asked(learner::of_run(scenario, &federation.model, options)?, options);
     let pool = Pool::new(options.workers);
     let contacts = contacts_of(scenario, options.contacts_file.as_deref())?;
     let events_max = options.events_max;
@@ -115,6 +120,18 @@ fn finish(
     let recorder = finished.recorder.take().expect("a run has one recorder");
     let samples = recorder.finish()?;
     Ok((finished, samples))
+}
+
+/// `learner`, and whoever listens when it is asked.
+fn asked(learner: Arc<dyn Learner>, options: &RunOptions) -> Arc<dyn Learner> {
+    let learner = match &options.answers {
+        Some(answers) => Arc::new(Remembering::new(learner, answers.clone())),
+        None => learner,
+    };
+    match options.questions.clone() {
+        Some(questions) => Arc::new(Recording { learner, questions }),
+        None => learner,
+    }
 }
 
 /// The contact plan of `scenario`; `file` is what its trace or plan file holds.
@@ -166,6 +183,10 @@ fn outcome(
             .into_iter()
             .map(|epoch| EpochReport::of(&samples, epoch))
             .collect(),
+        refusals: RefusalReport::of(
+            hosts.iter().flat_map(|host| &host.counts.refused),
+            &finished.hostile,
+        ),
         peers: samples.of_epoch(last).map(peer).collect(),
         seals: evidence.seals.fewest() as u64,
         adopted: evidence.seals.adopted,
@@ -176,16 +197,8 @@ fn outcome(
         deliveries,
         samples,
     };
-    let detail = Detail { contacts, links, frames, refusals: refusals(&hosts), uncut };
+    let detail = Detail { contacts, links, frames, uncut };
     RunOutcome { report, detail, models: models(&mut hosts) }
-}
-
-fn refusals(hosts: &[Host]) -> BTreeMap<String, u64> {
-    let mut reasons = BTreeMap::new();
-    for (&code, &count) in hosts.iter().flat_map(|host| &host.counts.refused) {
-        *reasons.entry(refusal_name(code).to_owned()).or_default() += count;
-    }
-    reasons
 }
 
 fn models(hosts: &mut [Host]) -> BTreeMap<String, Vec<f32>> {

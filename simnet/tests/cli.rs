@@ -45,6 +45,7 @@ fn a_run_that_passes_exits_with_0() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
     assert!(printed.contains("pass  all 2 peers trained"), "{printed}");
+    assert!(printed.contains("first event after 0."), "{printed}");
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
 }
 
@@ -87,6 +88,8 @@ fn writes_csv_report_and_scenario() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["seed"], 9);
     assert_eq!(report["passed"], true);
+    let wall = |key: &str| report["wall"][key].as_f64().expect("a time");
+    assert!(wall("first_event_s") > 0.0 && wall("first_event_s") <= wall("total_s"));
     let written = fs::read(out.join("report.json")).expect("a report");
     let written: serde_json::Value = serde_json::from_slice(&written).expect("JSON");
     assert_eq!(written, report);
@@ -114,9 +117,19 @@ fn lists_and_prints_the_built_in_scenarios() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in
-        ["run", "sweep", "replay", "diff", "shrink", "events", "report", "check", "list-scenarios"]
-    {
+    for command in [
+        "run",
+        "resume",
+        "bench",
+        "sweep",
+        "replay",
+        "diff",
+        "shrink",
+        "events",
+        "report",
+        "check",
+        "list-scenarios",
+    ] {
         let help = text(&simnet(&[command, "--help"]).stdout);
         assert!(help.contains("longhaul-simnet "), "{command}: {help}");
         assert!(help.contains("Example"), "{command}: {help}");
@@ -170,6 +183,86 @@ fn a_damaged_event_log_is_refused() {
     let output = simnet(&["events", &run, "--count", "100000"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+}
+
+/// Files that must not depend on how often a run was interrupted.
+const OUTCOME: [&str; 5] =
+    ["scenario.toml", "events.log", "metrics.csv", "metrics.parquet", "contacts.csv"];
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_end() {
+    let scenario = TINY.replace("epochs = 2", "epochs = 6");
+    let run = run_folder("snapshot", &scenario, &["--snapshot-epochs", "2"]);
+    let run = std::path::Path::new(&run);
+    let read = |name: &str| fs::read(run.join(name)).expect("a file of the run");
+    let (whole, before) = (read("snapshot"), OUTCOME.map(read));
+    for share in [1, 5, 9] {
+        // What a kill leaves: a scenario, a snapshot that ends anywhere, half a log.
+        fs::write(run.join("snapshot"), &whole[..whole.len() * share / 10]).expect("a cut");
+        for name in OUTCOME.into_iter().skip(1) {
+            fs::write(run.join(name), "half").expect("a half-written file");
+        }
+        let output = simnet(&["resume", run.to_str().expect("a plain path")]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("answers taken"), "{}", text(&output.stdout));
+        assert_eq!(OUTCOME.map(read), before);
+    }
+}
+
+#[test]
+fn a_changed_scenario_begins_from_a_snapshot() {
+    let run = run_folder("what-if", TINY, &["--snapshot-epochs", "1"]);
+    let snapshot = std::path::Path::new(&run).join("snapshot");
+    let before = fs::read(&snapshot).expect("a snapshot");
+    let crash = "\n[[faults.crash]]\npeers = { peers = [1] }\nat_epoch = 1.5\nfor_epochs = 0.2\n";
+    let changed = file("what-if-changed", &format!("{TINY}{crash}"));
+    let out = folder("what-if-out").join("run");
+    let out = out.to_str().expect("a plain path");
+    let output = simnet(&["resume", &run, "--scenario", &changed, "--out", out]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    // Four trainings, and one model to measure; the crash is later than all of them.
+    assert!(printed.contains("snapshot: 5 answers taken, 0 computed"), "{printed}");
+    assert!(printed.contains("faults.crash[0] ended processes (1 times)"), "{printed}");
+    assert_eq!(fs::read(&snapshot).expect("a snapshot"), before);
+}
+
+#[test]
+fn resuming_something_else_is_refused_with_a_reason() {
+    let crash = "\n[[faults.crash]]\npeers = { peers = [1] }\nat_epoch = 0.9\nfor_epochs = 0.05\n";
+    let run = run_folder("other", &format!("{TINY}{crash}"), &["--snapshot-epochs", "1"]);
+    let plain = run_folder("no-snapshot", TINY, &[]);
+    let _ = fs::remove_file(std::path::Path::new(&plain).join("snapshot"));
+    let mixed = run_folder("mixed", TINY, &["--snapshot-epochs", "1"]);
+    let changed = TINY.replace("seed = 1", "seed = 2");
+    fs::write(std::path::Path::new(&mixed).join("scenario.toml"), changed).expect("a file");
+    for (arguments, says) in [
+        (vec!["resume", &plain], "`run --snapshot-epochs K` writes one"),
+        (vec!["resume", &mixed], "is not the scenario of the snapshot"),
+        (vec!["resume", &run, "--plant-bug"], "the run is not that of the snapshot"),
+        (vec!["run", "smoke", "--snapshot-epochs", "2"], "--out"),
+    ] {
+        let output = simnet(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stdout));
+        let printed = text(&output.stderr);
+        assert!(printed.contains(says), "{arguments:?}: {printed}");
+    }
+}
+
+#[test]
+fn a_bench_tells_what_it_used() {
+    let output = simnet(&["bench", "transport", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let lines: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let line = &lines[0];
+    assert_eq!((&line["name"], &line["failed"]), (&"transport".into(), &serde_json::json!([])));
+    assert!(
+        line["events"].as_u64() > Some(1_000_000) && line["wall_s"].as_f64() > Some(0.0),
+        "{line}"
+    );
+    let output = simnet(&["bench", "conference"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--data DIR"), "{}", text(&output.stderr));
 }
 
 /// Twenty peers and six faults, of which one matters to the planted bug.

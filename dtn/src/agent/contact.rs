@@ -116,8 +116,17 @@ impl Agent {
         }
     }
 
+    /// The earliest deadline of all links.
+    fn first_deadline(&self) -> Option<Timestamp> {
+        self.links.values().filter_map(|link| self.deadline(link)).min()
+    }
+
     /// Moves on where an answer or a hello is overdue.
     pub(super) fn check_deadlines(&mut self, now: Timestamp) {
+        self.deadline = self.first_deadline();
+        if self.deadline.is_none_or(|at| at > now) {
+            return;
+        }
         let is_due = |link: &Link| self.deadline(link).is_some_and(|at| at <= now);
         let due: Vec<LinkId> =
             self.links.iter().filter(|(_, link)| is_due(link)).map(|(&id, _)| id).collect();
@@ -134,8 +143,7 @@ impl Agent {
                 (Stage::Ready, Pace::Stalled) => self.close(link, CloseReason::Stalled),
             }
         }
-        if !due.is_empty() {
-            self.ask_all(now);
-        }
+        self.ask_all(now);
+        self.deadline = self.first_deadline();
     }
 }

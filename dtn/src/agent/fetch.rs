@@ -18,7 +18,9 @@ impl Agent {
         if ids.is_empty() && page == Page::Continued {
             return self.close(link, CloseReason::OutOfOrder("an empty page of ids"));
         }
-        let lacked: Vec<BundleId> = ids.into_iter().filter(|id| !self.is_settled(id)).collect();
+        let mut held = self.inventory.walk();
+        let mut lacks = |id: &BundleId| !held.holds(id) && self.refusals.code(id).is_none();
+        let lacked: Vec<BundleId> = ids.into_iter().filter(|id| lacks(id)).collect();
         let room_max = self.config.offers_max();
         let Some(state) = self.links.get_mut(&link) else {
             return;
@@ -66,8 +68,13 @@ impl Agent {
         head: &[u8],
     ) -> Result<Arc<BundleHead>, (RefuseReason, Blame)> {
         let limits = &self.config.limits;
-        let head = BundleHead::decode_authentic(head, limits, self.config.memo.as_deref())
-            .map_err(|error| (error.into(), Blame::Sender))?;
+        let memo = self.config.memo.as_deref();
+        let known = memo.and_then(|memo| BundleHead::decode_known(head, &id, memo));
+        let head = match known {
+            Some(head) => head,
+            None => BundleHead::decode_authentic(head, limits, memo)
+                .map_err(|error| (error.into(), Blame::Sender))?,
+        };
         if head.id() != id {
             return Err((RefuseReason::OtherBundle, Blame::Sender));
         }

@@ -5,7 +5,8 @@
 //! bounded by what the crates to the right accept.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::bundle::{BundleHead, BundleId};
@@ -24,6 +25,31 @@ pub struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(Reverse<Timestamp>, BundleId);
 
+/// A place in the own list that follows another peer's.
+///
+/// Both lists are in the same order and mostly of the same bundles, so the next id
+/// that is asked for is mostly the next of the own list.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    inventory: &'a Inventory,
+    ahead: btree_set::Range<'a, Place>,
+}
+
+impl Walk<'_> {
+    /// True when the bundle is held.
+    pub fn holds(&mut self, id: &BundleId) -> bool {
+        let mut ahead = self.ahead.clone();
+        if ahead.next().is_some_and(|Place(_, next)| next == id) {
+            self.ahead = ahead;
+            return true;
+        }
+        let Some(held) = self.inventory.get(id) else { return false };
+        let place = Place(Reverse(held.head.created()), *id);
+        self.ahead = self.inventory.listed.range((Bound::Excluded(place), Bound::Unbounded));
+        true
+    }
+}
+
 /// The bundles held.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
@@ -31,6 +57,8 @@ pub(super) struct Inventory {
     /// In the order in which they are offered.
     listed: BTreeSet<Place>,
     expiries: BTreeSet<(Timestamp, BundleId)>,
+    /// The first of the expiries, at hand: each input asks for it.
+    next_expiry: Option<Timestamp>,
 }
 
 impl Inventory {
@@ -43,6 +71,7 @@ impl Inventory {
         self.bundles.insert(id, held);
         self.listed.insert(Place(Reverse(head.created()), id));
         self.expiries.insert((head.expires(), id));
+        self.next_expiry = self.first_expiry();
         assert_eq!(self.bundles.len(), self.expiries.len());
         true
     }
@@ -63,6 +92,11 @@ impl Inventory {
             .is_some_and(|held| self.listed.contains(&Place(Reverse(held.head.created()), *id)))
     }
 
+    /// Says of ids, best asked in the order of a list, which are held.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { inventory: self, ahead: self.listed.range(..) }
+    }
+
     /// Number of bundles held.
     pub fn len(&self) -> usize {
         self.bundles.len()
@@ -72,9 +106,7 @@ impl Inventory {
     /// when more follow.
     pub fn page(&self, place: Option<Place>, max: usize) -> (Vec<BundleId>, Option<Place>) {
         let mut rest = match place {
-            Some(place) => {
-                self.listed.range((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
-            }
+            Some(place) => self.listed.range((Bound::Excluded(place), Bound::Unbounded)),
             None => self.listed.range(..),
         };
         let page: Vec<Place> = rest.by_ref().take(max).copied().collect();
@@ -94,6 +126,9 @@ impl Inventory {
     /// Drops what has expired at `now`, and says what.
     pub fn expire(&mut self, now: Timestamp) -> Vec<BundleId> {
         let mut dropped = vec![];
+        if self.next_expiry.is_none_or(|at| at > now) {
+            return dropped;
+        }
         while let Some(&(expires, id)) = self.expiries.first().filter(|(at, _)| *at <= now) {
             self.expiries.remove(&(expires, id));
             if let Some(held) = self.bundles.remove(&id) {
@@ -101,11 +136,16 @@ impl Inventory {
             }
             dropped.push(id);
         }
+        self.next_expiry = self.first_expiry();
         dropped
     }
 
     /// When the next bundle expires.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
+    pub const fn next_expiry(&self) -> Option<Timestamp> {
+        self.next_expiry
+    }
+
+    fn first_expiry(&self) -> Option<Timestamp> {
         self.expiries.first().map(|&(expires, _)| expires)
     }
 }
@@ -158,6 +198,19 @@ mod tests {
             place = next;
         }
         assert_eq!(found, [9, 7, 5, 2, 1]);
+    }
+
+    #[test]
+    fn a_walk_holds_what_the_inventory_holds_in_any_order() {
+        let inventory = filled([1, 3, 4, 6, 7].into_iter());
+        let orders = [[7, 6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6, 7], [4, 4, 7, 1, 5, 3, 6]];
+        for order in orders {
+            let mut walk = inventory.walk();
+            for created in order {
+                let id = held(created, 1_000).head.id();
+                assert_eq!(walk.holds(&id), inventory.contains(&id), "{created} in {order:?}");
+            }
+        }
     }
 
     #[test]

@@ -154,6 +154,8 @@ pub struct Agent {
     refusals: Refusals,
     /// Peers that sent bundles no honest peer sends, and how often.
     strikes: BTreeMap<PeerId, u32>,
+    /// The earliest deadline of a link, as of the last input.
+    deadline: Option<Timestamp>,
     outputs: VecDeque<Output>,
 }
 
@@ -169,6 +171,7 @@ impl Agent {
             transfers,
             refusals,
             strikes: BTreeMap::new(),
+            deadline: None,
             outputs: VecDeque::new(),
         }
     }
@@ -198,8 +201,7 @@ impl Agent {
 
     /// When to give [`Input::Wake`] if nothing else happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let deadlines = self.links.values().filter_map(|link| self.deadline(link));
-        deadlines.chain(self.inventory.next_expiry()).min()
+        self.deadline.into_iter().chain(self.inventory.next_expiry()).min()
     }
 
     /// Bundles that a live link offers, that are under way or in judgement,

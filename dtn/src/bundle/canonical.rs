@@ -11,6 +11,8 @@ use crate::codec::{Reader, Writer};
 pub(super) const CRC_TYPE_CRC32C: u64 = 2;
 /// Length of a CRC-32C in bytes.
 const CRC_BYTES: usize = 4;
+/// What follows the data of a block: the CRC, a byte string with a head of one byte.
+pub(super) const BEHIND_DATA_BYTES: usize = 1 + CRC_BYTES;
 /// Neither delete the block or bundle nor report when a block is unknown.
 const BLOCK_FLAGS: u64 = 0;
 

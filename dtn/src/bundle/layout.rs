@@ -31,6 +31,23 @@ pub(super) struct Blocks<'a> {
     pub last_data_end: usize,
 }
 
+/// The data of the hop count and age blocks of a head that begins with the blocks
+/// `sealed`; none if the bytes are not such a head.
+pub(super) fn behind_sealed<'a>(bytes: &'a [u8], sealed: &[u8]) -> Option<[&'a [u8]; 2]> {
+    let mut reader = Reader::new(bytes);
+    reader.open_indefinite().ok()?;
+    let rest = reader.rest().strip_prefix(sealed)?;
+    let mut reader = Reader::new(rest);
+    let data_max = |_| SMALL_DATA_BYTES_MAX;
+    let mut data = [&[][..]; 2];
+    for (slot, kind) in data.iter_mut().zip([BlockKind::HopCount, BlockKind::BundleAge]) {
+        let block = read_block(&mut reader, &[], data_max).ok()?;
+        *slot = (block.kind == kind).then_some(block.data)?;
+    }
+    let ends = reader.at_break().ok()? && reader.finish().is_ok();
+    ends.then_some(data)
+}
+
 impl<'a> Blocks<'a> {
     /// Reads the blocks of `form` to the last byte.
     pub fn read(bytes: &'a [u8], form: Form, limits: &BundleLimits) -> Result<Self, BundleError> {

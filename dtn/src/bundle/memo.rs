@@ -53,3 +53,62 @@ impl fmt::Debug for BundleMemo {
         f.debug_struct("BundleMemo").field("sealed", &sealed).field("payloads", &payloads).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{BundleDraft, BundleHead, BundleLimits};
+    use crate::eid::Eid;
+    use crate::identity::SecretKey;
+    use crate::time::{Span, Timestamp};
+
+    const LIMITS: BundleLimits = BundleLimits {
+        header_bytes_max: 99,
+        payload_bytes_max: 99,
+        lifetime_max: Span::from_ms(1_000),
+    };
+
+    fn head() -> BundleHead {
+        let draft = BundleDraft {
+            destination: Eid::none(),
+            created: Timestamp::from_dtn_ms(1),
+            sequence: 0,
+            lifetime: Span::from_ms(1_000),
+            hop_limit: 9,
+            header: b"header".to_vec(),
+            payload: b"payload",
+        };
+        BundleHead::seal(draft, &SecretKey::from_seed(&[1; 32])).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_reads_as_it_does_without_a_memo() {
+        let (memo, head) = (BundleMemo::default(), head());
+        let id = head.id();
+        let next = head.encode_for_next_hop(Timestamp::from_dtn_ms(70_000)).unwrap();
+        assert_eq!(BundleHead::decode_known(&next, &id, &memo), None);
+        let checked = BundleHead::decode_authentic(&next, &LIMITS, Some(&memo)).unwrap();
+        let known = BundleHead::decode_known(&next, &id, &memo);
+        assert_eq!(known, Some(checked.clone()));
+        assert_eq!(checked.encode(), next);
+        assert_eq!(checked.header(), b"header");
+    }
+
+    #[test]
+    fn no_changed_or_cut_head_passes_for_a_known_one() {
+        let (memo, head) = (BundleMemo::default(), head());
+        let (id, good) = (head.id(), head.encode());
+        BundleHead::decode_authentic(&good, &LIMITS, Some(&memo)).unwrap();
+        let mut longer = good.clone();
+        longer.push(0xff);
+        let cuts = (0..good.len()).map(|len| good[..len].to_vec());
+        let flips = (0..good.len() * 8).map(|bit| {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        for bytes in cuts.chain(flips).chain([longer]) {
+            assert_eq!(BundleHead::decode_known(&bytes, &id, &memo), None, "{bytes:x?}");
+        }
+    }
+}

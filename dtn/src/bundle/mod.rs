@@ -85,8 +85,11 @@ pub struct BundleHead {
 struct Sealed {
     id: BundleId,
     primary: Primary,
-    primary_bytes: Vec<u8>,
-    header: Vec<u8>,
+    /// The blocks that never change, as they are sent: primary block, update
+    /// header and integrity block.
+    blocks: Vec<u8>,
+    /// Where in them the header's bytes are.
+    header: Range<usize>,
     integrity: Integrity,
 }
 
@@ -114,7 +117,8 @@ impl BundleHead {
         };
         let integrity = claims.sign(key);
         let id = BundleId::of(&integrity);
-        let sealed = Sealed { id, primary, primary_bytes, header: draft.header, integrity };
+        let (blocks, header) = sealed_blocks(&primary_bytes, &draft.header, &integrity);
+        let sealed = Sealed { id, primary, blocks, header, integrity };
         Ok(Self { sealed: Arc::new(sealed), mutable })
     }
 
@@ -135,7 +139,7 @@ impl BundleHead {
 
     /// The update header, opaque here.
     pub fn header(&self) -> &[u8] {
-        &self.sealed.header
+        &self.sealed.blocks[self.sealed.header.clone()]
     }
 
     /// The blake3 hash that the payload has.
@@ -241,7 +245,7 @@ impl BundleHead {
 
     /// Checks the bundle against `limits`.
     pub fn check(&self, limits: &BundleLimits) -> Result<(), BundleError> {
-        check_header_len(self.sealed.header.len(), limits.header_bytes_max)?;
+        check_header_len(self.header().len(), limits.header_bytes_max)?;
         let (len, max) = (self.payload_len(), limits.payload_bytes_max);
         if len > max {
             return Err(BundleError::PayloadTooLarge { len, max });
@@ -254,7 +258,6 @@ impl BundleHead {
     }
 
     /// Reads the head form; the limits of payload and lifetime are not checked.
-    /// What `memo` has seen before is not verified again.
     pub(crate) fn decode_authentic(
         bytes: &[u8],
         limits: &BundleLimits,
@@ -263,27 +266,25 @@ impl BundleHead {
         Self::from_blocks(&Blocks::read(bytes, Form::Head, limits)?, memo)
     }
 
+    /// Reads the head form of a bundle that `memo` has seen, which is not verified
+    /// again; none if the bytes are anything else.
+    pub(crate) fn decode_known(bytes: &[u8], id: &BundleId, memo: &BundleMemo) -> Option<Self> {
+        let sealed = memo.sealed(id)?;
+        let rest = layout::behind_sealed(bytes, &sealed.blocks)?;
+        let mutable = Mutable::decode(rest[0], rest[1]).ok()?;
+        Some(Self { sealed, mutable })
+    }
+
     fn from_blocks(blocks: &Blocks<'_>, memo: Option<&BundleMemo>) -> Result<Self, BundleError> {
         let [header, integrity, hops, age, _] = blocks.data;
         let integrity = Integrity::decode(integrity)?;
         let mutable = Mutable::decode(hops, age)?;
         let id = BundleId::of(&integrity);
-        let same = |sealed: &Sealed| {
-            sealed.integrity == integrity
-                && sealed.primary_bytes == blocks.primary_bytes
-                && sealed.header == header
-        };
-        if let Some(sealed) = memo.and_then(|memo| memo.sealed(&id)).filter(|it| same(it)) {
-            return Ok(Self { sealed, mutable });
-        }
         integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
-        let sealed = Arc::new(Sealed {
-            id,
-            primary: blocks.primary.clone(),
-            primary_bytes: blocks.primary_bytes.to_vec(),
-            header: header.to_vec(),
-            integrity,
-        });
+        let (sealed_blocks, header) = sealed_blocks(blocks.primary_bytes, header, &integrity);
+        let primary = blocks.primary.clone();
+        let sealed = Sealed { id, primary, blocks: sealed_blocks, header, integrity };
+        let sealed = Arc::new(sealed);
         if let Some(memo) = memo {
             memo.keep(&sealed);
         }
@@ -299,11 +300,20 @@ impl BundleHead {
     }
 
     fn write_blocks(&self, writer: &mut Writer, mutable: Mutable) {
-        writer.raw(&self.sealed.primary_bytes);
-        write_block(writer, BlockKind::UpdateHeader, &self.sealed.header);
-        write_block(writer, BlockKind::Integrity, &self.sealed.integrity.encode());
+        writer.raw(&self.sealed.blocks);
         mutable.write_blocks(writer);
     }
+}
+
+/// The blocks that an author signs, and where in them the header is.
+fn sealed_blocks(primary: &[u8], header: &[u8], integrity: &Integrity) -> (Vec<u8>, Range<usize>) {
+    let mut writer = Writer::new();
+    writer.raw(primary);
+    write_block(&mut writer, BlockKind::UpdateHeader, header);
+    // Behind its data a block has the head of a byte string and a CRC-32C.
+    let header_end = writer.len() - canonical::BEHIND_DATA_BYTES;
+    write_block(&mut writer, BlockKind::Integrity, &integrity.encode());
+    (writer.into_bytes(), header_end - header.len()..header_end)
 }
 
 fn check_header_len(len: usize, max: usize) -> Result<(), BundleError> {

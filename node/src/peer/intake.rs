@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Admitted, HeaderKind, Inserted, Previous, Refusal, admit};
+use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal, admit};
 use longhaul_dtn::agent::{self, Held};
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::identity::PeerId;
@@ -23,7 +23,7 @@ impl Peer {
         let id = held.head.id();
         let author = self.manifest().member_index(&held.head.author());
         if let Err(error) = self.manifest.check_terms(&held.head) {
-            return self.reject(id, from, TermsError::CODE, error.to_string());
+            return self.reject(id, (from, author), TermsError::CODE, error.to_string());
         }
         match HeaderKind::of(held.head.header()) {
             HeaderKind::Update => {}
@@ -37,7 +37,7 @@ impl Peer {
         );
         match admitted.and_then(|admitted| self.screened(id, admitted)) {
             Ok(admitted) => self.accept(held, admitted, from),
-            Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
+            Err(refusal) => self.reject(id, (from, author), refusal.code(), refusal.to_string()),
         }
     }
 
@@ -97,15 +97,22 @@ impl Peer {
         }
     }
 
-    pub(super) fn reject(&mut self, id: BundleId, from: PeerId, code: u16, reason: String) {
-        self.refuse(from, Some(id), code, reason);
+    pub(super) fn reject(
+        &mut self,
+        id: BundleId,
+        whose: (PeerId, Option<MemberIndex>),
+        code: u16,
+        reason: String,
+    ) {
+        self.refuse(whose, Some(id), code, reason);
         let verdict = agent::Verdict::Refuse { code };
         self.agent.handle(self.now, agent::Input::Judged { id, verdict });
     }
 
+    /// Notes a refusal: who handed the bundle over, and which member signed it.
     pub(super) fn refuse(
         &mut self,
-        from: PeerId,
+        (from, author): (PeerId, Option<MemberIndex>),
         bundle: Option<BundleId>,
         code: u16,
         reason: String,
@@ -117,6 +124,6 @@ impl Peer {
             let record = Record::Refuse { bundle, from, code };
             self.persist(None, vec![record], InStore::Entries);
         }
-        self.event(Event::Refused { from, code, reason });
+        self.event(Event::Refused { from, author, code, reason });
     }
 }

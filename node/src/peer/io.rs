@@ -164,6 +164,8 @@ pub enum Event {
     Refused {
         /// Who handed it over.
         from: PeerId,
+        /// The member who signed it, where its signature was checked.
+        author: Option<MemberIndex>,
         /// The code that the verdict records.
         code: u16,
         /// The reason, for people.

@@ -305,7 +305,7 @@ impl Peer {
                 }
                 agent::Output::Judge { held, from } => self.judge(held, from),
                 agent::Output::Refused { from, id, reason } => {
-                    self.refuse(from, id, reason.code(), reason.to_string());
+                    self.refuse((from, None), id, reason.code(), reason.to_string());
                 }
             }
         }

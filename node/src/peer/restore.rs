@@ -16,7 +16,7 @@ use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest};
+use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
 use super::sealing::Sealing;
 use super::{PeerConfig, PeerError, Restored};
@@ -46,7 +46,8 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             Some(memo) => config.manifest.fold().with_memo(memo.terms.clone()),
             None => config.manifest.fold(),
         },
-        log: LogWriter::resume(config.key.clone(), &restored.entries)?,
+        log: LogWriter::resume(config.key.clone(), &restored.entries)?
+            .with_signing(if config.memo.is_some() { Signing::OnDemand } else { Signing::AtOnce }),
         held: Vec::new(),
         last_slot: None,
         refusals: BTreeMap::new(),

@@ -229,14 +229,15 @@ impl Peer {
     /// Judges a vote that somebody handed over.
     pub(super) fn judge_vote(&mut self, held: Held, from: PeerId) {
         let id = held.head.id();
+        let whose = (from, self.manifest().member_index(&held.head.author()));
         let admitted = self.manifest.admit_vote(&held.head, &held.payload);
         let Some(sealing) = &mut self.sealing else {
             let refusal = Refusal::NoSeals;
-            return self.reject(id, from, refusal.code(), refusal.to_string());
+            return self.reject(id, whose, refusal.code(), refusal.to_string());
         };
         let screened = admitted.and_then(|it| sealing.tally.screen(&it).map(|()| it));
         match screened {
-            Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
+            Err(refusal) => self.reject(id, whose, refusal.code(), refusal.to_string()),
             Ok(admitted) => {
                 let head = held.head.encode();
                 sealing.cast(&admitted, held, self.me);
@@ -250,9 +251,10 @@ impl Peer {
     /// than what is sealed here.
     pub(super) fn judge_snapshot(&mut self, held: &Held, from: PeerId) {
         let id = held.head.id();
+        let whose = (from, self.manifest().member_index(&held.head.author()));
         let admitted = self.manifest.admit_snapshot(&held.head, held.payload.clone());
         match admitted.and_then(|it| self.screen_snapshot(it)) {
-            Err(refusal) => self.reject(id, from, refusal.code(), refusal.to_string()),
+            Err(refusal) => self.reject(id, whose, refusal.code(), refusal.to_string()),
             Ok(cosigned) => {
                 let value = cosigned.snapshot.value();
                 if value.end > self.fold.open_from() {

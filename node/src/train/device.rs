@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use burn::tensor::Device;
+pub use burn::tensor::Device;
 
 /// How long listing the adapters may take before there are held to be none.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

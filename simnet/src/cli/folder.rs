@@ -13,7 +13,10 @@ use longhaul_simnet::output::metrics_parquet::write_metrics_parquet;
 use longhaul_simnet::output::run_manifest::{
     MANIFEST_VERSION, ManifestCheck, ManifestFile, RunManifest, scenario_hash,
 };
-use longhaul_simnet::{MetricTable, Record, RunOutcome, Scenario, page_data};
+use longhaul_simnet::{MetricTable, Record, RunOutcome, RunReport, Scenario, page_data};
+use serde::Serialize;
+
+use super::progress::Wall;
 
 /// The resolved scenario.
 pub const SCENARIO: &str = "scenario.toml";
@@ -77,14 +80,10 @@ pub fn open_events(folder: &Path) -> Result<EventLogReader<BufReader<File>>> {
 
 /// Writes everything but the events, which are there already, and the manifest
 /// last.
-pub fn write(
-    folder: &Path,
-    scenario: &Scenario,
-    outcome: &RunOutcome,
-    (wall_s, workers): (f64, usize),
-) -> Result<()> {
+pub fn write(folder: &Path, scenario: &Scenario, outcome: &RunOutcome, wall: Wall) -> Result<()> {
     let toml = scenario.to_toml();
-    let data = page_data(scenario, &outcome.report, &outcome.detail, Some(wall_s), workers);
+    let (total_s, workers) = (Some(wall.total_s), wall.workers);
+    let data = page_data(scenario, &outcome.report, &outcome.detail, total_s, workers);
     let mut files = vec![EVENTS.to_owned()];
     let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
         put_file(folder, name, bytes)?;
@@ -92,7 +91,7 @@ pub fn write(
         Ok(())
     };
     put(SCENARIO, toml.as_bytes())?;
-    put("report.json", serde_json::to_string_pretty(&outcome.report)?.as_bytes())?;
+    put("report.json", report_json(&outcome.report, wall)?.as_bytes())?;
     put(PAGE_DATA, data.to_json()?.as_bytes())?;
     put(PAGE, page(&data).as_bytes())?;
     let table = MetricTable::new(scenario, &outcome.report.samples);
@@ -113,6 +112,19 @@ pub fn write(
     files.sort();
     let manifest = manifest(folder, &toml, outcome, files)?;
     put_file(folder, MANIFEST, manifest.to_json()?.as_bytes())
+}
+
+/// The report and how long it took to make.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    report: &'a RunReport,
+    wall: Wall,
+}
+
+/// The report as indented JSON, with the wall times of this machine under `wall`.
+pub fn report_json(report: &RunReport, wall: Wall) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&Timed { report, wall })?)
 }
 
 fn contact_rows(outcome: &RunOutcome) -> impl Iterator<Item = ContactRow<'_>> {

@@ -1,12 +1,15 @@
 //! The command line: reads scenarios, runs them, and writes what they leave.
 
+mod bench;
 mod events;
 mod folder;
 mod input;
 mod progress;
 mod replay;
+mod resume;
 mod run;
 mod shrink;
+mod snapshot;
 mod sweep;
 
 use anyhow::Result;
@@ -36,6 +39,9 @@ enum Command {
     /// Runs a scenario, prints its report and writes its folder.
     #[command(after_help = run::EXAMPLES)]
     Run(run::RunArgs),
+    /// Goes on with a run that was killed, from its snapshot.
+    #[command(after_help = resume::EXAMPLES)]
+    Resume(resume::ResumeArgs),
     /// Runs a scenario for every combination of its swept values and seeds.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(sweep::SweepArgs),
@@ -63,6 +69,9 @@ enum Command {
         /// A scenario file, or the name of a built-in one.
         scenario: String,
     },
+    /// Measures how fast the simulator is on this machine.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Lists the built-in scenarios.
     #[command(
         visible_alias = "list",
@@ -75,11 +84,13 @@ enum Command {
 pub fn execute(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Resume(args) => resume::resume(&args),
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Diff(args) => events::diff_runs(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Events(args) => events::events(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Report { folder } => folder::rebuild_page(&folder),
         Command::Check { scenario } => {
             input::say(&input::scenario(&scenario)?.scenario.to_toml())?;

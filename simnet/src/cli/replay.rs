@@ -1,6 +1,7 @@
 //! `replay`: a run folder's scenario once more, event by event.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -52,9 +53,12 @@ pub fn replay(args: &ReplayArgs) -> Result<bool> {
     let into = seen.clone();
     let sink: Sink = Box::new(move |record: &Record| into.borrow_mut().push(event_record(record)));
     let bar = Bar::new();
-    let outcome =
-        run_watched(&source.scenario, &options, Some(sink), &mut |progress| bar.show(progress))?;
-    bar.finish();
+    let mut watch = |progress| {
+        bar.show(progress);
+        ControlFlow::Continue(())
+    };
+    let outcome = run_watched(&source.scenario, &options, Some(sink), &mut watch)?;
+    bar.finish(options.workers);
     let here = seen.borrow();
     if let Some(differs) = first_difference(args, &here)? {
         input::say(&format!("the replay differs at event {differs}\n"))?;

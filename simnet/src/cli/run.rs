@@ -1,23 +1,27 @@
 //! `run`: one scenario, once.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, value_parser};
 use longhaul_simnet::scenario::Crypto;
-use longhaul_simnet::{Record, Sink, run_watched};
+use longhaul_simnet::snapshot::Counts;
+use longhaul_simnet::{Record, RunOptions, Scenario, Sink, run_watched};
 
 use super::folder::{self, EventFile};
 use super::input;
-use super::progress::Bar;
+use super::progress::{Bar, Wall};
+use super::snapshot::Keeper;
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet run smoke
   longhaul-simnet run protocol --seed 7 --json
   longhaul-simnet run rare-contacts --data mnist/ --out results/
   longhaul-simnet run my-scenario.toml --workers 8
+  longhaul-simnet run label-split --data mnist/ --out results/ --snapshot-epochs 5
 
 Exit codes: 0 all checks passed, 1 a check failed, 2 bad input.";
 
@@ -38,6 +42,10 @@ pub struct RunArgs {
     /// Folder for everything that the run leaves: report.html, metrics, events.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Every so many epochs, note in OUT/snapshot where the run stands; what training
+    /// gave is kept there, so that `resume OUT` goes on if the run is killed.
+    #[arg(long, value_name = "K", requires = "out", value_parser = value_parser!(u32).range(1..))]
+    snapshot_epochs: Option<u32>,
     /// Let every peer check every signature and hash itself; same digest, slower.
     #[arg(long)]
     real_crypto: bool,
@@ -51,6 +59,7 @@ pub struct RunArgs {
 
 /// Runs a scenario; says whether all checks passed.
 pub fn run(args: &RunArgs) -> Result<bool> {
+    let bar = Bar::new();
     let mut source = input::scenario(&args.scenario)?;
     let scenario = &mut source.scenario;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
@@ -59,34 +68,72 @@ pub fn run(args: &RunArgs) -> Result<bool> {
     }
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;
+    let keeper = match (args.snapshot_epochs, &args.out) {
+        (Some(every_epochs), Some(folder)) => {
+            Some(Keeper::begin(folder, &source.scenario, every_epochs)?)
+        }
+        _ => None,
+    };
+    let (out, json) = (args.out.as_deref(), args.json);
+    play(Session { bar, scenario: &source.scenario, options, out, json, keeper })
+}
+
+/// One run and what becomes of it.
+pub struct Session<'a> {
+    /// Shows where it stands.
+    pub bar: Bar,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// How to run it.
+    pub options: RunOptions,
+    /// The folder for everything that it leaves.
+    pub out: Option<&'a Path>,
+    /// Whether to print JSON.
+    pub json: bool,
+    /// Its snapshot.
+    pub keeper: Option<Keeper>,
+}
+
+/// Carries out a run; says whether all checks passed.
+pub fn play(session: Session<'_>) -> Result<bool> {
+    let Session { bar, scenario, mut options, out, json, keeper } = session;
+    options.answers = keeper.as_ref().map(Keeper::answers);
     // Before the run: a folder that cannot be written must not cost one.
-    let events = args.out.as_deref().map(EventFile::create).transpose()?;
+    let events = out.map(EventFile::create).transpose()?;
     let log = Rc::new(RefCell::new((events, None)));
-    let bar = Bar::new();
-    let outcome =
-        run_watched(&source.scenario, &options, sink(&log), &mut |progress| bar.show(progress))?;
-    let wall_s = bar.finish();
-    if let Some(folder) = &args.out {
+    let mut watch = |progress| {
+        let kept = keeper.as_ref().map(|keeper| keeper.watch(&progress));
+        bar.show(progress);
+        kept.unwrap_or(ControlFlow::Continue(()))
+    };
+    let outcome = run_watched(scenario, &options, sink(&log), &mut watch)?;
+    let wall = bar.finish(options.workers);
+    let answers = keeper.map(Keeper::finish).transpose()?;
+    if let Some(folder) = out {
         let (events, failed) = log.take();
         failed.map_or(Ok(()), Err)?;
         events.map_or(Ok(()), EventFile::finish)?;
-        folder::write(folder, &source.scenario, &outcome, (wall_s, options.workers))?;
+        folder::write(folder, scenario, &outcome, wall)?;
     }
-    if args.json {
-        input::say(&format!("{}\n", serde_json::to_string_pretty(&outcome.report)?))?;
+    if json {
+        input::say(&format!("{}\n", folder::report_json(&outcome.report, wall)?))?;
     } else {
-        let written = args
-            .out
-            .as_ref()
-            .map(|folder| format!("\nreport: {}\n", folder.join("report.html").display()));
+        let written = out.map(|it| format!("\nreport: {}\n", it.join("report.html").display()));
+        let Wall { first_event_s, total_s, workers } = wall;
         input::say(&format!(
-            "{}{wall_s:.1} s on {} workers\n{}",
+            "{}{total_s:.1} s on {workers} workers, first event after {first_event_s:.2} s\n{}{}",
             outcome.report,
-            options.workers,
+            answers.map(told).unwrap_or_default(),
             written.unwrap_or_default()
         ))?;
     }
     Ok(outcome.report.passed)
+}
+
+fn told(Counts { answered, computed, damaged }: Counts) -> String {
+    format!(
+        "snapshot: {answered} answers taken, {computed} computed, {damaged} damaged records passed over\n"
+    )
 }
 
 type EventLog = Rc<RefCell<(Option<EventFile>, Option<anyhow::Error>)>>;

@@ -12,6 +12,7 @@ mod sampling;
 mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use longhaul_dtn::agent::{Held, LinkId};
@@ -23,7 +24,7 @@ use crate::contacts::Contact;
 use crate::delivery::Deliveries;
 use crate::faults::{Blow, FaultCount};
 use crate::federation::Federation;
-use crate::host::Host;
+use crate::host::{Host, InProof};
 use crate::learner::Learner;
 use crate::metrics::Recorder;
 use crate::network::Network;
@@ -43,6 +44,7 @@ enum Event {
     LinkDown { peer: u16, link: LinkId },
     Frame { peer: u16, link: LinkId, bytes: Vec<u8> },
     Trained { peer: u16, life: u16 },
+    Proven { peer: u16, life: u16 },
     Persisted { peer: u16, life: u16, ticket: Ticket },
     Epoch { epoch: u32 },
     ContactEnd { pair: Pair },
@@ -63,9 +65,15 @@ pub struct Progress {
     pub end: SimTime,
     /// The epoch that just ended.
     pub epoch: u32,
-    /// Events so far.
+    /// Events so far; none when the first is about to happen.
     pub events: u64,
+    /// The digest of everything so far.
+    pub digest: ContentHash,
 }
+
+/// Is told before the first event and after every epoch where a run stands; a break
+/// ends it there.
+pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// What an engine is made from besides the scenario.
 pub struct Parts {
@@ -163,6 +171,8 @@ pub struct Finished {
     pub contacts: Vec<Contact>,
     /// Honest peers, with sound disks, that are proved to have signed a slot twice.
     pub two_faced: usize,
+    /// The member indices of hostile peers.
+    pub hostile: BTreeSet<u16>,
 }
 
 impl<'a> Engine<'a> {
@@ -171,9 +181,10 @@ impl<'a> Engine<'a> {
         setup::engine(scenario, parts)
     }
 
-    /// Lets the world go on until its end; `watch` is told after every epoch.
-    pub fn run(mut self, watch: &mut dyn FnMut(Progress)) -> Result<Finished, WorkerLost> {
-        loop {
+    /// Lets the world go on until its end, or until `watch` ends it.
+    pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Finished, WorkerLost> {
+        let mut goes_on = watch(self.progress(SimTime::ZERO, 0)).is_continue();
+        while goes_on {
             let due = self.queue.next_at();
             if self.begin_contact_before(due) {
                 continue;
@@ -189,10 +200,15 @@ impl<'a> Engine<'a> {
             };
             self.happen(now, event)?;
             if let Some(epoch) = sampled {
-                watch(Progress { now, end: self.end, epoch, events: self.trace.events() });
+                goes_on = watch(self.progress(now, epoch)).is_continue();
             }
         }
         Ok(self.finish())
+    }
+
+    fn progress(&mut self, now: SimTime, epoch: u32) -> Progress {
+        let (events, digest) = (self.trace.events(), self.trace.digest());
+        Progress { now, end: self.end, epoch, events, digest }
     }
 
     fn finish(mut self) -> Finished {
@@ -201,7 +217,11 @@ impl<'a> Engine<'a> {
         }
         let faults = self.fault_counts();
         let two_faced = self.two_faced();
+        let members = self.hosts.iter().zip(&self.member_of_peer);
+        let hostile = members.filter(|(host, _)| host.adversary.is_some());
+        let hostile = hostile.map(|(_, member)| *member).collect();
         Finished {
+            hostile,
             digest: self.trace.digest(),
             events: self.trace.events(),
             hosts: self.hosts,
@@ -262,6 +282,7 @@ impl<'a> Engine<'a> {
             }
             Event::Frame { peer, link, bytes } => self.deliver(now, peer, link, bytes),
             Event::Trained { peer, life } => self.trained(now, peer, life)?,
+            Event::Proven { peer, life } => self.proven(now, peer, life),
             Event::Persisted { peer, life, ticket } => self.persisted(now, peer, life, ticket),
             Event::Epoch { epoch } => self.begin_epoch(now, epoch)?,
             Event::ContactEnd { pair } => {
@@ -329,15 +350,39 @@ impl<'a> Engine<'a> {
         self.trace.event_named(now, kind, peer, numbers, &outcome.digest);
         match outcome.result {
             Err(why) => self.give(now, peer, Input::TrainingFailed { epoch, why }),
-            Ok(trained) if self.is_hostile(peer, epoch) => {
-                self.attack(now, peer, &trained);
-            }
-            Ok(trained) => {
-                self.note_honest(&trained, &base);
-                self.give(now, peer, Input::Trained(trained));
-            }
+            Ok(trained) => self.prove(now, peer, InProof { trained, base }),
         }
         Ok(())
+    }
+
+    /// Gives the peer what it trained once the time that proving takes has passed.
+    fn prove(&mut self, now: SimTime, peer: u16, work: InProof) {
+        let proof_ms = u64::from(self.scenario.training.proof_ms);
+        if proof_ms == 0 {
+            return self.hand_in(now, peer, work);
+        }
+        let host = self.host(peer);
+        host.proving = Some(work);
+        let life = host.life;
+        self.queue.push(now.plus_ms(proof_ms), Event::Proven { peer, life });
+    }
+
+    fn proven(&mut self, now: SimTime, peer: u16, life: u16) {
+        let host = self.host(peer);
+        let Some(work) = host.proving.take_if(|_| host.life == life) else { return };
+        let epoch = u64::from(work.trained.epoch.get());
+        self.trace.event(now, Kind::Proven, peer, epoch, 0);
+        self.hand_in(now, peer, work);
+    }
+
+    fn hand_in(&mut self, now: SimTime, peer: u16, work: InProof) {
+        let InProof { trained, base } = work;
+        if self.is_hostile(peer, trained.epoch) {
+            self.attack(now, peer, &trained);
+        } else {
+            self.note_honest(&trained, &base);
+            self.give(now, peer, Input::Trained(trained));
+        }
     }
 
     fn begin_epoch(&mut self, now: SimTime, epoch: u32) -> Result<(), WorkerLost> {

@@ -4,26 +4,22 @@
 //! of the pool at any time.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
 use longhaul_node::peer::{TrainRequest, TrainedModel};
-use longhaul_node::train::data::partition::Side;
-use longhaul_node::train::data::{edgesense, idx};
-use longhaul_node::train::{
-    Dataset, DatasetError, DeviceChoice, DeviceError, ModelKind, Partition, PartitionError, Plan,
-    Split, TrainError, Trainer, open_device,
-};
-use longhaul_registry::TrainingPlan;
+use longhaul_node::train::data::idx;
+use longhaul_node::train::{DeviceError, ModelKind, PartitionError, TrainError};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+mod gradient;
 mod shares;
+mod source;
 
-use crate::faults::groups_by_peer;
-use crate::scenario::{self, Scenario, TrainingMode};
-use crate::seeds::{self, Node, Purpose};
+use crate::run::RunOptions;
+use crate::scenario::{Scenario, TrainingMode};
+use gradient::Gradient;
 
 /// How well a model does on the held-out data of the task.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,13 +63,16 @@ pub trait Learner: Send + Sync + fmt::Debug {
 
     /// Measures a model; none where there is nothing to measure.
     fn score(&self, parameters: &[f32]) -> Option<Score>;
+
+    /// Names everything besides their arguments that the answers depend on.
+    fn subject(&self) -> ContentHash;
 }
 
 /// Why a scenario's training cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnerError {
     /// The kind of data is unknown.
-    #[error("task.data: there is no data set `{0}`: use `edgesense` or `idx`")]
+    #[error("task.data: there is no data set `{0}`: use `edgesense`, `idx` or `noise`")]
     UnknownData(String),
     /// The data is in files and nobody said where.
     #[error("data.dir: `idx` data is read from files: name their folder there, or with --data DIR")]
@@ -84,140 +83,27 @@ pub enum LearnerError {
     /// The data cannot be divided as asked.
     #[error("data.partition: {0}")]
     Partition(#[from] PartitionError),
-    /// The data that a peer's features are shifted into is not sound.
-    #[error("group.feature_shift: {0}")]
-    Shift(#[from] DatasetError),
     /// The data does not fit the model.
-    #[error("the data of peer {peer} cannot be trained on: {source}")]
-    Trainer {
-        /// The peer.
-        peer: usize,
-        /// What is wrong.
-        source: TrainError,
-    },
+    #[error("task.model: {0}")]
+    Misfit(TrainError),
     /// No processor to compute on.
     #[error("training device: {0}")]
     Device(#[from] DeviceError),
 }
 
-/// The learner that `scenario` asks for; `data_dir` overrides its folder.
-pub fn of_scenario(
+/// The learner that `scenario` asks for, with the data that `options` names.
+///
+/// What does not fit is told here; but for files, the data itself is made when it
+/// is needed.
+pub fn of_run(
     scenario: &Scenario,
     model: &ModelKind,
-    data_dir: Option<&Path>,
+    options: &RunOptions,
 ) -> Result<Arc<dyn Learner>, LearnerError> {
     if scenario.training.mode != TrainingMode::Real {
         return Ok(Arc::new(Synthetic));
     }
-    let (data, parts) = shares::prepare(scenario, load(scenario, data_dir.map(Path::to_owned))?)?;
-    let data = Arc::new(data);
-    let (device, _) = open_device(DeviceChoice::Cpu)?;
-    let trainer = |(peer, own): (usize, Vec<u32>)| {
-        Trainer::new(model.clone(), data.clone(), own, device.clone())
-            .map_err(|source| LearnerError::Trainer { peer, source })
-    };
-    let trainers = |(peer, stretches): (usize, Vec<Vec<u32>>)| {
-        stretches.into_iter().map(|own| trainer((peer, own))).collect::<Result<Vec<_>, _>>()
-    };
-    let peers = parts.into_iter().enumerate().map(trainers).collect::<Result<_, _>>()?;
-    Ok(Arc::new(Gradient { peers, drift_epochs: shares::drift_epochs(scenario) }))
-}
-
-/// All samples, and which of them each peer holds.
-pub(crate) type Shares = (Dataset, Vec<Vec<u32>>);
-
-fn load(scenario: &Scenario, data_dir: Option<PathBuf>) -> Result<Shares, LearnerError> {
-    let peers = scenario.peers.get();
-    let seed = |purpose| seeds::bytes(scenario.seed, Node::World, purpose);
-    let (data, own) = match scenario.task.data.as_str() {
-        "edgesense" => {
-            let (data, own) = edgesense::of_devices(&seed(Purpose::Data), u32::from(peers));
-            (data, Some(own))
-        }
-        "idx" => {
-            let folder = data_dir.or(scenario.data.dir.clone()).ok_or(LearnerError::NoFolder)?;
-            (idx::load(&folder)?, None)
-        }
-        other => return Err(LearnerError::UnknownData(other.to_owned())),
-    };
-    let parts = match (&scenario.data.partition, own) {
-        (None, Some(own)) => own,
-        (partition, _) => {
-            let partition = partition.as_ref().unwrap_or(&scenario::Partition::Iid);
-            let labels = data.train().labels();
-            partitioner(partition, peers).assign(
-                labels,
-                usize::from(peers),
-                &seed(Purpose::Partition),
-            )?
-        }
-    };
-    Ok((data, parts))
-}
-
-fn partitioner(partition: &scenario::Partition, peers: u16) -> Partition {
-    match partition {
-        scenario::Partition::Iid => Partition::Iid,
-        scenario::Partition::Dirichlet { alpha } => Partition::Dirichlet { alpha: alpha.get() },
-        scenario::Partition::Shards { per_peer } => Partition::Shards { per_peer: *per_peer },
-        scenario::Partition::Split { alpha, weight, groups } => {
-            let side = |group| if group == 0 { Side::Low } else { Side::High };
-            let sides = groups_by_peer(groups, usize::from(peers)).into_iter().map(side).collect();
-            Partition::Split { alpha: alpha.get(), sides, weight: weight.get() }
-        }
-    }
-}
-
-/// Gradient steps on each peer's own share of the data.
-#[derive(Debug)]
-struct Gradient {
-    /// The trainers of each peer, in the order of the scenario; never empty. One
-    /// each, or one for each stretch of drifting data.
-    peers: Vec<Vec<Trainer>>,
-    /// How long each stretch is, for peers whose data drifts.
-    drift_epochs: Vec<Option<u32>>,
-}
-
-impl Gradient {
-    fn trainer(&self, peer: u16, epoch: u32) -> Option<&Trainer> {
-        let peer = usize::from(peer);
-        let stretches = self.peers.get(peer)?;
-        let passed = match self.drift_epochs.get(peer).copied().flatten() {
-            Some(length) => usize::try_from(epoch / length).unwrap_or_default(),
-            None => 0,
-        };
-        stretches.get(passed % stretches.len().max(1))
-    }
-}
-
-impl Learner for Gradient {
-    fn train(&self, peer: u16, request: &TrainRequest) -> Result<TrainedModel, String> {
-        let trainer = self.trainer(peer, request.epoch.get()).ok_or("the peer has no data")?;
-        let trained = trainer
-            .train(&request.base, plan(&request.plan), &request.seed)
-            .map_err(|error| error.to_string())?;
-        let loss = |parameters: &[f32]| {
-            let evaluation = trainer.evaluate(parameters, Split::OwnHeldOut);
-            evaluation.map(|it| it.loss as f32).map_err(|error| error.to_string())
-        };
-        Ok(TrainedModel {
-            epoch: request.epoch,
-            parameters: trained.parameters,
-            samples: trained.samples,
-            shared_loss: loss(&request.shared)?,
-            trial_loss: request.trial.as_ref().map(|trial| loss(trial)).transpose()?,
-        })
-    }
-
-    fn score(&self, parameters: &[f32]) -> Option<Score> {
-        let evaluation = self.peers.first()?.first()?.evaluate(parameters, Split::Test).ok()?;
-        Some(Score { accuracy: evaluation.accuracy, loss: evaluation.loss })
-    }
-}
-
-fn plan(plan: &TrainingPlan) -> Plan {
-    let rate = f64::from(plan.rate_micro) / 1_000_000.0;
-    Plan { steps: plan.steps, batch: plan.batch, rate: rate as f32 }
+    Ok(Arc::new(Gradient::new(scenario, model, options.data_dir.as_deref())?))
 }
 
 /// Adds a small number to every parameter: enough for the protocol to carry,
@@ -247,6 +133,10 @@ impl Learner for Synthetic {
     fn score(&self, _parameters: &[f32]) -> Option<Score> {
         None
     }
+
+    fn subject(&self) -> ContentHash {
+        ContentHash::of(b"synthetic")
+    }
 }
 
 #[cfg(test)]
@@ -254,6 +144,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use longhaul_aggregation::Epoch;
+    use longhaul_registry::TrainingPlan;
 
     fn request(seed: u8) -> TrainRequest {
         TrainRequest {
@@ -280,10 +171,11 @@ mod tests {
         scenario.training.mode = TrainingMode::Real;
         scenario.task.data = "idx".to_owned();
         let model = "mlp:784-32-10".parse().expect("a model");
-        let error = of_scenario(&scenario, &model, None).expect_err("no folder");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("no folder");
         assert!(matches!(error, LearnerError::NoFolder), "{error}");
-        let missing = Path::new("no-such-folder");
-        let error = of_scenario(&scenario, &model, Some(missing)).expect_err("no files");
+        let data_dir = Some("no-such-folder".into());
+        let options = RunOptions { data_dir, ..RunOptions::default() };
+        let error = of_run(&scenario, &model, &options).expect_err("no files");
         assert!(error.to_string().contains("no-such-folder"), "{error}");
     }
 
@@ -293,17 +185,16 @@ mod tests {
         scenario.training.mode = TrainingMode::Real;
         scenario.task.data = "imagenet".to_owned();
         let model = "edgesense-cnn".parse().expect("a model");
-        let error = of_scenario(&scenario, &model, None).expect_err("no such data");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("no such data");
         assert!(matches!(error, LearnerError::UnknownData(_)), "{error}");
     }
 
     #[test]
-    fn a_split_puts_each_group_on_its_side() {
-        let groups = vec![vec![1, 2], vec![0, 3]];
-        let alpha = 0.3.try_into().expect("an alpha");
-        let weight = 0.05.try_into().expect("a weight");
-        let split = scenario::Partition::Split { alpha, weight, groups };
-        let sides = vec![Side::High, Side::Low, Side::Low, Side::High];
-        assert_eq!(partitioner(&split, 4), Partition::Split { alpha: 0.3, sides, weight: 0.05 });
+    fn a_model_that_the_data_does_not_fit_is_refused_at_once() {
+        let mut scenario = testing::scenario();
+        scenario.training.mode = TrainingMode::Real;
+        let model = "mlp:784-32-10".parse().expect("a model");
+        let error = of_run(&scenario, &model, &RunOptions::default()).expect_err("96 inputs");
+        assert!(error.to_string().starts_with("task.model: the model takes 784"), "{error}");
     }
 }

@@ -1,66 +1,106 @@
 //! Shares: how much of its data each peer keeps, how its sensors distort it, and
 //! how it changes over time.
 
-use longhaul_node::train::{Dataset, Samples};
+use std::sync::Arc;
+
+use longhaul_dtn::hash::ContentHash;
+use longhaul_node::train::{DatasetError, Samples};
 use rand_chacha::ChaCha20Rng;
 
-use super::{LearnerError, Shares};
+use super::source::Source;
 use crate::scenario::{Group, Scenario};
 use crate::seeds::{self, Node, Purpose};
-
-/// The samples that a peer trains on, one stretch of time after another.
-pub(super) type Stretches = Vec<Vec<u32>>;
 
 /// Stretches that drifting data is cut into.
 const STRETCHES: usize = 4;
 
-/// All samples with the shifted ones behind them, and for each peer the samples
-/// of each stretch of time.
-pub(super) fn prepare(
-    scenario: &Scenario,
-    (data, parts): Shares,
-) -> Result<(Dataset, Vec<Stretches>), LearnerError> {
-    let (groups, of_peer) = (scenario.groups(), scenario.group_of_peers());
-    let most = scenario.data.samples_per_peer_max.map(|most| most.get());
-    let mut shifted = Shifted::of(&data);
-    let mut stretches = Vec::new();
-    for (peer, mut own) in (0_u16..).zip(parts) {
-        let group = &groups[of_peer[usize::from(peer)]];
-        let mut stream = seeds::stream(scenario.seed, Node::Peer(peer), Purpose::Shift);
-        keep(&mut own, most, group, &mut stream);
-        if let Some(shift) = group.feature_shift {
-            own = shifted.add(data.train(), &own, shift.get(), &mut stream);
+/// What the scenario says about everybody's share.
+#[derive(Debug)]
+pub(super) struct Shares {
+    seed: u64,
+    most: usize,
+    groups: Vec<Group>,
+    of_peer: Vec<usize>,
+}
+
+/// What one peer trains on.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// A set that has its samples.
+    pub samples: Arc<Samples>,
+    /// Its samples, one stretch of time after another; one stretch where nothing
+    /// drifts.
+    pub stretches: Vec<Vec<u32>>,
+    /// True if nobody else uses the set.
+    pub is_own_set: bool,
+}
+
+impl Shares {
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        let most = scenario.data.samples_per_peer_max;
+        let most = most.map(|most| usize::try_from(most.get()).unwrap_or(usize::MAX));
+        Self {
+            seed: scenario.seed,
+            most: most.unwrap_or(usize::MAX),
+            groups: scenario.groups(),
+            of_peer: scenario.group_of_peers(),
         }
-        stretches.push(match group.drift_epochs {
-            Some(_) => cut(data.train(), &own),
-            None => vec![own],
-        });
     }
-    Ok((shifted.into_dataset(data)?, stretches))
-}
 
-/// Epochs of a stretch, for peers whose data drifts.
-pub(super) fn drift_epochs(scenario: &Scenario) -> Vec<Option<u32>> {
-    let groups = scenario.groups();
-    let of = |group: usize| groups[group].drift_epochs.map(|epochs| epochs.get());
-    scenario.group_of_peers().into_iter().map(of).collect()
-}
+    /// The share of `peer`: a pure function of the scenario.
+    pub(super) fn share(&self, source: &Source, peer: u16) -> Result<Share, DatasetError> {
+        let group = self.group(peer);
+        let mut stream = seeds::stream(self.seed, Node::Peer(peer), Purpose::Shift);
+        let kept = self.kept(source.count(peer), group, &mut stream);
+        let (mut samples, mut own) = source.first(peer, kept);
+        if let Some(shift) = group.feature_shift {
+            samples = shifted(&samples, &own, shift.get(), &mut stream)?.into();
+            own = (0..).take(own.len()).collect();
+        }
+        let stretches = match group.drift_epochs {
+            Some(_) => cut(&samples, &own),
+            None => vec![own],
+        };
+        let is_own_set = group.feature_shift.is_some() || !source.is_shared();
+        Ok(Share { samples, stretches, is_own_set })
+    }
 
-/// Leaves a peer as many samples as it may have; at least two.
-fn keep(own: &mut Vec<u32>, most: Option<u32>, group: &Group, stream: &mut ChaCha20Rng) {
-    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    own.truncate(most.max(2));
-    if let Some(least) = group.quantity_min {
+    /// Names everybody's skew.
+    pub(super) fn name(&self) -> ContentHash {
+        let skew = |&group: &usize| {
+            let group = &self.groups[group];
+            let (quantity, shift) = (group.quantity_min, group.feature_shift);
+            let drift = group.drift_epochs.map(|length| length.get());
+            (quantity.map(|it| it.get()), shift.map(|it| it.get()), drift)
+        };
+        let skews: Vec<_> = self.of_peer.iter().map(skew).collect();
+        ContentHash::of(format!("{} {} {skews:?}", self.seed, self.most).as_bytes())
+    }
+
+    /// How many stretches have passed before `epoch`.
+    pub(super) fn passed(&self, peer: u16, epoch: u32) -> usize {
+        let length = self.group(peer).drift_epochs.map(|length| length.get());
+        length.map_or(0, |length| usize::try_from(epoch / length).unwrap_or_default())
+    }
+
+    fn group(&self, peer: u16) -> &Group {
+        &self.groups[self.of_peer[usize::from(peer)]]
+    }
+
+    /// How many of its `count` samples a peer keeps; at least two, if it has them.
+    fn kept(&self, count: usize, group: &Group, stream: &mut ChaCha20Rng) -> usize {
+        let count = count.min(self.most.max(2));
+        let Some(least) = group.quantity_min else { return count };
         let share = least.get() + (1.0 - least.get()) * seeds::unit(stream);
-        let kept = (share * own.len() as f64).round() as usize;
-        own.truncate(kept.max(2));
+        let kept = (share * count as f64).round() as usize;
+        count.min(kept.max(2))
     }
 }
 
 /// Samples sorted by class and cut into stretches: as time passes, a peer sees
 /// other classes.
 fn cut(train: &Samples, own: &[u32]) -> Vec<Vec<u32>> {
-    let label = |index: &u32| train.labels().get(usize::try_from(*index).unwrap_or(usize::MAX));
+    let label = |index: &u32| train.labels().get(place(*index));
     let mut sorted = own.to_vec();
     sorted.sort_by_key(|index| (label(index).copied(), *index));
     let length = sorted.len().div_ceil(STRETCHES).max(2);
@@ -69,114 +109,81 @@ fn cut(train: &Samples, own: &[u32]) -> Vec<Vec<u32>> {
     stretches.into_iter().filter(|stretch| stretch.len() >= 2).collect()
 }
 
-/// Copies of samples as other sensors would have taken them.
-struct Shifted {
-    features: usize,
-    classes: usize,
-    inputs: Vec<f32>,
-    labels: Vec<u8>,
-    first: usize,
+/// Copies of a peer's samples as its own sensor would have taken them: with another
+/// gain and offset.
+fn shifted(
+    train: &Samples,
+    own: &[u32],
+    shift: f64,
+    stream: &mut ChaCha20Rng,
+) -> Result<Samples, DatasetError> {
+    let mut error = || shift * (2.0 * seeds::unit(stream) - 1.0);
+    let (gain, offset) = ((1.0 + error()) as f32, error() as f32);
+    let inputs = own.iter().flat_map(|&index| train.input(place(index)));
+    let inputs = inputs.map(|value| value * gain + offset).collect();
+    let labels = own.iter().map(|&index| train.labels()[place(index)]).collect();
+    Samples::new(train.features(), train.classes(), inputs, labels)
 }
 
-impl Shifted {
-    fn of(data: &Dataset) -> Self {
-        let train = data.train();
-        Self {
-            features: train.features(),
-            classes: train.classes(),
-            inputs: Vec::new(),
-            labels: Vec::new(),
-            first: train.len(),
-        }
-    }
-
-    /// Adds a peer's samples with its own gain and offset; gives their places.
-    fn add(
-        &mut self,
-        train: &Samples,
-        own: &[u32],
-        shift: f64,
-        stream: &mut ChaCha20Rng,
-    ) -> Vec<u32> {
-        let mut error = || shift * (2.0 * seeds::unit(stream) - 1.0);
-        let (gain, offset) = ((1.0 + error()) as f32, error() as f32);
-        let begin = self.first + self.labels.len();
-        for &index in own {
-            let index = usize::try_from(index).expect("a u32 fits a usize");
-            self.inputs.extend(train.input(index).iter().map(|value| value * gain + offset));
-            self.labels.push(train.labels()[index]);
-        }
-        let places = begin..self.first + self.labels.len();
-        places.filter_map(|place| u32::try_from(place).ok()).collect()
-    }
-
-    fn into_dataset(self, data: Dataset) -> Result<Dataset, LearnerError> {
-        if self.labels.is_empty() {
-            return Ok(data);
-        }
-        let more = Samples::new(self.features, self.classes, self.inputs, self.labels)?;
-        let train = data.train().clone().join(&more)?;
-        Ok(Dataset::new(train, data.test().clone())?)
-    }
+fn place(index: u32) -> usize {
+    usize::try_from(index).expect("a u32 fits a usize")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing;
+    use longhaul_node::train::data::edgesense;
 
-    fn shares(peers: usize) -> Shares {
-        let rows = 40 * peers;
-        let labels: Vec<u8> = (0..rows).map(|row| (row % 4) as u8).collect();
-        let samples = |labels: Vec<u8>| {
-            Samples::new(1, 4, vec![1.0; labels.len()], labels).expect("sound samples")
-        };
-        let data = Dataset::new(samples(labels), samples(vec![0, 1])).expect("one shape");
-        let part = |peer: usize| (0..40).map(|row| (40 * peer + row) as u32).collect();
-        (data, (0..peers).map(part).collect())
-    }
-
-    fn scenario(change: impl Fn(&mut Group)) -> Scenario {
+    fn shares(change: impl Fn(&mut Group)) -> Vec<Share> {
         let mut scenario = testing::scenario();
         scenario.group = scenario.groups();
         change(&mut scenario.group[0]);
-        scenario
+        let model = "edgesense-cnn".parse().expect("a model");
+        let source = Source::of(&scenario, &model, None).expect("built-in data");
+        let shares = Shares::of(&scenario);
+        (0..4).map(|peer| shares.share(&source, peer).expect("a share")).collect()
     }
 
     #[test]
-    fn without_any_skew_the_shares_stay_as_they_are() {
-        let (data, stretches) = prepare(&scenario(|_| {}), shares(4)).expect("shares");
-        assert_eq!(data.train().len(), 160);
-        assert!(stretches.iter().all(|it| it.len() == 1 && it[0].len() == 40));
+    fn without_any_skew_the_shares_are_the_recordings() {
+        for share in shares(|_| {}) {
+            assert_eq!(share.samples.len(), edgesense::WINDOWS_PER_DEVICE);
+            assert_eq!(share.stretches, [(0..240).collect::<Vec<_>>()]);
+        }
     }
 
     #[test]
     fn quantity_skew_keeps_a_drawn_share() {
-        let scenario = scenario(|group| group.quantity_min = Some(0.25.try_into().expect("share")));
-        let (_, stretches) = prepare(&scenario, shares(4)).expect("shares");
-        let counts: Vec<_> = stretches.iter().map(|it| it[0].len()).collect();
-        assert!(counts.iter().all(|count| (10..=40).contains(count)), "{counts:?}");
+        let shares = shares(|group| group.quantity_min = Some(0.25.try_into().expect("share")));
+        let counts: Vec<_> = shares.iter().map(|it| it.stretches[0].len()).collect();
+        assert!(counts.iter().all(|count| (60..=240).contains(count)), "{counts:?}");
         assert!(counts.iter().any(|count| *count != counts[0]), "{counts:?}");
+        assert!(shares.iter().all(|it| it.samples.len() == it.stretches[0].len()));
     }
 
     #[test]
     fn feature_shift_gives_each_peer_its_own_sensor() {
-        let scenario = scenario(|group| group.feature_shift = Some(0.5.try_into().expect("shift")));
-        let (data, stretches) = prepare(&scenario, shares(4)).expect("shares");
-        assert_eq!(data.train().len(), 320);
-        let first = |peer: usize| data.train().input(stretches[peer][0][0] as usize)[0];
-        assert_ne!(first(0), 1.0);
-        assert_ne!(first(0), first(1));
+        let (plain, shifted) = (shares(|_| {}), {
+            shares(|group| group.feature_shift = Some(0.5.try_into().expect("shift")))
+        });
+        let gain = |peer: usize| {
+            let [a, b] = [&shifted, &plain].map(|it| it[peer].samples.inputs());
+            (a[1] - a[0]) / (b[1] - b[0])
+        };
+        assert!((gain(0) - 1.0).abs() > 1e-3 && (gain(0) - gain(1)).abs() > 1e-3);
+        assert!(shifted.iter().all(|it| it.is_own_set && it.stretches[0].len() == 240));
     }
 
     #[test]
     fn drift_gives_each_stretch_other_classes() {
-        let scenario = scenario(|group| group.drift_epochs = Some(5.try_into().expect("epochs")));
-        let (data, stretches) = prepare(&scenario, shares(4)).expect("shares");
-        assert_eq!(stretches[0].len(), STRETCHES);
-        let label = |index: u32| data.train().labels()[index as usize];
-        for (class, stretch) in (0_u8..).zip(&stretches[0]) {
-            assert!(stretch.iter().all(|index| label(*index) == class));
-        }
+        let shares = shares(|group| group.drift_epochs = Some(5.try_into().expect("epochs")));
+        let share = &shares[0];
+        assert_eq!(share.stretches.len(), STRETCHES);
+        let label = |index: &u32| share.samples.labels()[*index as usize];
+        let ends = share.stretches.iter().map(|it| (label(&it[0]), label(&it[it.len() - 1])));
+        let ends: Vec<_> = ends.collect();
+        assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{ends:?}");
+        assert_ne!(ends[0], ends[3]);
     }
 }

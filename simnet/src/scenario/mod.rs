@@ -110,7 +110,8 @@ pub enum Crypto {
 pub struct Task {
     /// `mlp:784-32-10` (any layer sizes) or `edgesense-cnn`.
     pub model: String,
-    /// `edgesense` (built in) or `idx` (gzipped IDX files).
+    /// `edgesense` (built in), `idx` (gzipped IDX files), or `noise`: samples that fit
+    /// any model and mean nothing, to measure speed with.
     pub data: String,
 }
 
@@ -173,6 +174,10 @@ pub struct Training {
     pub rate: Rate,
     /// Modelled time of one step.
     pub pace_ms: Millis,
+    /// Modelled time from the end of training until the update can leave, as proving
+    /// would take it. Nothing is proved: there are no proofs yet.
+    #[serde(default)]
+    pub proof_ms: u32,
 }
 
 /// Whether real gradients are computed.

@@ -280,8 +280,9 @@ fn log_event(event: &Event) {
         Event::Accepted { epoch, author, from } => {
             tracing::debug!(epoch = epoch.get(), author = author.get(), from = %from.short(), "accepted");
         }
-        Event::Refused { from, code, reason } => {
-            tracing::warn!(from = %from.short(), code, reason, "refused a bundle");
+        Event::Refused { from, author, code, reason } => {
+            let author = author.map(|author| author.get());
+            tracing::warn!(from = %from.short(), author, code, reason, "refused a bundle");
         }
         Event::Voided { epoch, author } => {
             tracing::warn!(

@@ -173,10 +173,22 @@ pub fn activity_name(label: u8) -> Option<&'static str> {
 /// A pure function of its arguments; device 0 of one seed has nothing in common
 /// with device 0 of another.
 pub fn device(seed: &[u8; 32], device: u32) -> Samples {
+    device_start(seed, device, WINDOWS_PER_DEVICE)
+}
+
+/// The first `windows` of [`device`], from one to all, without making the others.
+pub fn device_start(seed: &[u8; 32], device: u32, windows: usize) -> Samples {
     let character = Device::draw(seed, device);
     let mut draw = Draw::new(seed, Purpose::Windows, device);
     let labels = character.training_labels(&mut draw);
-    character.record(&labels, &mut draw)
+    character.record(&labels, windows.clamp(1, WINDOWS_PER_DEVICE), &mut draw)
+}
+
+/// The labels of [`device`], without its windows: a thousandth of the work.
+pub fn device_labels(seed: &[u8; 32], device: u32) -> Vec<u8> {
+    let character = Device::draw(seed, device);
+    let labels = character.training_labels(&mut Draw::new(seed, Purpose::Windows, device));
+    labels.into_iter().map(narrow).collect()
 }
 
 /// The test windows: every activity equally often, on devices that nobody trains on.
@@ -189,7 +201,7 @@ pub fn test(seed: &[u8; 32]) -> Samples {
         let mut labels: Vec<usize> =
             (0..TEST_WINDOWS_PER_DEVICE).map(|window| window % CLASSES).collect();
         draw.shuffle(&mut labels);
-        character.record(&labels, &mut draw)
+        character.record(&labels, labels.len(), &mut draw)
     };
     let first = record(TEST_DEVICE_FIRST);
     (1..TEST_DEVICES).fold(first, |all, device| {
@@ -251,15 +263,15 @@ impl Device {
         (0..WINDOWS_PER_DEVICE).map(label).collect()
     }
 
-    /// Records one window per label, in order.
-    fn record(&self, labels: &[usize], draw: &mut Draw) -> Samples {
-        let mut inputs = Vec::with_capacity(labels.len() * FEATURES);
+    /// Records a window for each of the first `count` labels of a recording.
+    fn record(&self, labels: &[usize], count: usize, draw: &mut Draw) -> Samples {
+        let (all, labels) = (labels.len() as f64, &labels[..count]);
+        let mut inputs = Vec::with_capacity(count * FEATURES);
         for (window, label) in labels.iter().enumerate() {
-            let age = window as f64 / labels.len() as f64;
+            let age = window as f64 / all;
             inputs.extend(self.window(&ACTIVITIES[*label], age, draw));
         }
-        let labels =
-            labels.iter().map(|label| u8::try_from(*label).expect("eight labels")).collect();
+        let labels = labels.iter().copied().map(narrow).collect();
         Samples::new(FEATURES, CLASSES, inputs, labels).expect("generated windows are well-formed")
     }
 
@@ -292,6 +304,10 @@ impl Device {
         }
         readings
     }
+}
+
+fn narrow(label: usize) -> u8 {
+    u8::try_from(label).expect("eight labels")
 }
 
 /// A turn about a random axis by up to [`ANGLE_MAX_TURNS`] (Rodrigues' formula).
@@ -346,6 +362,23 @@ mod tests {
                 assert_eq!(alone.train().input(window), data.train().input(place));
                 assert_eq!(alone.train().labels()[window], data.train().labels()[place]);
             }
+        }
+    }
+
+    #[test]
+    fn labels_alone_are_those_of_the_windows() {
+        for index in [0, 5, 70] {
+            assert_eq!(device_labels(&SEED, index), device(&SEED, index).labels());
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_recording_is_that_of_the_whole() {
+        let whole = device(&SEED, 3);
+        for (asked, made) in [(0, 1), (1, 1), (120, 120), (240, 240), (999, 240)] {
+            let start = device_start(&SEED, 3, asked);
+            assert_eq!(start.labels(), &whole.labels()[..made]);
+            assert_eq!(start.inputs(), &whole.inputs()[..made * FEATURES]);
         }
     }
 

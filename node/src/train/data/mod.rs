@@ -8,6 +8,8 @@ pub mod edgesense;
 pub mod idx;
 pub mod partition;
 
+use std::sync::Arc;
+
 pub use partition::{Partition, PartitionError};
 
 /// Most samples one set may hold; keeps every index in 24 bits.
@@ -28,11 +30,11 @@ pub struct Samples {
 /// Samples to train on and samples to measure accuracy with.
 ///
 /// Both halves have the same number of features and classes. A peer trains on
-/// some of `train`; nobody trains on `test`.
+/// some of `train`; nobody trains on `test`. Sets may share a half.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    train: Samples,
-    test: Samples,
+    train: Arc<Samples>,
+    test: Arc<Samples>,
 }
 
 /// Why numbers do not form a data set.
@@ -176,18 +178,22 @@ impl Samples {
 
 impl Dataset {
     /// Joins training and test samples, which must have the same shape.
-    pub fn new(train: Samples, test: Samples) -> Result<Self, DatasetError> {
+    pub fn new(
+        train: impl Into<Arc<Samples>>,
+        test: impl Into<Arc<Samples>>,
+    ) -> Result<Self, DatasetError> {
+        let (train, test) = (train.into(), test.into());
         same_shape(&train, &test)?;
         Ok(Self { train, test })
     }
 
     /// The samples that peers train on.
-    pub fn train(&self) -> &Samples {
+    pub fn train(&self) -> &Arc<Samples> {
         &self.train
     }
 
     /// The samples that accuracy is measured with.
-    pub fn test(&self) -> &Samples {
+    pub fn test(&self) -> &Arc<Samples> {
         &self.test
     }
 }
