@@ -120,6 +120,7 @@ impl Inventory {
         if let Some(held) = self.bundles.remove(id) {
             self.listed.remove(&Place(Reverse(held.head.created()), *id));
             self.expiries.remove(&(held.head.expires(), *id));
+            self.next_expiry = self.first_expiry();
         }
     }
 
