@@ -151,8 +151,8 @@ fn metrics_cover_every_sampled_peer_and_due_epoch() {
     let scenario = scenario(CUT);
     let report = play(&scenario, 1);
     let rows = rows(&scenario, &report);
-    // Eight epochs, six peers; lag, updates and bytes_sent.
-    assert_eq!(rows.len(), 8 * 6 * 3);
+    // Eight epochs, six peers; lag, updates, held and bytes_sent.
+    assert_eq!(rows.len(), 8 * 6 * 4);
     assert!(rows[0].starts_with("1999 0 0 all lag "), "{rows:?}");
 }
 
