@@ -203,7 +203,16 @@ impl BundleHead {
 
     /// Reads the head form; checks CRCs, hashes, the signature and the limits.
     pub fn decode(bytes: &[u8], limits: &BundleLimits) -> Result<Self, BundleError> {
-        let head = Self::decode_authentic(bytes, limits, None)?;
+        Self::decode_with(bytes, limits, None)
+    }
+
+    /// [`BundleHead::decode`]; what `memo` has seen is not verified again.
+    pub fn decode_with(
+        bytes: &[u8],
+        limits: &BundleLimits,
+        memo: Option<&BundleMemo>,
+    ) -> Result<Self, BundleError> {
+        let head = Self::decode_authentic(bytes, limits, memo)?;
         head.check(limits)?;
         Ok(head)
     }
@@ -280,8 +289,13 @@ impl BundleHead {
         let integrity = Integrity::decode(integrity)?;
         let mutable = Mutable::decode(hops, age)?;
         let id = BundleId::of(&integrity);
-        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
+        let header_bytes = header;
         let (sealed_blocks, header) = sealed_blocks(blocks.primary_bytes, header, &integrity);
+        let known = memo.and_then(|memo| memo.sealed(&id));
+        if let Some(sealed) = known.filter(|known| known.blocks == sealed_blocks) {
+            return Ok(Self { sealed, mutable });
+        }
+        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header_bytes)?;
         let primary = blocks.primary.clone();
         let sealed = Sealed { id, primary, blocks: sealed_blocks, header, integrity };
         let sealed = Arc::new(sealed);

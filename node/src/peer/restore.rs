@@ -67,17 +67,17 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
         match &entry.entry().record {
             Record::Genesis { federation } => check_federation(&config.manifest, *federation)?,
             Record::Update { head } => {
-                let head = decode(&config.manifest, head).map_err(bundle)?;
+                let head = decode(config, head).map_err(bundle)?;
                 let own = own_slot(&config.manifest, &head).map_err(bundle)?;
                 state.last_slot = Some(own);
                 if let Some(sealing) = &mut state.sealing {
                     sealing.note_own(own.epoch, own.header);
                 }
-                state.hold(&config.manifest, head, &restored, me).map_err(bundle)?;
+                state.hold(config, head, &restored, me).map_err(bundle)?;
             }
             Record::Accept { head, .. } => {
-                let head = decode(&config.manifest, head).map_err(bundle)?;
-                state.hold(&config.manifest, head, &restored, me).map_err(bundle)?;
+                let head = decode(config, head).map_err(bundle)?;
+                state.hold(config, head, &restored, me).map_err(bundle)?;
             }
             Record::Refuse { code, from, .. } => {
                 *state.refusals.entry(*code).or_default() += 1;
@@ -85,7 +85,7 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             }
             Record::Version { set_root, .. } => state.recorded = Some(*set_root),
             Record::Vote { head, .. } => {
-                let head = decode(&config.manifest, head).map_err(bundle)?;
+                let head = decode(config, head).map_err(bundle)?;
                 let live = sequence > last_seal;
                 state.count_vote(&config.manifest, head, me, live).map_err(bundle)?;
             }
@@ -110,11 +110,12 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
 impl State {
     fn hold(
         &mut self,
-        manifest: &SignedManifest,
+        config: &PeerConfig,
         head: BundleHead,
         restored: &Restored,
         me: Option<MemberIndex>,
     ) -> Result<(), String> {
+        let manifest = &config.manifest;
         let policy = manifest.admission_policy();
         let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
             let header = UpdateHeader::decode(head.header(), &policy.header_limits());
@@ -123,8 +124,9 @@ impl State {
             return Ok(());
         };
         let author = manifest.manifest().member_index(&head.author());
-        let admitted = admit(&policy, author, head.header(), payload.clone())
-            .map_err(|refusal| refusal.to_string())?;
+        let known = config.memo.as_ref().and_then(|memo| memo.admitted.get(&head.id()));
+        let admit = || admit(&policy, author, head.header(), payload.clone()).map(Arc::new);
+        let admitted = known.map_or_else(admit, Ok).map_err(|refusal| refusal.to_string())?;
         if let Some(sealing) = &mut self.sealing {
             let epoch = admitted.header.epoch;
             sealing.note_bundle(epoch, head.id(), head.payload_hash());
@@ -194,8 +196,10 @@ fn check_federation(
     Err(PeerError::ForeignLog { expected: manifest.id().hash(), found: found.hash() })
 }
 
-fn decode(manifest: &SignedManifest, head: &[u8]) -> Result<BundleHead, String> {
-    BundleHead::decode(head, &manifest.bundle_limits()).map_err(|error| error.to_string())
+fn decode(config: &PeerConfig, head: &[u8]) -> Result<BundleHead, String> {
+    let memo = config.memo.as_ref().map(|memo| memo.bundles.as_ref());
+    let limits = config.manifest.bundle_limits();
+    BundleHead::decode_with(head, &limits, memo).map_err(|error| error.to_string())
 }
 
 fn own_slot(manifest: &SignedManifest, head: &BundleHead) -> Result<Previous, String> {
