@@ -225,11 +225,21 @@ fn to_units(value: f32, position: usize) -> Result<i64, ParameterError> {
         return Err(ParameterError::NotFinite(position));
     }
     // Exact: a float's 24 significant bits times a power of two.
-    let units = (f64::from(value) * f64::from(UNITS_PER_ONE)).round_ties_even();
+    let units = f64::from(value) * f64::from(UNITS_PER_ONE);
     if units.abs() > FROM_F32_UNITS_MAX as f64 {
         return Err(ParameterError::OutOfRange(position));
     }
-    Ok(units as i64)
+    Ok(nearest(units))
+}
+
+/// The nearest integer to `units`, ties to even; `units` is below 2^51 in magnitude.
+///
+/// At 1.5 * 2^52 doubles are one apart, so that the addition rounds and the
+/// subtraction is exact: without this, builds for the oldest x86-64 processors call a
+/// library function for each parameter.
+fn nearest(units: f64) -> i64 {
+    const ONE_APART: f64 = 6_755_399_441_055_744.0;
+    ((units + ONE_APART) - ONE_APART) as i64
 }
 
 #[cfg(test)]
@@ -278,6 +288,21 @@ mod tests {
         let (first, second) = model.as_slice().split_at(4);
         assert_ne!(first, second);
         assert_ne!(model, Parameters::initial(&two, &[2; 32]));
+    }
+
+    proptest! {
+        #[test]
+        fn rounds_as_the_standard_library_does(
+            bits in any::<u32>(),
+            halves in -(1_i64 << 41)..1_i64 << 41,
+        ) {
+            let value = f64::from(f32::from_bits(bits)) * f64::from(UNITS_PER_ONE);
+            for units in [value, halves as f64 / 2.0] {
+                if units.abs() <= FROM_F32_UNITS_MAX as f64 {
+                    prop_assert_eq!(nearest(units), units.round_ties_even() as i64, "{}", units);
+                }
+            }
+        }
     }
 
     #[test]
