@@ -197,6 +197,13 @@ fn rank(manifest: &Manifest, value: SealValue, member: MemberIndex) -> u32 {
     u32::try_from(before).unwrap_or(u32::MAX)
 }
 
+/// The epoch in which who has this rank publishes a snapshot, if nobody else has: one
+/// epoch later for each rank. In the last epoch everybody's turn has come: no clock
+/// counts epochs behind it, and whoever is late then still has to catch up.
+fn turn(sealed_in: Epoch, rank: u32, epochs: u32) -> Epoch {
+    Epoch::new(sealed_in.get().saturating_add(rank).min(epochs.saturating_sub(1)))
+}
+
 impl Peer {
     /// The epoch of the clock, the last one after the end; none before the start.
     fn voting_epoch(&self) -> Option<Epoch> {
@@ -211,11 +218,12 @@ impl Peer {
         let torn = self.torn;
         let sealed = self.sealing.as_ref().and_then(|it| it.sealed.as_ref());
         let rank = sealed.map(|it| rank(self.manifest(), it.snapshot.value(), self.me));
+        let epochs = self.manifest().epochs;
         let Some(sealing) = &mut self.sealing else { return };
         if let Some(attempt) = sealing.tally.rules().attempt_at(epoch).filter(|_| torn) {
             sealing.voter.signed(attempt, Phase::Commit);
         }
-        sealing.publish_in = rank.map(|rank| Epoch::new(epoch.get().saturating_add(rank)));
+        sealing.publish_in = rank.map(|rank| turn(epoch, rank, epochs));
     }
 
     /// When the clock's next epoch begins, which may begin an attempt.
@@ -387,8 +395,9 @@ impl Peer {
         self.missing.retain(|_, epoch| *epoch >= value.end);
         let epoch = self.voting_epoch().unwrap_or_default();
         let rank = rank(self.manifest(), value, self.me);
+        let epochs = self.manifest().epochs;
         if let Some(sealing) = &mut self.sealing {
-            sealing.publish_in = Some(Epoch::new(epoch.get().saturating_add(rank)));
+            sealing.publish_in = Some(turn(epoch, rank, epochs));
             sealing.looked = None;
         }
         let snapshot = ContentHash::of(&payload);
