@@ -107,7 +107,7 @@ impl SignedManifest {
         let mut tally = Tally::new(rules);
         let mut votes = Vec::with_capacity(heads.len());
         for head in heads {
-            let vote = self.read_commit(head)?;
+            let vote = self.read_commit(attempt, head)?;
             tally.cast(&vote);
             votes.push(vote);
         }
@@ -121,13 +121,23 @@ impl SignedManifest {
         Ok(Cosigned { attempt, snapshot: Arc::new(snapshot), votes, payload: payload.clone() })
     }
 
-    fn read_commit(&self, head: &[u8]) -> Result<AdmittedVote, Refusal> {
+    /// Reads a commit of `attempt`. Nothing else may travel in a snapshot: who goes on
+    /// from it counts its votes, and must know every other vote as a bundle of its own,
+    /// which is logged and passed on.
+    fn read_commit(&self, attempt: Attempt, head: &[u8]) -> Result<AdmittedVote, Refusal> {
         let unproven = |why: String| Refusal::Unproven(why);
         let head = BundleHead::decode(head, &self.bundle_limits())
             .map_err(|error| unproven(error.to_string()))?;
         self.check_terms(&head).map_err(|error| unproven(error.to_string()))?;
         head.check_payload(VOTE_PAYLOAD).map_err(|error| unproven(error.to_string()))?;
-        self.admit_vote(&head, VOTE_PAYLOAD)
+        let admitted = self.admit_vote(&head, VOTE_PAYLOAD)?;
+        let vote = admitted.vote;
+        if (vote.attempt, vote.phase) != (attempt, Phase::Commit) {
+            return Err(unproven(format!(
+                "it holds a vote that is no commit of attempt {attempt}"
+            )));
+        }
+        Ok(admitted)
     }
 }
 

@@ -132,6 +132,10 @@ impl Sealing {
         let (end, attempt) = (value.end, cosigned.attempt);
         cosigned.votes.iter().for_each(|vote| {
             self.tally.cast(vote);
+            if vote.member == me {
+                // It may be unknown here: the log that said so was lost.
+                self.voter.signed(vote.vote.attempt, vote.vote.phase);
+            }
         });
         self.tally.recall(attempt, value);
         let kept = self.bundles.split_off(&end);

@@ -24,8 +24,18 @@ fn sealing() -> Manifest {
 }
 
 fn vote(manifest: &SignedManifest, number: u8, phase: Phase, snapshot: &Snapshot) -> BundleHead {
+    vote_in(ATTEMPT, manifest, number, phase, snapshot)
+}
+
+fn vote_in(
+    attempt: Attempt,
+    manifest: &SignedManifest,
+    number: u8,
+    phase: Phase,
+    snapshot: &Snapshot,
+) -> BundleHead {
     let federation = manifest.id().hash();
-    let vote = Vote { federation, attempt: ATTEMPT, phase, value: snapshot.value() };
+    let vote = Vote { federation, attempt, phase, value: snapshot.value() };
     let draft = BundleDraft {
         destination: Eid::dtn(&federation.to_string(), "updates").unwrap(),
         created: manifest.manifest().epoch_start(Epoch::new(16)),
@@ -127,6 +137,12 @@ fn a_snapshot_is_proved_by_a_quorum_of_commits_and_by_nothing_less() {
     assert_eq!(prove([of(1..=3), of(9..=9)].concat(), ATTEMPT), Err("not-a-member"));
     let foreign = commits(&world.manifest, &other, 4..=4);
     assert_eq!(prove([of(1..=3), foreign.clone()].concat(), ATTEMPT), Err("unproven"));
+    // A quorum and a vote that is no commit of the attempt: counted, but never logged.
+    let prepare = vote(&world.manifest, 5, Phase::Prepare, &snapshot);
+    let later = vote_in(Attempt::new(9), &world.manifest, 5, Phase::Commit, &snapshot);
+    for smuggled in [prepare, later] {
+        assert_eq!(prove([of(1..=4), vec![smuggled]].concat(), ATTEMPT), Err("unproven"));
+    }
     // Who signed both counts for both.
     assert_eq!(prove([of(1..=4), foreign].concat(), ATTEMPT), Ok(5));
     let prepares = (1..=4).map(|it| vote(&world.manifest, it, Phase::Prepare, &snapshot));
