@@ -3,6 +3,8 @@
 //! Reads the array of blocks, checks each CRC and keeps where each part stands;
 //! what the parts mean is checked by the head.
 
+use std::ops::Range;
+
 use super::canonical::read_block;
 use super::error::{BlockKind, BundleError, LAYOUT};
 use super::integrity::INTEGRITY_BYTES_MAX;
@@ -26,6 +28,10 @@ pub(super) enum Form {
 pub(super) struct Blocks<'a> {
     pub primary: Primary,
     pub primary_bytes: &'a [u8],
+    /// The blocks that an author signs, up to and including the integrity block.
+    pub sealed: &'a [u8],
+    /// Where in `sealed` the update header is.
+    pub header: Range<usize>,
     /// The data of the blocks of [`LAYOUT`]; the payload is empty in a head.
     pub data: [&'a [u8]; LAYOUT.len()],
     pub last_data_end: usize,
@@ -62,8 +68,14 @@ impl<'a> Blocks<'a> {
             BlockKind::Payload => usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX),
             _ => SMALL_DATA_BYTES_MAX,
         };
-        let mut blocks =
-            Self { primary, primary_bytes, data: Default::default(), last_data_end: 0 };
+        let mut blocks = Self {
+            primary,
+            primary_bytes,
+            sealed: &[],
+            header: 0..0,
+            data: Default::default(),
+            last_data_end: 0,
+        };
         let count = LAYOUT.len() - usize::from(form == Form::Head);
         let mut seen = vec![BlockKind::Primary.number()];
         for (expected, slot) in LAYOUT.into_iter().zip(&mut blocks.data).take(count) {
@@ -77,6 +89,14 @@ impl<'a> Blocks<'a> {
             seen.push(expected.number());
             *slot = block.data;
             blocks.last_data_end = block.data_end;
+            match expected {
+                BlockKind::UpdateHeader => {
+                    let end = block.data_end - primary_start;
+                    blocks.header = end - block.data.len()..end;
+                }
+                BlockKind::Integrity => blocks.sealed = reader.since(primary_start),
+                _ => {}
+            }
         }
         if !reader.at_break().map_err(BundleError::Frame)? {
             let extra = read_block(&mut reader, &seen, data_max);

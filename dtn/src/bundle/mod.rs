@@ -289,16 +289,18 @@ impl BundleHead {
         let integrity = Integrity::decode(integrity)?;
         let mutable = Mutable::decode(hops, age)?;
         let id = BundleId::of(&integrity);
-        let header_bytes = header;
-        let (sealed_blocks, header) = sealed_blocks(blocks.primary_bytes, header, &integrity);
         let known = memo.and_then(|memo| memo.sealed(&id));
-        if let Some(sealed) = known.filter(|known| known.blocks == sealed_blocks) {
+        if let Some(sealed) = known.filter(|known| known.blocks == blocks.sealed) {
             return Ok(Self { sealed, mutable });
         }
-        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header_bytes)?;
-        let primary = blocks.primary.clone();
-        let sealed = Sealed { id, primary, blocks: sealed_blocks, header, integrity };
-        let sealed = Arc::new(sealed);
+        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
+        let sealed = Arc::new(Sealed {
+            id,
+            primary: blocks.primary.clone(),
+            blocks: blocks.sealed.to_vec(),
+            header: blocks.header.clone(),
+            integrity,
+        });
         if let Some(memo) = memo {
             memo.keep(&sealed);
         }
