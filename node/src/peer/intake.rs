@@ -12,7 +12,7 @@ use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{Record, TermsError};
 
-use super::{Event, InStore, Peer};
+use super::{Event, InStore, Memo, Peer};
 
 /// Refusals recorded in the log per neighbour, ever; further ones are only
 /// counted, so that a hostile member cannot fill the disk with verdicts.
@@ -30,11 +30,8 @@ impl Peer {
             HeaderKind::Vote => return self.judge_vote(held, from),
             HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
         }
-        let known = self.memo.as_ref().and_then(|memo| memo.admitted.get(&id));
-        let admitted = known.map_or_else(
-            || admit(&self.policy, author, held.head.header(), held.payload.clone()).map(Arc::new),
-            Ok,
-        );
+        let admit = || admit(&self.policy, author, held.head.header(), held.payload.clone());
+        let admitted = Memo::admitted(self.memo.as_ref(), &id, admit);
         match admitted.and_then(|admitted| self.screened(id, admitted)) {
             Ok(admitted) => self.accept(held, admitted, from),
             Err(refusal) => self.reject(id, (from, author), refusal.code(), refusal.to_string()),
@@ -70,10 +67,7 @@ impl Peer {
     pub(super) fn insert(&mut self, admitted: Arc<Admitted>, bundle: BundleId) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
         if let Some(sealing) = &mut self.sealing {
-            sealing.note_bundle(epoch, bundle, admitted.header.payload);
-            if author == self.me {
-                sealing.note_own(epoch, admitted.header_hash);
-            }
+            sealing.note(&admitted, bundle, self.me);
         }
         if author == self.me {
             self.remember_own(Previous { epoch, header: admitted.header_hash });

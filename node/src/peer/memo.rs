@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longhaul_aggregation::{Admitted, TermMemo};
+use longhaul_aggregation::{Admitted, Refusal, TermMemo};
 use longhaul_dtn::bundle::{BundleId, BundleMemo};
 
 /// Pure functions of bytes, computed once for all peers of one federation.
@@ -23,6 +23,18 @@ pub struct Memo {
     pub terms: Arc<dyn TermMemo>,
 }
 
+impl Memo {
+    /// The update in a bundle: as `memo` knows it, or as `admit` finds.
+    pub(super) fn admitted(
+        memo: Option<&Self>,
+        id: &BundleId,
+        admit: impl FnOnce() -> Result<Admitted, Refusal>,
+    ) -> Result<Arc<Admitted>, Refusal> {
+        let known = memo.and_then(|memo| memo.admitted.get(id));
+        known.map_or_else(|| admit().map(Arc::new), Ok)
+    }
+}
+
 /// Updates that passed admission, by their bundle, whose id covers author, header
 /// and payload. For one federation only: another has other rules. Grows without
 /// bound: it is for runs that end.
@@ -31,7 +43,7 @@ pub struct AdmissionMemo(Mutex<BTreeMap<BundleId, Arc<Admitted>>>);
 
 impl AdmissionMemo {
     /// The update of a bundle that was admitted before.
-    pub(super) fn get(&self, id: &BundleId) -> Option<Arc<Admitted>> {
+    fn get(&self, id: &BundleId) -> Option<Arc<Admitted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 

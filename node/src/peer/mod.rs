@@ -32,7 +32,8 @@ use longhaul_aggregation::{
     AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, RefusalKind,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId};
+use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
@@ -46,6 +47,9 @@ pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, Trained
 pub use memo::{AdmissionMemo, Memo};
 pub use sealing::SealCounts;
 pub use status::Status;
+
+/// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
+const HOP_LIMIT: u8 = 255;
 
 /// What a peer is made from.
 #[derive(Debug, Clone)]
@@ -336,6 +340,25 @@ impl Peer {
                 self.event(Event::Accepted { epoch, author, from });
             }
         }
+    }
+
+    /// Signs a bundle of this federation, made now.
+    fn seal_bundle(
+        &self,
+        sequence: u64,
+        header: Vec<u8>,
+        payload: &[u8],
+    ) -> Result<BundleHead, BundleError> {
+        let draft = BundleDraft {
+            destination: Eid::dtn(&self.manifest.id().to_string(), "updates")?,
+            created: self.now,
+            sequence,
+            lifetime: self.manifest().bounds.bundle_lifetime,
+            hop_limit: HOP_LIMIT,
+            header,
+            payload,
+        };
+        BundleHead::seal(draft, &self.key)
     }
 
     fn event(&mut self, event: Event) {

@@ -19,7 +19,7 @@ use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
 use super::sealing::Sealing;
-use super::{PeerConfig, PeerError, Restored};
+use super::{Memo, PeerConfig, PeerError, Restored};
 
 /// A peer's state as the log tells it.
 pub(super) struct State {
@@ -124,15 +124,11 @@ impl State {
             return Ok(());
         };
         let author = manifest.manifest().member_index(&head.author());
-        let known = config.memo.as_ref().and_then(|memo| memo.admitted.get(&head.id()));
-        let admit = || admit(&policy, author, head.header(), payload.clone()).map(Arc::new);
-        let admitted = known.map_or_else(admit, Ok).map_err(|refusal| refusal.to_string())?;
-        if let Some(sealing) = &mut self.sealing {
-            let epoch = admitted.header.epoch;
-            sealing.note_bundle(epoch, head.id(), head.payload_hash());
-            if author == me {
-                sealing.note_own(epoch, admitted.header_hash);
-            }
+        let admit = || admit(&policy, author, head.header(), payload.clone());
+        let admitted = Memo::admitted(config.memo.as_ref(), &head.id(), admit)
+            .map_err(|refusal| refusal.to_string())?;
+        if let (Some(sealing), Some(me)) = (&mut self.sealing, me) {
+            sealing.note(&admitted, head.id(), me);
         }
         self.fold.insert(admitted);
         self.held.push(Held { head: Arc::new(head), payload: payload.clone() });

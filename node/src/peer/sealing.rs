@@ -16,18 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    AdmittedVote, Attempt, Due, Epoch, HeaderHash, MemberIndex, Phase, Refusal, RefusalKind,
-    SealRules, SealValue, Snapshot, SnapshotHeader, Tally, VOTE_PAYLOAD, Vote, Voter,
+    Admitted, AdmittedVote, Attempt, Due, Epoch, HeaderHash, MemberIndex, Phase, Refusal,
+    RefusalKind, SealRules, SealValue, Snapshot, SnapshotHeader, Tally, VOTE_PAYLOAD, Vote, Voter,
 };
 use longhaul_dtn::agent::{self, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleHead, BundleId};
-use longhaul_dtn::eid::Eid;
+use longhaul_dtn::bundle::{BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{Cosigned, Manifest, Record, encode_cosigned};
 
-use super::training::HOP_LIMIT;
 use super::{Event, InStore, Peer};
 
 /// Own proposals kept; each has the size of a model. A value is proposed once an attempt, and
@@ -93,9 +91,13 @@ impl Sealing {
         }
     }
 
-    /// Notes the bundle of an update that entered the fold.
-    pub fn note_bundle(&mut self, epoch: Epoch, bundle: BundleId, payload: ContentHash) {
-        self.bundles.entry(epoch).or_default().push((bundle, payload));
+    /// Notes an update that entered the fold, and its bundle.
+    pub fn note(&mut self, admitted: &Admitted, bundle: BundleId, me: MemberIndex) {
+        let epoch = admitted.header.epoch;
+        self.bundles.entry(epoch).or_default().push((bundle, admitted.header.payload));
+        if admitted.author == me {
+            self.note_own(epoch, admitted.header_hash);
+        }
     }
 
     /// Notes an own slot.
@@ -113,7 +115,7 @@ impl Sealing {
         value
     }
 
-    /// Counts a vote and keeps it as a proof; true if `me` signed it.
+    /// Counts a vote and keeps it as a proof.
     pub fn cast(&mut self, admitted: &AdmittedVote, held: Held, me: MemberIndex) {
         let (attempt, phase) = (admitted.vote.attempt, admitted.vote.phase);
         self.tally.cast(admitted);
@@ -201,13 +203,6 @@ fn rank(manifest: &Manifest, value: SealValue, member: MemberIndex) -> u32 {
     u32::try_from(before).unwrap_or(u32::MAX)
 }
 
-/// The epoch in which who has this rank publishes a snapshot, if nobody else has: one
-/// epoch later for each rank. In the last epoch everybody's turn has come: no clock
-/// counts epochs behind it, and whoever is late then still has to catch up.
-fn turn(sealed_in: Epoch, rank: u32, epochs: u32) -> Epoch {
-    Epoch::new(sealed_in.get().saturating_add(rank).min(epochs.saturating_sub(1)))
-}
-
 impl Peer {
     /// The epoch of the clock, the last one after the end; none before the start.
     fn voting_epoch(&self) -> Option<Epoch> {
@@ -221,13 +216,22 @@ impl Peer {
         let Some(epoch) = self.voting_epoch() else { return };
         let torn = self.torn;
         let sealed = self.sealing.as_ref().and_then(|it| it.sealed.as_ref());
-        let rank = sealed.map(|it| rank(self.manifest(), it.snapshot.value(), self.me));
-        let epochs = self.manifest().epochs;
+        let publish_in = sealed.map(|it| self.turn(it.snapshot.value(), epoch));
         let Some(sealing) = &mut self.sealing else { return };
         if let Some(attempt) = sealing.tally.rules().attempt_at(epoch).filter(|_| torn) {
             sealing.voter.signed(attempt, Phase::Commit);
         }
-        sealing.publish_in = rank.map(|rank| turn(epoch, rank, epochs));
+        sealing.publish_in = publish_in;
+    }
+
+    /// The epoch in which this peer publishes a snapshot of `value`, known in `epoch`, if
+    /// nobody else has: one later for each rank. In the last epoch everybody's turn has
+    /// come: no clock counts epochs behind it, and whoever is late then still has to catch
+    /// up.
+    fn turn(&self, value: SealValue, epoch: Epoch) -> Epoch {
+        let manifest = self.manifest();
+        let rank = rank(manifest, value, self.me);
+        Epoch::new(epoch.get().saturating_add(rank).min(manifest.epochs.saturating_sub(1)))
     }
 
     /// When the clock's next epoch begins, which may begin an attempt.
@@ -340,7 +344,7 @@ impl Peer {
     fn sign_vote(&mut self, attempt: Attempt, phase: Phase, value: SealValue) {
         let vote = Vote { federation: self.manifest.id().hash(), attempt, phase, value };
         let sequence = u64::from(attempt.get()) << 1 | phase as u64;
-        let head = self.seal_bundle(sequence, vote.encode(), VOTE_PAYLOAD);
+        let head = self.seal_own(sequence, vote.encode(), VOTE_PAYLOAD);
         let admitted = self.manifest.admit_vote(&head, VOTE_PAYLOAD);
         let admitted = admitted.expect("an own vote is for what an attempt can seal");
         let record = Record::Vote { head: head.encode(), from: None };
@@ -352,18 +356,10 @@ impl Peer {
         self.persist(None, vec![record], InStore::Made { held });
     }
 
-    fn seal_bundle(&self, sequence: u64, header: Vec<u8>, payload: &[u8]) -> BundleHead {
-        let draft = BundleDraft {
-            destination: Eid::dtn(&self.manifest.id().to_string(), "updates")
-                .expect("a federation id is a sound node name"),
-            created: self.now,
-            sequence: SEQUENCE_FIRST | sequence,
-            lifetime: self.manifest().bounds.bundle_lifetime,
-            hop_limit: HOP_LIMIT,
-            header,
-            payload,
-        };
-        BundleHead::seal(draft, &self.key).expect("after the start, a short header is sound")
+    /// Signs a vote or a snapshot.
+    fn seal_own(&self, sequence: u64, header: Vec<u8>, payload: &[u8]) -> BundleHead {
+        let head = self.seal_bundle(SEQUENCE_FIRST | sequence, header, payload);
+        head.expect("after the start, a short header is sound")
     }
 
     /// Closes what is sealed if the own set says the same; looked at once an epoch.
@@ -398,10 +394,9 @@ impl Peer {
         sealing.counts.adopted += u64::from(from.is_some());
         self.missing.retain(|_, epoch| *epoch >= value.end);
         let epoch = self.voting_epoch().unwrap_or_default();
-        let rank = rank(self.manifest(), value, self.me);
-        let epochs = self.manifest().epochs;
+        let publish_in = self.turn(value, epoch);
         if let Some(sealing) = &mut self.sealing {
-            sealing.publish_in = Some(turn(epoch, rank, epochs));
+            sealing.publish_in = Some(publish_in);
             sealing.looked = None;
         }
         let snapshot = ContentHash::of(&payload);
@@ -441,7 +436,7 @@ impl Peer {
             payload: ContentHash::of(&payload),
         };
         let sequence = 1 << 32 | u64::from(value.end.get());
-        let head = self.seal_bundle(sequence << 1, header.encode(), &payload);
+        let head = self.seal_own(sequence << 1, header.encode(), &payload);
         if let Some(sealing) = &mut self.sealing {
             sealing.offered = Some(head.id());
         }

@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Slot, Update, UpdateHeader, admit};
 use longhaul_dtn::agent::Held;
-use longhaul_dtn::bundle::{BundleDraft, BundleHead};
-use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
@@ -19,8 +17,6 @@ use super::guard::{self, Fork, Guard, Verdict};
 use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
-/// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
-pub(super) const HOP_LIMIT: u8 = 255;
 const SEED_CONTEXT: &str = "longhaul 2026-11 training batch order";
 
 /// Training that was asked for and has not been answered.
@@ -146,9 +142,13 @@ impl Peer {
         let update = self.compressor.compress(&gathered.change, norm_max);
         let vouch = vouches(&self.guard, verdict, trained.trial_loss);
         let header = self.header(&training, &gathered, vouch, &update);
-        let head = match self.seal(&header, &update) {
+        let sequence = u64::from(header.epoch.get());
+        let head = match self.seal_bundle(sequence, header.encode(), update.payload()) {
             Ok(head) => head,
-            Err(why) => return self.event(Event::Skipped { epoch: trained.epoch, why }),
+            Err(error) => {
+                let why = error.to_string();
+                return self.event(Event::Skipped { epoch: trained.epoch, why });
+            }
         };
         let payload = update.payload().clone();
         let admitted = admit(&self.policy, Some(self.me), head.header(), payload.clone())
@@ -220,20 +220,5 @@ impl Peer {
             samples: gathered.samples,
             steps: self.manifest().training.steps.saturating_mul(gathered.epochs),
         }
-    }
-
-    fn seal(&self, header: &UpdateHeader, update: &Update) -> Result<BundleHead, String> {
-        let federation = self.manifest.id().hash();
-        let draft = BundleDraft {
-            destination: Eid::dtn(&federation.to_string(), "updates")
-                .map_err(|error| error.to_string())?,
-            created: self.now,
-            sequence: u64::from(header.epoch.get()),
-            lifetime: self.manifest().bounds.bundle_lifetime,
-            hop_limit: HOP_LIMIT,
-            header: header.encode(),
-            payload: update.payload(),
-        };
-        BundleHead::seal(draft, &self.key).map_err(|error| error.to_string())
     }
 }
