@@ -33,10 +33,10 @@ pub struct HostCounts {
     pub crashes: u32,
     /// What it sealed.
     pub sealed: Vec<SealValue>,
+    /// Those of the seals that its own set did not say.
+    pub adopted: u64,
     /// Slots that it saw turn void.
     pub voided: u64,
-    /// Those of them that its own set did not say.
-    pub adopted: u64,
     /// Own updates that came too late for a seal.
     pub too_late: u64,
 }

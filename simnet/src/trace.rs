@@ -121,16 +121,14 @@ impl Trace {
         [a, b]: [u64; 2],
         bytes: &[u8],
     ) {
-        // Only who looks at single events needs a name for each content.
-        let content = match &self.sink {
-            Some(_) => *blake3::hash(bytes).as_bytes(),
-            None => [0; 32],
-        };
-        let record = Record { at_us: at.us(), kind, peer, a, b, content };
-        self.events += 1;
-        self.buffer.extend_from_slice(&head(&Record { content: [0; 32], ..record }));
+        let mut record = Record { at_us: at.us(), kind, peer, a, b, content: [0; 32] };
+        self.buffer.extend_from_slice(&head(&record));
         self.buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.buffer.extend_from_slice(bytes);
+        // Only who looks at single events needs a name for each content.
+        if self.sink.is_some() {
+            record.content = *blake3::hash(bytes).as_bytes();
+        }
         self.recorded(&record);
     }
 
@@ -159,12 +157,12 @@ impl Trace {
     }
 
     fn record(&mut self, record: Record) {
-        self.events += 1;
         self.buffer.extend_from_slice(&head(&record));
         self.recorded(&record);
     }
 
     fn recorded(&mut self, record: &Record) {
+        self.events += 1;
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush();
         }
