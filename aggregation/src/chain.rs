@@ -22,7 +22,7 @@
 //! one pointer to an update that all sets share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
@@ -111,7 +111,11 @@ impl Chains {
                 self.spent.insert(slot, (held.min(hash), held.max(hash)));
             }
             None => {
+                let fits = self.fits(&admitted);
                 self.held.insert(slot, admitted);
+                if fits {
+                    return Put::Filled;
+                }
             }
         }
         let mut changed = self.judge(member);
@@ -120,6 +124,33 @@ impl Chains {
         }
         changed.insert(epoch);
         Put::Changed(changed)
+    }
+
+    /// True when an update for an empty slot changes no verdict and has none, as its two
+    /// neighbours show:
+    ///
+    /// - its header covers no filled slot and misnames none: it names the filled slot before
+    ///   it, or an empty one behind that;
+    /// - the header behind it likewise;
+    /// - no other header covers or misnames the slot: it would cover the slot behind too,
+    ///   and that is not broken.
+    fn fits(&self, admitted: &Admitted) -> bool {
+        let slot = admitted.slot();
+        let Slot { member, epoch } = slot;
+        let first = *all_of(member).start();
+        let anchor = self.anchors.get(&member).map(|anchor| (anchor.epoch, anchor.header));
+        let before = self.held.range(first..slot).next_back();
+        let before = before.map(|(slot, held)| (slot.epoch, Some(held.header_hash))).or(anchor);
+        let after =
+            self.held.range((Bound::Excluded(slot), Bound::Included(*all_of(member).end())));
+        let after = after.into_iter().next();
+        let here = Some((epoch, Some(admitted.header_hash)));
+        self.spent.range(all_of(member)).next().is_none()
+            && names_or_follows(admitted, before)
+            && admitted.header.previous.is_none_or(|previous| previous.epoch < epoch)
+            && after.is_none_or(|(after, held)| {
+                names_or_follows(held, here) && !self.broken.contains(after)
+            })
     }
 
     /// Says anew which of a member's slots are broken; gives those that changed.
@@ -295,6 +326,14 @@ impl Chains {
 /// All slots of a member.
 const fn all_of(member: MemberIndex) -> RangeInclusive<Slot> {
     Slot { member, epoch: Epoch::FIRST }..=Slot { member, epoch: Epoch::LAST }
+}
+
+/// True when the header names this slot and header as previous, or a slot behind it.
+fn names_or_follows(later: &Admitted, slot: Option<(Epoch, Option<HeaderHash>)>) -> bool {
+    let Some((epoch, header)) = slot else { return true };
+    later.header.previous.is_some_and(|previous| {
+        previous.epoch > epoch || (previous.epoch == epoch && Some(previous.header) == header)
+    })
 }
 
 /// The first epoch in which the header says that its author has no slot.

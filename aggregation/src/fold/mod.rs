@@ -41,7 +41,7 @@ mod sealing;
 mod vouch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use longhaul_dtn::hash::ContentHash;
 
@@ -52,7 +52,7 @@ use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
 use crate::rule::{ENTRY_UNITS_MAX, Recipe};
 use crate::schema::Schema;
-use crate::seal::{SET_CONTEXT, Snapshot};
+use crate::seal::Snapshot;
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
@@ -60,6 +60,10 @@ use crate::update::Update;
 
 pub(crate) use self::pool::block_of;
 use self::refresh::Term;
+
+const SLOTS_CONTEXT: &str = "longhaul 2026 slots of an epoch v1";
+const SET_CONTEXT: &str = "longhaul 2026 update set v2";
+const SEALED_SET_CONTEXT: &str = "longhaul 2026 sealed update set v2";
 
 const _: () = assert!(
     ENTRY_UNITS_MAX.checked_mul(u32::MAX as i64).is_some()
@@ -77,6 +81,8 @@ pub struct Fold {
     chains: Chains,
     /// For each epoch with filled slots, whose they are, ascending.
     authors: BTreeMap<Epoch, Vec<MemberIndex>>,
+    /// For each of these epochs, the hash of its slots, once it was asked for.
+    roots: BTreeMap<Epoch, OnceLock<ContentHash>>,
     /// The terms of each block, as the model contains them.
     terms: BTreeMap<Epoch, Vec<Term>>,
     /// Blocks whose terms may be others now.
@@ -132,6 +138,7 @@ impl Fold {
             setting,
             chains: Chains::default(),
             authors: BTreeMap::new(),
+            roots: BTreeMap::new(),
             terms: BTreeMap::new(),
             dirty: BTreeSet::new(),
             sealed: None,
@@ -237,7 +244,9 @@ impl Fold {
         }
     }
 
+    /// Notes that the slot is filled, or filled otherwise.
     fn add_author(&mut self, slot: Slot) {
+        self.roots.insert(slot.epoch, OnceLock::new());
         let authors = self.authors.entry(slot.epoch).or_default();
         if let Err(place) = authors.binary_search(&slot.member) {
             authors.insert(place, slot.member);
@@ -385,21 +394,39 @@ impl Fold {
         self.chains.evidence()
     }
 
-    /// The name of the set: blake3 derive-key under
-    /// `"longhaul 2026 update set v1"` over each filled slot in ascending order of
-    /// (epoch, member): epoch as little-endian `u32`, member as little-endian
-    /// `u16`, then the 32-byte header hash, or 32 zeros for a spent slot.
+    /// The name of the set, as blake3 derive-key hashes of two levels, ascending at both:
     ///
-    /// Where something is sealed, under `"longhaul 2026 sealed update set v1"` over
-    /// the sealed value (end as little-endian `u32`, root, model) and each open slot in the
-    /// same form.
+    /// - of an epoch with filled slots, under `"longhaul 2026 slots of an epoch v1"`, over
+    ///   each slot: epoch as little-endian `u32`, member as little-endian `u16`, then the
+    ///   32-byte header hash, or 32 zeros for a spent slot;
+    /// - of the set, under `"longhaul 2026 update set v2"`, over each of these epochs as
+    ///   little-endian `u32`, and its hash.
+    ///
+    /// Where something is sealed, the upper level is under `"longhaul 2026 sealed update
+    /// set v2"` and begins with the sealed value (end as little-endian `u32`, root, model).
+    ///
+    /// Cost: the slots of epochs that changed since it was asked for, and 36 bytes for each
+    /// open epoch.
     pub fn set_root(&self) -> ContentHash {
-        if let Some(sealed) = &self.sealed {
-            return self.sealed_root(sealed);
+        let mut bytes = Vec::new();
+        let mut context = SET_CONTEXT;
+        if let Some(value) = self.sealed.as_deref().map(Snapshot::value) {
+            context = SEALED_SET_CONTEXT;
+            bytes.extend_from_slice(&value.end.get().to_le_bytes());
+            bytes.extend_from_slice(value.root.as_bytes());
+            bytes.extend_from_slice(value.model.as_hash().as_bytes());
         }
-        let mut bytes = Vec::with_capacity(self.slot_count() * 38);
-        self.open_slots().for_each(|slot| slot.write(&mut bytes));
-        ContentHash::derive(SET_CONTEXT, &bytes)
+        for (&epoch, root) in &self.roots {
+            bytes.extend_from_slice(&epoch.get().to_le_bytes());
+            bytes.extend_from_slice(root.get_or_init(|| self.slots_root(epoch)).as_bytes());
+        }
+        ContentHash::derive(context, &bytes)
+    }
+
+    fn slots_root(&self, epoch: Epoch) -> ContentHash {
+        let mut bytes = Vec::new();
+        self.slots_of(epoch).for_each(|slot| slot.write(&mut bytes));
+        ContentHash::derive(SLOTS_CONTEXT, &bytes)
     }
 
     /// The fold of the same set without a member's updates (retroactive
@@ -414,6 +441,7 @@ impl Fold {
             authors.retain(|&author| author != member);
             !authors.is_empty()
         });
+        fold.roots = fold.authors.keys().map(|&epoch| (epoch, OnceLock::new())).collect();
         fold
     }
 }

@@ -12,14 +12,10 @@
 
 use std::sync::Arc;
 
-use longhaul_dtn::hash::ContentHash;
-
 use super::Fold;
 use crate::header::HeaderHash;
 use crate::seal::{SealedSlot, Snapshot};
-use crate::slot::{Epoch, MemberIndex, Slot};
-
-const SEALED_SET_CONTEXT: &str = "longhaul 2026 sealed update set v1";
+use crate::slot::{Epoch, Slot};
 
 impl Fold {
     /// What is sealed, if anything is.
@@ -45,6 +41,7 @@ impl Fold {
         let mut seen = self.clone();
         let horizon = Epoch::new(end.get().saturating_add(self.setting.summary_window));
         drop(seen.authors.split_off(&horizon));
+        drop(seen.roots.split_off(&horizon));
         for epoch in seen.chains.forget_from(horizon) {
             seen.mark_verdict(epoch);
         }
@@ -73,6 +70,7 @@ impl Fold {
         };
         let left_out = held.into_iter().filter(left_out).collect();
         self.authors = self.authors.split_off(&end);
+        self.roots = self.roots.split_off(&end);
         self.terms = self.terms.split_off(&end);
         self.dirty = self.dirty.split_off(&end);
         for epoch in self.chains.seal(end, snapshot.anchors()) {
@@ -93,22 +91,15 @@ impl Fold {
     }
 
     /// The filled slots of open epochs, ascending.
-    pub(super) fn open_slots(&self) -> impl Iterator<Item = SealedSlot> + '_ {
-        self.authors.iter().flat_map(move |(&epoch, authors)| {
-            authors.iter().map(move |&member: &MemberIndex| {
-                let header = self.chains.only_header(Slot { member, epoch });
-                SealedSlot { epoch, member, header }
-            })
-        })
+    fn open_slots(&self) -> impl Iterator<Item = SealedSlot> + '_ {
+        self.authors.keys().flat_map(move |&epoch| self.slots_of(epoch))
     }
 
-    /// The name of a set of which a part is sealed.
-    pub(super) fn sealed_root(&self, sealed: &Snapshot) -> ContentHash {
-        let value = sealed.value();
-        let mut bytes = value.end.get().to_le_bytes().to_vec();
-        bytes.extend_from_slice(value.root.as_bytes());
-        bytes.extend_from_slice(value.model.as_hash().as_bytes());
-        self.open_slots().for_each(|slot| slot.write(&mut bytes));
-        ContentHash::derive(SEALED_SET_CONTEXT, &bytes)
+    /// The filled slots of an open epoch, ascending.
+    pub(super) fn slots_of(&self, epoch: Epoch) -> impl Iterator<Item = SealedSlot> + '_ {
+        self.authors(epoch).map(move |member| {
+            let header = self.chains.only_header(Slot { member, epoch });
+            SealedSlot { epoch, member, header }
+        })
     }
 }

@@ -52,8 +52,6 @@ mod tally;
 mod vote;
 mod voter;
 
-pub(crate) use snapshot::SET_CONTEXT;
-
 pub use policy::{Attempt, SealPolicy, SealRules};
 pub use snapshot::{SealedSlot, Snapshot, SnapshotError, SnapshotHeader};
 pub use tally::{Cast, Tally, VoteTwins};

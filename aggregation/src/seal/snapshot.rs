@@ -29,7 +29,7 @@ use crate::schema::Schema;
 use crate::slot::{Epoch, MemberIndex};
 
 /// Names a set of slots.
-pub(crate) const SET_CONTEXT: &str = "longhaul 2026 update set v1";
+const SLOTS_CONTEXT: &str = "longhaul 2026 update set v1";
 /// What a spent slot has in place of a header hash: which two headers spent it differs
 /// from peer to peer, and does not matter.
 pub(crate) const SPENT_MARK: [u8; 32] = [0; 32];
@@ -219,7 +219,7 @@ impl SnapshotHeader {
 fn root_of(slots: &[SealedSlot]) -> ContentHash {
     let mut bytes = Vec::with_capacity(slots.len() * SLOT_BYTES);
     slots.iter().for_each(|slot| slot.write(&mut bytes));
-    ContentHash::derive(SET_CONTEXT, &bytes)
+    ContentHash::derive(SLOTS_CONTEXT, &bytes)
 }
 
 fn read_slots(bytes: &[u8], end: Epoch) -> Option<Vec<SealedSlot>> {
