@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A simulated day makes and drops frames by the million; see `bench seeds`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::execute(cli::Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
