@@ -4,6 +4,11 @@
 //! the first two different ones are kept: with two it counts for every value there, and
 //! a third changes nothing. Attempts before the newest seal are forgotten, since nothing
 //! follows from them any more.
+//!
+//! Cost: a vote looks at those of its phase and attempt. Without a quorum all attempts are
+//! kept, for votes may be under way for long: at most four votes of each member for each
+//! attempt of the federation, whenever its author dates them. A member may likewise fill
+//! its slots of all epochs to come; those weigh a payload each.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +23,8 @@ use crate::slot::{Epoch, MemberIndex};
 pub struct Tally {
     rules: SealRules,
     ballots: BTreeMap<(Attempt, Phase), BTreeMap<MemberIndex, Ballot>>,
+    /// Of each attempt what a quorum prepared, if there is one.
+    prepared: BTreeMap<Attempt, SealValue>,
     /// The newest attempt with a quorum of commits.
     seal: Option<(Attempt, SealValue)>,
 }
@@ -57,7 +64,7 @@ pub struct VoteTwins {
 impl Tally {
     /// No votes.
     pub const fn new(rules: SealRules) -> Self {
-        Self { rules, ballots: BTreeMap::new(), seal: None }
+        Self { rules, ballots: BTreeMap::new(), prepared: BTreeMap::new(), seal: None }
     }
 
     /// The rules by which votes are counted.
@@ -97,11 +104,12 @@ impl Tally {
             _ => (Ballot::One(value, vote.header), Cast::New),
         };
         ballots.insert(vote.member, ballot);
-        if phase == Phase::Commit
-            && let Some(sealed) = self.certified(attempt, Phase::Commit)
-        {
-            self.seal = Some((attempt, sealed));
-            self.ballots.retain(|(at, _), _| *at >= attempt);
+        match (phase, self.certified(attempt, phase)) {
+            (Phase::Prepare, Some(value)) => {
+                self.prepared.insert(attempt, value);
+            }
+            (Phase::Commit, Some(value)) => self.settle(attempt, value),
+            (_, None) => {}
         }
         cast
     }
@@ -109,9 +117,14 @@ impl Tally {
     /// Takes a seal from the own log, whether or not its votes are known.
     pub fn recall(&mut self, attempt: Attempt, value: SealValue) {
         if self.seal.is_none_or(|(sealed, _)| sealed < attempt) {
-            self.seal = Some((attempt, value));
-            self.ballots.retain(|(at, _), _| *at >= attempt);
+            self.settle(attempt, value);
         }
+    }
+
+    fn settle(&mut self, attempt: Attempt, value: SealValue) {
+        self.seal = Some((attempt, value));
+        self.ballots.retain(|(at, _), _| *at >= attempt);
+        self.prepared.retain(|at, _| *at >= attempt);
     }
 
     /// The value that a quorum voted for in a phase of an attempt.
@@ -152,10 +165,9 @@ impl Tally {
 
     /// The attempts above the newest seal with a certificate, ascending, and its value.
     pub fn certificates(&self) -> impl DoubleEndedIterator<Item = (Attempt, SealValue)> + '_ {
-        let attempts = self.ballots.keys().filter(|(_, phase)| *phase == Phase::Prepare);
         let above = |attempt: &Attempt| self.seal.is_none_or(|(sealed, _)| *attempt > sealed);
-        let attempts = attempts.map(|(attempt, _)| *attempt).filter(move |it| above(it));
-        attempts.filter_map(|it| Some((it, self.certified(it, Phase::Prepare)?)))
+        let prepared = self.prepared.iter().map(|(&attempt, &value)| (attempt, value));
+        prepared.filter(move |(attempt, _)| above(attempt))
     }
 
     /// Who voted in a phase of an attempt, whatever for.
