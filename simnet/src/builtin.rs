@@ -26,11 +26,12 @@ const ALL: [(&str, &str); 21] = [
 ];
 
 /// What `bench` measures; not for `list-scenarios`, but `run` knows them.
-const BENCH: [(&str, &str); 5] = [
+const BENCH: [(&str, &str); 6] = [
     ("bench-transport", include_str!("../scenarios/bench/transport.toml")),
     ("bench-transport-large", include_str!("../scenarios/bench/transport-large.toml")),
     ("bench-training", include_str!("../scenarios/bench/training.toml")),
     ("bench-seeds", include_str!("../scenarios/bench/seeds.toml")),
+    ("bench-committee", include_str!("../scenarios/bench/committee.toml")),
     ("bench-day", include_str!("../scenarios/bench/day.toml")),
 ];
 

@@ -57,6 +57,9 @@ pub enum RunError {
     /// A peer refuses its configuration.
     #[error("a peer cannot be made: {0}")]
     Peer(#[from] PeerError),
+    /// Training failed.
+    #[error("training: {0}")]
+    Training(String),
     /// Training panicked.
     #[error(transparent)]
     Worker(#[from] WorkerLost),

@@ -5,18 +5,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use longhaul_simnet::bench::Questions;
+use longhaul_simnet::bench::{Questions, federated_averaging};
 use longhaul_simnet::{RunOptions, RunOutcome, RunReport, Scenario, builtin, run, run_watched};
 
 use super::meter::{Meter, Used};
 use super::{BenchArgs, Figure, Line, Name};
 use crate::cli::input::{self, Source};
 
+/// What a committee may cost, as a multiple of a federation of its own size.
+const COMMITTEE_BYTES_RATIO_MAX: f64 = 1.2;
+/// How far a committee may be behind everybody, in points.
+const COMMITTEE_POINTS_BEHIND_MAX: f64 = 1.0;
+
 /// Measures one bench.
 pub fn measure(name: Name, args: &BenchArgs) -> Result<Line> {
     match name {
         Name::Seeds => seeds(args),
         Name::Training => training(args),
+        Name::Committee => committee(args),
         Name::Conference => {
             args.data.as_ref().context("`conference` needs --data DIR")?;
             whole("conference", name, args)
@@ -99,6 +105,49 @@ fn training(args: &BenchArgs) -> Result<Line> {
         figure("engine beside training, wall", over(used.wall_s, plain.wall_s), "%"),
     ];
     Ok(line(Name::Training, used, &outcome.report, first_event_s, options.workers, figures))
+}
+
+/// A committee beside fewer peers that all publish, and beside everybody at once.
+fn committee(args: &BenchArgs) -> Result<Line> {
+    let source = source(&builtin_name(Name::Committee))?;
+    let options = input::options(&source, args.workers, None)?;
+    let meter = Meter::start();
+    let (outcome, first_event_s) = watched(&source.scenario, &options, &meter)?;
+    let (report, used) = (outcome.report, meter.used());
+    let mut few = source.scenario.clone();
+    let size = few.recipe.committee.take().context("the scenario has a committee")?.size;
+    few.peers = size.try_into().map_err(anyhow::Error::msg)?;
+    let few = (run(&few, &options)?, few);
+    let everybody = federated_averaging(&source.scenario, &options)?;
+    let each = |report: &RunReport, scenario: &Scenario| {
+        let peer_epochs = f64::from(scenario.peers.get()) * f64::from(scenario.epochs.get());
+        report.network.bytes as f64 / peer_epochs / 1e3
+    };
+    let worst = |report: &RunReport| {
+        let last = report.epochs.iter().rev().find_map(|epoch| epoch.accuracy);
+        last.map(|[worst, ..]| worst * 100.0)
+    };
+    let (bytes, few_bytes) = (each(&report, &source.scenario), each(&few.0, &few.1));
+    let everybody = everybody.map(|score| score.accuracy * 100.0);
+    let accuracy = worst(&report);
+    let of = |value, name: &str| Figure { value, ..figure(name, 0.0, "%") };
+    let figures = vec![
+        figure("sent for each peer and epoch", bytes, "kB"),
+        figure(&format!("the same of {size} peers that all publish"), few_bytes, "kB"),
+        figure("ratio", bytes / few_bytes, ""),
+        of(accuracy, "accuracy at the end, worst"),
+        of(everybody, "everybody publishes and nothing is late (FedAvg)"),
+        of(worst(&few.0), &format!("{size} peers that all publish")),
+    ];
+    let mut line = line(Name::Committee, used, &report, first_event_s, options.workers, figures);
+    if bytes > few_bytes * COMMITTEE_BYTES_RATIO_MAX {
+        line.failed.push("the committee costs more bytes than it may".to_owned());
+    }
+    let behind = everybody.zip(accuracy).map(|(everybody, accuracy)| everybody - accuracy);
+    if behind.is_none_or(|points| points > COMMITTEE_POINTS_BEHIND_MAX) {
+        line.failed.push("the committee is too far behind everybody".to_owned());
+    }
+    Ok(line)
 }
 
 /// Many seeds, each a run of one thread.
