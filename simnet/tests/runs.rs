@@ -6,7 +6,7 @@ use longhaul_simnet::{MetricTable, RunOptions, RunReport, Scenario, builtin, run
 
 /// The digest of the built-in scenario `protocol`. It changes with everything
 /// that peers send, record or merge: then say so in the commit.
-const PROTOCOL_DIGEST: &str = "51c96b7bcc92cea37c23a4e53a4440c6bce1a81efe6eaabf365b28b02e0c5219";
+const PROTOCOL_DIGEST: &str = "b3c4bde1cfb200259b9fbfd4ea75517ccc04e12075d7b6c663406258e8b72abf";
 
 /// Six peers, training-free, cut three against three in epochs 2 and 3.
 const CUT: &str = r#"
