@@ -6,7 +6,9 @@ mod common;
 
 use common::network::{Judge, Network, config};
 use common::{Dice, bundle, key};
-use longhaul_dtn::agent::{Agent, AgentBounds, CloseReason, Input, LinkId, Output, Verdict};
+use longhaul_dtn::agent::{
+    Agent, AgentBounds, AgentConfig, CloseReason, Input, LinkId, Output, Verdict,
+};
 use longhaul_dtn::frame::{Frame, FrameReader, delimit};
 use longhaul_dtn::time::Span;
 use proptest::prelude::*;
@@ -155,6 +157,32 @@ fn keeps_few_answers_on_the_way() {
         assert!(sent - delivered <= 8 * 1_000);
     }
     assert_eq!(net.agents[1].len(), 40);
+}
+
+#[test]
+fn a_large_payload_is_announced_and_may_be_turned_away_before_it_has_come() {
+    for unwanted in [None, Some(120)] {
+        let (mut net, mut dice) = (Network::new(2, small_ranges(1_000)), Dice(5));
+        let config = config(1, small_ranges(1_000));
+        net.agents[1] = Agent::new(AgentConfig { payload_bytes_unasked: 20_000, ..config });
+        net.unwanted = unwanted;
+        let (small, large) = (bundle(1, 1, 20_000), bundle(1, 2, 80_000));
+        [&small, &large].into_iter().for_each(|it| net.publish(0, it.clone()));
+        let link = net.connect(0, 1);
+        net.settle(&mut dice);
+        assert_eq!(net.arriving, [(1, large.head.id())]);
+        assert!(net.agents[1].holds(&small.head.id()));
+        assert_eq!(net.agents[1].holds(&large.head.id()), unwanted.is_none());
+        let sent = net.range_bytes_sent[&link];
+        // What was asked for in one go before the head came, and with it.
+        assert!(unwanted.is_none() == (sent == 100_000) && (sent <= 30_000) == unwanted.is_some());
+        // It is not fetched again.
+        net.cut(link);
+        let link = net.connect(0, 1);
+        net.settle(&mut dice);
+        assert_eq!((net.range_bytes_sent[&link], net.arriving.len()), (0, 1));
+        assert!(net.closed.is_empty() && net.agents[1].waiting() == 0);
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -3,11 +3,15 @@
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Attempt, Epoch, HeaderHash, Phase, SealPolicy, SealValue, VOTE_PAYLOAD,
+    Attempt, Epoch, HeaderHash, Phase, SealPolicy, SealValue, SnapshotHeader, VOTE_PAYLOAD,
 };
-use longhaul_dtn::bundle::BundleHead;
+use longhaul_dtn::agent::Held;
+use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::eid::Eid;
+use longhaul_dtn::hash::ContentHash;
 use longhaul_node::peer::Event;
 use longhaul_registry::Record;
 use proptest::prelude::*;
@@ -134,6 +138,76 @@ fn a_peer_that_lost_its_payloads_waits_for_a_snapshot() {
     world.run_to_end();
     world.assert_equal();
     assert!(!world.peer(2).status().behind);
+}
+
+/// A bundle that `author` signed.
+fn signed(world: &World, author: usize, sequence: u64, header: Vec<u8>, payload: &[u8]) -> Held {
+    let manifest = world.manifest();
+    let draft = BundleDraft {
+        destination: Eid::dtn(&manifest.id().to_string(), "updates").expect("a name"),
+        created: world.now(),
+        sequence,
+        lifetime: manifest.manifest().bounds.bundle_lifetime,
+        hop_limit: 8,
+        header,
+        payload,
+    };
+    let head = BundleHead::seal(draft, &world.key(author)).expect("a sound bundle");
+    Held { head: Arc::new(head), payload: payload.into() }
+}
+
+/// A bundle of `author` that claims to be a snapshot, whose payload proves nothing.
+fn false_snapshot(world: &mut World, author: usize, end: u32, payload: &[u8]) -> Held {
+    let header = SnapshotHeader {
+        federation: world.manifest().id().hash(),
+        attempt: Attempt::new((end + WINDOW) / EVERY),
+        value: SealValue {
+            end: Epoch::new(end),
+            root: ContentHash::of(b"root"),
+            model: world.model_id(0),
+        },
+        payload: ContentHash::of(payload),
+    };
+    signed(world, author, u64::from(end), header.encode(), payload)
+}
+
+fn refused(world: &World, index: usize) -> Vec<(u16, String)> {
+    let event = |event: &Event| match event {
+        Event::Refused { code, reason, .. } => Some((*code, reason.clone())),
+        _ => None,
+    };
+    world.events(index).iter().filter_map(event).collect()
+}
+
+#[test]
+fn snapshots_are_screened_by_their_heads() {
+    let mut world = World::with(4, 100, |manifest| {
+        manifest.seal = Some(SealPolicy { window_epochs: WINDOW, every_epochs: EVERY });
+        manifest.bounds.payload_bytes_max = 1_000;
+    });
+    world.connect_all();
+    world.run_until(22);
+    // Larger than an update may be and than what is asked for ahead of a head.
+    let payload = vec![7; 20_000];
+    let says = |world: &World| refused(world, 0).last().cloned().expect("a refusal").1;
+    let outdated = false_snapshot(&mut world, 3, 6, &payload);
+    world.hand_over(0, 3, outdated);
+    assert!(says(&world).contains("lies before the newest seal"), "{}", says(&world));
+    // The first is looked into, all others by the same author are not.
+    let first = false_snapshot(&mut world, 3, 12, &payload);
+    world.hand_over(0, 3, first);
+    assert!(!says(&world).contains("before"), "{}", says(&world));
+    let second = false_snapshot(&mut world, 3, 15, &payload);
+    world.hand_over(0, 3, second);
+    assert!(says(&world).contains("signed a snapshot before"), "{}", says(&world));
+    // Nothing else may be so large.
+    let large = signed(&world, 3, 1, b"anything".to_vec(), &payload);
+    world.hand_over(0, 3, large);
+    assert!(says(&world).contains("payload"), "{:?}", refused(&world, 0));
+    assert_eq!(refused(&world, 0).len(), 4);
+    world.connect_all();
+    world.run_until(40);
+    world.assert_equal();
 }
 
 #[test]

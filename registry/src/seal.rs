@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{
     AdmittedVote, Attempt, Phase, Refusal, SealRules, SealValue, Snapshot, SnapshotHeader, Tally,
-    VOTE_PAYLOAD, VoteError, admit_vote,
+    VOTE_PAYLOAD, admit_vote,
 };
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
@@ -99,7 +99,8 @@ impl SignedManifest {
         payload: Arc<[u8]>,
     ) -> Result<Cosigned, Refusal> {
         let rules = self.manifest().seal_rules().ok_or(Refusal::NoSeals)?;
-        let malformed = |error: CodecError| Refusal::SealForm(VoteError::Malformed(error));
+        let malformed =
+            |error: CodecError| Refusal::Unproven(format!("the payload is malformed: {error}"));
         let mut reader = Reader::new(&payload);
         let (slots, model, heads) =
             read_parts(&mut reader, self.manifest().members.len()).map_err(malformed)?;

@@ -172,6 +172,7 @@ impl Carrier {
                     let reason = reason.to_string();
                     self.outputs.push_back(Output::Close { link, reason });
                 }
+                agent::Output::Arriving { .. } => {}
                 agent::Output::Judge { held, from } => {
                     let id = held.head.id();
                     if let Some((author, epoch)) = slot_of(held.head.header()) {

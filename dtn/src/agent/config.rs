@@ -20,6 +20,9 @@ pub struct AgentConfig {
     pub nonce: [u8; NONCE_BYTES],
     /// What a bundle may be at most.
     pub limits: BundleLimits,
+    /// Payloads of more bytes are announced by [`super::Output::Arriving`] while they are
+    /// fetched, so that one may be turned away before it has come. None by default.
+    pub payload_bytes_unasked: u64,
     /// Bounds on memory, work and waiting.
     pub bounds: AgentBounds,
     /// Checked bundles that agents of one process share; none for a node alone.
@@ -81,7 +84,9 @@ impl AgentConfig {
         limits: BundleLimits,
         nonce: [u8; NONCE_BYTES],
     ) -> Self {
-        Self { me, scope, nonce, limits, bounds: AgentBounds::default(), memo: None }
+        let payload_bytes_unasked = u64::MAX;
+        let bounds = AgentBounds::default();
+        Self { me, scope, nonce, limits, payload_bytes_unasked, bounds, memo: None }
     }
 
     /// Bytes of one range asked for: at least one, at most what is answered.

@@ -89,9 +89,13 @@ impl Agent {
         let Some(partial) = self.transfers.partial_mut(&id) else {
             return;
         };
-        partial.head = Some(head);
+        partial.head = Some(head.clone());
         if partial.is_whole() {
             self.finish(now, link, id);
+        } else if head.payload_len() > self.config.payload_bytes_unasked
+            && let Some(from) = self.links.get(&link).map(|state| state.peer)
+        {
+            self.outputs.push_back(Output::Arriving { head, from });
         }
     }
 

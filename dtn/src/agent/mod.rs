@@ -32,6 +32,7 @@ mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 pub use self::config::{AgentBounds, AgentConfig};
 pub use self::inventory::Held;
@@ -41,7 +42,7 @@ use self::inventory::Inventory;
 use self::link::Link;
 use self::refusals::Refusals;
 use self::transfer::Transfers;
-use crate::bundle::BundleId;
+use crate::bundle::{BundleHead, BundleId};
 use crate::frame::Frame;
 use crate::identity::PeerId;
 use crate::time::Timestamp;
@@ -84,8 +85,8 @@ pub enum Input {
         /// The answer.
         verdict: Verdict,
     },
-    /// Bundles that are not needed any more: they are held and offered no longer, and not
-    /// fetched again.
+    /// Bundles that are not needed any more: they are held and offered no longer, their
+    /// transfers end, and they are not fetched again.
     Retire {
         /// Which.
         ids: Vec<BundleId>,
@@ -131,6 +132,15 @@ pub enum Output {
         /// The bundle.
         held: Held,
         /// Who gave it.
+        from: PeerId,
+    },
+    /// The head of a bundle with a payload beyond
+    /// [`AgentConfig::payload_bytes_unasked`] came, its signature is right, and its payload
+    /// is being fetched. If it is not wanted, answer with [`Input::Retire`].
+    Arriving {
+        /// The head.
+        head: Arc<BundleHead>,
+        /// Who gives it.
         from: PeerId,
     },
     /// Record that transport refused a bundle.
@@ -188,7 +198,7 @@ impl Agent {
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes),
             Input::Publish(held) => self.on_publish(now, held),
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
-            Input::Retire { ids, code } => self.on_retire(&ids, code),
+            Input::Retire { ids, code } => self.on_retire(now, &ids, code),
             Input::Wake => {}
         }
         self.check_deadlines(now);
@@ -245,11 +255,13 @@ impl Agent {
         self.ask_all(now);
     }
 
-    fn on_retire(&mut self, ids: &[BundleId], code: u16) {
+    fn on_retire(&mut self, now: Timestamp, ids: &[BundleId], code: u16) {
         for &id in ids {
             self.inventory.remove(&id);
+            self.transfers.forget(&id);
             self.refusals.insert(id, code);
         }
+        self.ask_all(now);
     }
 
     fn on_judged(&mut self, now: Timestamp, id: BundleId, verdict: Verdict) {

@@ -41,6 +41,9 @@ pub struct Network {
     pub range_bytes_delivered: BTreeMap<LinkId, u64>,
     pub closed: Vec<(usize, LinkId, CloseReason)>,
     pub refused: Vec<(usize, Option<BundleId>, RefuseReason)>,
+    /// Large bundles announced, and the code with which all are turned away, if they are.
+    pub arriving: Vec<(usize, BundleId)>,
+    pub unwanted: Option<u16>,
     ends: BTreeMap<LinkId, [usize; 2]>,
     lanes: BTreeMap<Lane, VecDeque<Vec<u8>>>,
     next_link: u64,
@@ -67,6 +70,8 @@ impl Network {
             range_bytes_delivered: BTreeMap::new(),
             closed: vec![],
             refused: vec![],
+            arriving: vec![],
+            unwanted: None,
             ends: BTreeMap::new(),
             lanes: BTreeMap::new(),
             next_link: 1,
@@ -174,6 +179,13 @@ impl Network {
                         self.agents[agent].handle(self.now, input);
                     }
                     Judge::Later => self.judging.push_back((agent, id)),
+                }
+            }
+            Output::Arriving { head, .. } => {
+                self.arriving.push((agent, head.id()));
+                if let Some(code) = self.unwanted {
+                    let input = Input::Retire { ids: vec![head.id()], code };
+                    self.agents[agent].handle(self.now, input);
                 }
             }
             Output::Refused { id, reason, .. } => self.refused.push((agent, id, reason)),

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal, admit};
-use longhaul_dtn::agent::{self, Held};
-use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::agent::{self, Held, RefuseReason};
+use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId};
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{Record, TermsError};
 
@@ -36,6 +36,26 @@ impl Peer {
             Ok(admitted) => self.accept(held, admitted, from),
             Err(refusal) => self.reject(id, (from, author), refusal.code(), refusal.to_string()),
         }
+    }
+
+    /// Turns a large payload away before it has come: only snapshots are larger than
+    /// updates may be, and only one that would be gone on from is wanted.
+    pub(super) fn look_at_arriving(&mut self, head: &BundleHead, from: PeerId) {
+        let (code, reason) = match HeaderKind::of(head.header()) {
+            HeaderKind::Snapshot => match self.screen_snapshot(head) {
+                Ok(()) => return,
+                Err(refusal) => (refusal.code(), refusal.to_string()),
+            },
+            HeaderKind::Update | HeaderKind::Vote => {
+                let max = u64::from(self.manifest().bounds.payload_bytes_max);
+                let large = BundleError::PayloadTooLarge { len: head.payload_len(), max };
+                let large = RefuseReason::from(large);
+                (large.code(), large.to_string())
+            }
+        };
+        let author = self.manifest().member_index(&head.author());
+        self.refuse((from, author), Some(head.id()), code, reason);
+        self.agent.handle(self.now, agent::Input::Retire { ids: vec![head.id()], code });
     }
 
     /// Turns away what changes nothing: an update held already, or one more

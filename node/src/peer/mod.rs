@@ -308,6 +308,7 @@ impl Peer {
                     self.outputs.push_back(Output::Close { link, reason });
                 }
                 agent::Output::Judge { held, from } => self.judge(held, from),
+                agent::Output::Arriving { head, from } => self.look_at_arriving(&head, from),
                 agent::Output::Refused { from, id, reason } => {
                     self.refuse((from, None), id, reason.code(), reason.to_string());
                 }
@@ -373,6 +374,7 @@ fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
         config.manifest.bundle_limits(),
         config.nonce,
     );
+    agent.payload_bytes_unasked = config.manifest.manifest().bounds.payload_bytes_max.into();
     agent.memo = config.memo.as_ref().map(|memo| memo.bundles.clone());
     agent
 }

@@ -51,6 +51,8 @@ pub(super) struct Sealing {
     proposals: BTreeMap<SealValue, Arc<Snapshot>>,
     /// The newest snapshot that was gone on from.
     sealed: Option<Cosigned>,
+    /// Members who signed a snapshot that proves nothing, since the start.
+    unproven: BTreeSet<MemberIndex>,
     /// The bundle that offers it.
     offered: Option<BundleId>,
     /// When to make such a bundle if there is none.
@@ -83,6 +85,7 @@ impl Sealing {
             own: BTreeMap::new(),
             proposals: BTreeMap::new(),
             sealed: None,
+            unproven: BTreeSet::new(),
             offered: None,
             publish_in: None,
             looked: None,
@@ -267,10 +270,18 @@ impl Peer {
     /// than what is sealed here.
     pub(super) fn judge_snapshot(&mut self, held: &Held, from: PeerId) {
         let id = held.head.id();
-        let whose = (from, self.manifest().member_index(&held.head.author()));
-        let admitted = self.manifest.admit_snapshot(&held.head, held.payload.clone());
-        match admitted.and_then(|it| self.screen_snapshot(it)) {
-            Err(refusal) => self.reject(id, whose, refusal.code(), refusal.to_string()),
+        let author = self.manifest().member_index(&held.head.author());
+        if let Err(refusal) = self.screen_snapshot(&held.head) {
+            return self.reject(id, (from, author), refusal.code(), refusal.to_string());
+        }
+        match self.manifest.admit_snapshot(&held.head, held.payload.clone()) {
+            Err(refusal) => {
+                // Its author signed the hash of this payload, so nobody else is to blame.
+                if let Some((author, sealing)) = author.zip(self.sealing.as_mut()) {
+                    sealing.unproven.insert(author);
+                }
+                self.reject(id, (from, author), refusal.code(), refusal.to_string());
+            }
             Ok(cosigned) => {
                 let value = cosigned.snapshot.value();
                 if value.end > self.fold.open_from() {
@@ -288,18 +299,25 @@ impl Peer {
         }
     }
 
-    /// One copy of the newest snapshot is enough.
-    fn screen_snapshot(&self, cosigned: Cosigned) -> Result<Cosigned, Refusal> {
+    /// Says from its head alone whether a snapshot is wanted. One copy of the newest is
+    /// enough, and of an author who signed one that proves nothing, none: each may be as
+    /// large as all that a federation ever seals.
+    pub(super) fn screen_snapshot(&self, head: &BundleHead) -> Result<(), Refusal> {
         let sealing = self.sealing.as_ref().ok_or(Refusal::NoSeals)?;
-        let value = cosigned.snapshot.value();
-        if value.end < self.fold.open_from().max(sealing.tally.sealed_end()) {
-            return Err(Refusal::Outdated(cosigned.attempt));
+        let header = SnapshotHeader::decode(head.header(), sealing.tally.rules())?;
+        let author = self.manifest().member_index(&head.author()).ok_or(Refusal::NotAMember)?;
+        if sealing.unproven.contains(&author) {
+            let why = "its author signed a snapshot before that proves nothing".to_owned();
+            return Err(Refusal::Unproven(why));
         }
-        let same = value.end == self.fold.open_from();
-        if same && sealing.offered.is_some() {
+        let end = header.value.end;
+        if end < self.fold.open_from().max(sealing.tally.sealed_end()) {
+            return Err(Refusal::Outdated(header.attempt));
+        }
+        if end == self.fold.open_from() && sealing.offered.is_some() {
             return Err(Refusal::Duplicate);
         }
-        Ok(cosigned)
+        Ok(())
     }
 
     /// Signs the votes that are due, closes what is sealed, and publishes the snapshot.
