@@ -42,6 +42,34 @@ fn init_makes_a_key_once_and_never_overwrites_it() {
     let id = longhaul_ok(&["init", arg(&dir)]);
     assert_eq!(id.trim().len(), 52);
     refused(&["init", arg(&dir)], &["data"]);
+    let other = root.join("other");
+    assert_eq!(longhaul_ok(&["init", "--dir", arg(&other)]).trim().len(), 52);
+    assert!(other.join("key").is_file());
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn seals_that_cannot_be_are_refused_by_the_name_of_the_option() {
+    let root = fresh_dir("seals");
+    let (dir, out) = (root.join("data"), root.join("manifest"));
+    let id = longhaul_ok(&["init", arg(&dir)]);
+    let new = |window, every| {
+        let new = ["manifest", "new", "--dir", arg(&dir), "--member", id.trim(), "--epochs", "20"];
+        let seal = ["--seal-window", window, "--seal-every", every, "--quorum", "1", "--out"];
+        let output = longhaul(&[&new[..], &seal[..], &[arg(&out)]].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    for (window, every, code, says) in [
+        ("0", "3", 2, "--seal-window"),
+        ("12", "0", 2, "--seal-every"),
+        ("19", "3", 1, "choose a shorter window"),
+    ] {
+        let (found, printed) = new(window, every);
+        assert!(found == Some(code) && printed.contains(says), "{found:?} {printed}");
+        assert!(!out.exists());
+    }
+    let (found, printed) = new("12", "3");
+    assert!(found == Some(0) && out.is_file(), "{printed}");
     std::fs::remove_dir_all(root).unwrap();
 }
 

@@ -21,7 +21,7 @@ const NORM_MAX_MILLI: u64 = 64_000;
 /// Members that the manifest of a transport run lists.
 const CARRIERS_LISTED: usize = 2;
 /// Epochs that a base summary speaks of.
-const SUMMARY_WINDOW: u8 = 12;
+pub(crate) const SUMMARY_WINDOW: u8 = 12;
 
 /// The peers of a run and what they agreed on.
 #[derive(Debug, Clone)]

@@ -72,6 +72,12 @@ impl SealRules {
         Epoch::new(attempt.0.saturating_mul(self.policy.every_epochs))
     }
 
+    /// True if some attempt has epochs before it that it may seal: the last one, if any.
+    pub fn seals_anything(&self) -> bool {
+        let last = self.epochs.saturating_sub(1) / self.policy.every_epochs.max(1);
+        self.end(Attempt(last)).is_some()
+    }
+
     /// The first epoch that an attempt leaves open: as far back as the window says, and
     /// between two blocks of pooled epochs. None if there is nothing before it, or the
     /// attempt lies beyond the federation's epochs.
@@ -127,6 +133,21 @@ pub(super) mod tests {
         let end = |attempt| rules.end(Attempt::new(attempt)).map(Epoch::get);
         assert_eq!([7, 8, 11, 12].map(at), [None, Some(2), Some(2), Some(3)]);
         assert_eq!([0, 1, 2, 3, 24, 25].map(end), [None, None, Some(2), Some(6), Some(90), None]);
+    }
+
+    #[test]
+    fn rules_seal_something_if_an_attempt_has_an_end() {
+        for (window_epochs, every_epochs, pool, epochs) in
+            (0..9).flat_map(|w| (1..7).flat_map(move |e| [1, 4].map(move |p| (w, e, p)))).flat_map(
+                |(window, every, pool)| (0..30).map(move |epochs| (window, every, pool, epochs)),
+            )
+        {
+            let policy = SealPolicy { window_epochs, every_epochs };
+            let pool = PoolSpan::new(pool).unwrap();
+            let rules = SealRules { policy, pool, epochs, ..rules(12) };
+            let any = (0..=epochs).any(|attempt| rules.end(Attempt::new(attempt)).is_some());
+            assert_eq!(rules.seals_anything(), any, "{rules:?}");
+        }
     }
 
     #[test]

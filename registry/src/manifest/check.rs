@@ -134,6 +134,18 @@ pub enum InvalidManifest {
     /// There would be no attempts to seal, or too few; holds the number of epochs.
     #[error("an attempt to seal every {0} epochs; choose 1 to {EPOCHS_MAX}")]
     SealEvery(u32),
+    /// The federation is over before anything may be sealed; holds its epochs.
+    #[error(
+        "the federation is over after {epochs} epochs, before an attempt every {every} finds one          that lies {window} back; choose a shorter window, more attempts or more epochs"
+    )]
+    SealNever {
+        /// Epochs of the federation.
+        epochs: u32,
+        /// Epochs from one attempt to the next.
+        every: u32,
+        /// How far back an epoch lies before it may be sealed.
+        window: u32,
+    },
     /// Snapshots of what is sealed would be too large; holds their bytes.
     #[error(
         "snapshots of up to {0} bytes; {SNAPSHOT_BYTES_MAX} are the most: choose fewer epochs and \
@@ -168,6 +180,10 @@ impl Manifest {
         }
         if !(1..=EPOCHS_MAX).contains(&policy.every_epochs) {
             return Err(InvalidManifest::SealEvery(policy.every_epochs));
+        }
+        if self.seal_rules().is_some_and(|rules| !rules.seals_anything()) {
+            let (epochs, every, window) = (self.epochs, policy.every_epochs, found);
+            return Err(InvalidManifest::SealNever { epochs, every, window });
         }
         let bytes = self.snapshot_bytes_max();
         if bytes > SNAPSHOT_BYTES_MAX {

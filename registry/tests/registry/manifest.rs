@@ -1,6 +1,6 @@
 //! Sound manifests sign and read back; unsound ones are refused with advice.
 
-use longhaul_aggregation::{Epoch, MemberIndex, NormBound, Rule, Slot, Trim};
+use longhaul_aggregation::{Epoch, MemberIndex, NormBound, Rule, SealPolicy, Slot, Trim};
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{Domain, SecretKey};
@@ -211,6 +211,23 @@ fn refuses_unsound_recipes() {
         "leaves nothing of a quorum of 3",
     );
     check(|it| it.attacker_share_permille = 500, "no rule survives half");
+}
+
+#[test]
+fn refuses_unsound_seals() {
+    let seal = |window_epochs, every_epochs, epochs| {
+        let seal = Some(SealPolicy { window_epochs, every_epochs });
+        Manifest { seal, epochs, ..manifest() }.validate()
+    };
+    let least = u32::from(manifest().bounds.summary_window);
+    let short = InvalidManifest::SealWindow { found: least - 1, least };
+    assert_eq!(seal(least - 1, 3, 100), Err(short));
+    assert_eq!(seal(least, 0, 100), Err(InvalidManifest::SealEvery(0)));
+    // The first attempt with an end begins in the first multiple of 3 above the window.
+    let first = least / 3 * 3 + 3;
+    let never = InvalidManifest::SealNever { epochs: first, every: 3, window: least };
+    assert_eq!(seal(least, 3, first), Err(never));
+    assert_eq!(seal(least, 3, first + 1), Ok(()));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_aggregation::PoolSpan;
+use longhaul_aggregation::{PoolSpan, SealPolicy, SealRules};
+use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
     Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Timing, TrainingMode, Trim,
@@ -20,6 +21,9 @@ pub(super) struct Misfit {
     pub why: String,
 }
 
+const SUMMARY_WINDOW: u32 = crate::federation::SUMMARY_WINDOW as u32;
+const SEAL_WINDOW: &str = "recipe.seal.window_epochs";
+
 type Checked = Result<(), Misfit>;
 
 /// Longest run, in epochs times peers; bounds the report's memory.
@@ -28,6 +32,7 @@ const SLOTS_MAX: u64 = 10_000_000;
 pub(super) fn scenario(scenario: &Scenario) -> Checked {
     size(scenario)?;
     recipe(scenario)?;
+    seal(scenario)?;
     contacts(scenario)?;
     data(scenario)?;
     groups(scenario)?;
@@ -66,6 +71,30 @@ fn recipe(scenario: &Scenario) -> Checked {
             })
         }
     }
+}
+
+fn seal(scenario: &Scenario) -> Checked {
+    let Some(seal) = &scenario.recipe.seal else { return Ok(()) };
+    let (window_epochs, every_epochs) = (seal.window_epochs, seal.every_epochs);
+    require((SUMMARY_WINDOW..=EPOCHS_MAX).contains(&window_epochs), SEAL_WINDOW, || {
+        format!("{window_epochs} is not between {SUMMARY_WINDOW} and {EPOCHS_MAX}")
+    })?;
+    require((1..=EPOCHS_MAX).contains(&every_epochs), "recipe.seal.every_epochs", || {
+        format!("{every_epochs} is not between 1 and {EPOCHS_MAX}")
+    })?;
+    let rules = SealRules {
+        policy: SealPolicy { window_epochs, every_epochs },
+        members: usize::from(scenario.peers.get()),
+        attackers: 0,
+        pool: PoolSpan::new(scenario.recipe.pool_epochs).unwrap_or(PoolSpan::ONE),
+        epochs: scenario.epochs.get(),
+    };
+    require(rules.seals_anything(), SEAL_WINDOW, || {
+        format!(
+            "no attempt finds an epoch that lies {window_epochs} back: {} epochs are too few",
+            scenario.epochs.get()
+        )
+    })
 }
 
 /// Most peers that can all be in contact with all: an agent has 256 links.

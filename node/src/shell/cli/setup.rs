@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 use longhaul_aggregation::SealPolicy;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
@@ -22,7 +22,10 @@ use crate::shell::{entropy, task};
 pub(super) struct InitArgs {
     /// The data directory to make.
     #[arg(value_name = "DIR", default_value = DEFAULT_DIR)]
-    dir: PathBuf,
+    place: PathBuf,
+    /// The same, as the other commands take it.
+    #[arg(long, value_name = "DIR", conflicts_with = "place")]
+    dir: Option<PathBuf>,
     /// Print the peer id as JSON.
     #[arg(long)]
     json: bool,
@@ -38,19 +41,20 @@ pub(in crate::shell) fn create_data_dir(dir: &std::path::Path) -> anyhow::Result
 }
 
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
-    let id = create_data_dir(&args.dir)?;
+    let dir = args.dir.as_ref().unwrap_or(&args.place);
+    let id = create_data_dir(dir)?;
     if args.json {
-        say!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": args.dir }));
+        say!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": dir }));
         return Ok(ExitCode::SUCCESS);
     }
     say!("{id}");
     eprintln!(
         "Made {} with a fresh key (mode 0600; back it up, it cannot be made again).",
-        args.dir.display()
+        dir.display()
     );
     eprintln!("Note: updates travel signed but not encrypted; whoever carries them can read them.");
     eprintln!("Next: give the id above to the creator of the federation, then");
-    eprintln!("  longhaul join FILE --dir {0} && longhaul up --dir {0}", args.dir.display());
+    eprintln!("  longhaul join FILE --dir {0} && longhaul up --dir {0}", dir.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,11 +135,11 @@ pub(super) struct NewArgs {
     attacker_share: f64,
     /// Seal epochs this far back for good, by a vote of the members: older updates leave
     /// memory and disk, later ones are refused. At least 12; default: nothing is sealed.
-    #[arg(long, value_name = "EPOCHS", requires = "seal_every")]
+    #[arg(long, value_name = "EPOCHS", requires = "seal_every", value_parser = value_parser!(u32).range(12..))]
     seal_window: Option<u32>,
     /// Epochs from one attempt to seal to the next: at least twice the time that news take
     /// to reach most members.
-    #[arg(long, value_name = "EPOCHS", requires = "seal_window")]
+    #[arg(long, value_name = "EPOCHS", requires = "seal_window", value_parser = value_parser!(u32).range(1..))]
     seal_every: Option<u32>,
 }
 
