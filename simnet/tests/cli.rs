@@ -143,6 +143,8 @@ fn run_folder(test: &str, scenario: &str, arguments: &[&str]) -> String {
     let path = out.with_file_name("scenario.toml");
     fs::write(&path, scenario).expect("a scenario file");
     let path = path.to_str().expect("a plain path");
+    // A snapshot of the last time is not written over.
+    let _ = fs::remove_dir_all(&out);
     let output = simnet(&[&["run", path, "--out", &name], arguments].concat());
     assert!(output.status.code().is_some_and(|code| code < 2), "{}", text(&output.stderr));
     name
@@ -156,7 +158,12 @@ fn a_replay_is_the_same_and_stops_where_it_is_told() {
     assert!(text(&output.stdout).starts_with("the same: "), "{}", text(&output.stdout));
     let output = simnet(&["replay", &run, "--to", "20"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("the same: 21 events"), "{}", text(&output.stdout));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("the same: 21 events"), "{printed}");
+    let shown = printed.lines().find(|line| line.starts_with("       20  ")).expect("event 20");
+    let listed = text(&simnet(&["events", &run, "--from", "20", "--count", "1"]).stdout);
+    assert_eq!(listed.trim_end(), shown.trim_end());
+    assert!(!printed.contains("pass") && !printed.contains("FAIL"), "{printed}");
 }
 
 #[test]
@@ -173,16 +180,32 @@ fn diff_names_the_first_event_in_which_two_runs_part() {
 }
 
 #[test]
-fn a_damaged_event_log_is_refused() {
+fn a_damaged_or_cut_event_log_is_refused() {
+    let whole = run_folder("undamaged", TINY, &[]);
     let run = run_folder("damaged", TINY, &[]);
     let log = std::path::Path::new(&run).join("events.log");
-    let mut bytes = fs::read(&log).expect("a log");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&log, bytes).expect("a damaged log");
-    let output = simnet(&["events", &run, "--count", "100000"]);
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
-    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+    let bytes = fs::read(&log).expect("a log");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    let cut = bytes[..bytes.len() - 1].to_vec();
+    for (damaged, says) in [(flipped, "damaged"), (cut, "was cut off"), (vec![], "was cut off")] {
+        fs::write(&log, damaged).expect("a damaged log");
+        for arguments in [
+            &["events", &run, "--count", "100000"][..],
+            &["diff", &run, &whole],
+            &["diff", &whole, &run],
+            &["replay", &run],
+        ] {
+            let output = simnet(arguments);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stdout));
+            let printed = text(&output.stderr);
+            assert!(printed.contains(says) && printed.contains("events.log"), "{printed}");
+        }
+    }
+    // What is whole is listed all the same: here all but the index at the end.
+    fs::write(&log, &bytes[..bytes.len() - 1]).expect("a cut log");
+    let listed = text(&simnet(&["events", &run, "--count", "100000"]).stdout);
+    assert_eq!(listed, text(&simnet(&["events", &whole, "--count", "100000"]).stdout));
 }
 
 /// Files that must not depend on how often a run was interrupted.
@@ -228,6 +251,66 @@ fn a_changed_scenario_begins_from_a_snapshot() {
 }
 
 #[test]
+fn a_snapshot_is_never_written_over() {
+    let run = run_folder("kept", TINY, &["--snapshot-epochs", "1"]);
+    let snapshot = std::path::Path::new(&run).join("snapshot");
+    let before = fs::read(&snapshot).expect("a snapshot");
+    let scenario = std::path::Path::new(&run).with_file_name("scenario.toml");
+    let scenario = scenario.to_str().expect("a plain path");
+    let around = format!("{run}/../run");
+    let mut commands = vec![
+        vec!["run", scenario, "--out", &run],
+        vec!["run", scenario, "--out", &run, "--snapshot-epochs", "1"],
+        vec!["resume", &run, "--scenario", scenario, "--out", &run],
+        vec!["resume", &run, "--scenario", scenario, "--out", &around],
+    ];
+    let link = std::path::Path::new(&run).with_file_name("link");
+    #[cfg(unix)]
+    {
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&run, &link).expect("a link");
+        let link = link.to_str().expect("a plain path");
+        commands.push(vec!["resume", &run, "--scenario", scenario, "--out", link]);
+    }
+    for arguments in commands {
+        let output = simnet(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stdout));
+        let printed = text(&output.stderr);
+        assert!(printed.contains("longhaul-simnet resume"), "{arguments:?}: {printed}");
+        assert_eq!(fs::read(&snapshot).expect("a snapshot"), before);
+    }
+    // A run that was killed before it kept anything says how to go on.
+    fs::write(&snapshot, &before[..9]).expect("a torn snapshot");
+    let output = simnet(&["resume", &run]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("delete it and run"), "{}", text(&output.stderr));
+    // What was being written at the kill is counted.
+    fs::write(&snapshot, &before[..before.len() - 1]).expect("a torn snapshot");
+    let printed = text(&simnet(&["resume", &run]).stdout);
+    assert!(printed.contains("1 damaged records computed again"), "{printed}");
+}
+
+#[test]
+fn a_seal_that_cannot_be_is_refused_with_its_line() {
+    let seal = |window, every| {
+        let seal = format!(", seal = {{ window_epochs = {window}, every_epochs = {every} }} }}");
+        TINY.replace("epochs = 2", "epochs = 20")
+            .replace("quorum = 2 }", &format!("quorum = 2{seal}"))
+    };
+    for (name, text_of, says) in [
+        ("seal-short", seal(11, 3), "recipe.seal.window_epochs: 11 is not between 12"),
+        ("seal-often", seal(12, 0), "recipe.seal.every_epochs: 0 is not between 1"),
+        ("seal-never", seal(19, 3), "20 epochs are too few"),
+    ] {
+        let output = simnet(&["check", &file(name, &text_of)]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+        let printed = text(&output.stderr);
+        assert!(printed.contains(says) && printed.contains("line 10"), "{printed}");
+    }
+    assert!(simnet(&["check", &file("seal-sound", &seal(12, 3))]).status.success());
+}
+
+#[test]
 fn resuming_something_else_is_refused_with_a_reason() {
     let crash = "\n[[faults.crash]]\npeers = { peers = [1] }\nat_epoch = 0.9\nfor_epochs = 0.05\n";
     let run = run_folder("other", &format!("{TINY}{crash}"), &["--snapshot-epochs", "1"]);
@@ -237,6 +320,8 @@ fn resuming_something_else_is_refused_with_a_reason() {
     let changed = TINY.replace("seed = 1", "seed = 2");
     fs::write(std::path::Path::new(&mixed).join("scenario.toml"), changed).expect("a file");
     for (arguments, says) in [
+        (vec!["resume", "no-such-folder"], "no-such-folder is no folder of a run"),
+        (vec!["replay", "no-such-folder"], "no-such-folder is no folder of a run"),
         (vec!["resume", &plain], "`run --snapshot-epochs K` writes one"),
         (vec!["resume", &mixed], "is not the scenario of the snapshot"),
         (vec!["resume", &run, "--plant-bug"], "the run is not that of the snapshot"),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use longhaul_simnet::Kind;
 use longhaul_simnet::output::event_log::{EventRecord, diff};
@@ -12,7 +12,9 @@ use super::input::say;
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet events results/ --from 1000 --count 20
-  longhaul-simnet events results/ --peer 3 --kind frame";
+  longhaul-simnet events results/ --peer 3 --kind frame
+
+Exit codes: 0 listed, 2 bad input, or a log that was cut off (what is whole is listed).";
 
 pub(super) const DIFF_EXAMPLES: &str = "Example:
   longhaul-simnet diff before/ after/
@@ -59,7 +61,7 @@ pub fn events(args: &EventsArgs) -> Result<bool> {
     let mut log = folder::open_events(&args.folder)?;
     let mut left = args.count;
     for numbered in log.range(args.from..) {
-        let numbered = numbered?;
+        let numbered = numbered.with_context(|| folder::cannot_use(&args.folder))?;
         let record = numbered.record;
         let wanted = args.peer.is_none_or(|peer| record.peer == peer)
             && args.kind.as_ref().is_none_or(|kind| name(&record) == kind);
@@ -72,13 +74,18 @@ pub fn events(args: &EventsArgs) -> Result<bool> {
         left -= 1;
         say(&format!("{}\n", line(numbered.sequence, &record)))?;
     }
-    Ok(true)
+    folder::cut_off(&args.folder, &log).map_or(Ok(true), Err)
 }
 
 /// Shows where two runs part; true if they do not.
 pub fn diff_runs(args: &DiffArgs) -> Result<bool> {
-    let (mut left, mut right) =
-        (folder::open_events(&args.left)?, folder::open_events(&args.right)?);
+    let [mut left, mut right] =
+        [folder::whole_events(&args.left)?, folder::whole_events(&args.right)?];
+    // The digests of blocks are compared first: that they are those of the blocks is
+    // seen by reading all of them.
+    for (log, folder) in [(&mut left, &args.left), (&mut right, &args.right)] {
+        log.verify().with_context(|| folder::cannot_use(folder))?;
+    }
     let Some(found) = diff(&mut left, &mut right)? else {
         say(&format!("equal: {} events\n", left.len()))?;
         return Ok(true);

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use longhaul_simnet::html::{ReportData, SweepData, page, sweep_page};
 use longhaul_simnet::output::contacts_csv::{ContactRow, write_contacts_csv};
-use longhaul_simnet::output::event_log::{EventLogReader, EventLogWriter, EventRecord};
+use longhaul_simnet::output::event_log::{Ending, EventLogReader, EventLogWriter, EventRecord};
 use longhaul_simnet::output::metrics_csv::write_metrics_csv;
 use longhaul_simnet::output::metrics_parquet::write_metrics_parquet;
 use longhaul_simnet::output::run_manifest::{
@@ -16,6 +16,7 @@ use longhaul_simnet::output::run_manifest::{
 use longhaul_simnet::{MetricTable, Record, RunOutcome, RunReport, Scenario, page_data};
 use serde::Serialize;
 
+use super::input::Source;
 use super::progress::Wall;
 
 /// The resolved scenario.
@@ -68,14 +69,51 @@ pub fn event_record(record: &Record) -> EventRecord {
     }
 }
 
-/// Opens the log of a run folder.
-pub fn open_events(folder: &Path) -> Result<EventLogReader<BufReader<File>>> {
+/// The log of a run folder.
+pub type EventReader = EventLogReader<BufReader<File>>;
+
+/// The scenario of a run folder.
+pub fn own_scenario(folder: &Path) -> Result<Source> {
+    let path = folder.join(SCENARIO);
+    if !path.is_file() {
+        bail!(
+            "{} is no folder of a run: there is no {SCENARIO} in it; `longhaul-simnet run … --out \
+             DIR` makes one",
+            folder.display()
+        );
+    }
+    super::input::scenario(&path.to_string_lossy())
+}
+
+/// Opens the log of a run folder that was written to its end.
+pub fn whole_events(folder: &Path) -> Result<EventReader> {
+    let log = open_events(folder)?;
+    cut_off(folder, &log).map_or(Ok(log), Err)
+}
+
+/// That the log of a run folder cannot be used.
+pub fn cannot_use(folder: &Path) -> String {
+    format!("cannot use {}", folder.join(EVENTS).display())
+}
+
+/// What is wrong with a log that was not written to its end.
+pub fn cut_off(folder: &Path, log: &EventReader) -> Option<anyhow::Error> {
+    let Ending::CutOff { unread_bytes } = log.ending() else { return None };
+    Some(anyhow!(
+        "{} was cut off: its first {} events can be read, the last {unread_bytes} bytes cannot; \
+         run the scenario beside it again",
+        folder.join(EVENTS).display(),
+        log.len()
+    ))
+}
+
+/// Opens the log of a run folder, whether or not it was written to its end.
+pub fn open_events(folder: &Path) -> Result<EventReader> {
     let path = folder.join(EVENTS);
     let file = File::open(&path).with_context(|| {
         format!("cannot read {}; `run --out {}` writes it", path.display(), folder.display())
     })?;
-    EventLogReader::open(BufReader::new(file))
-        .with_context(|| format!("cannot use {}", path.display()))
+    EventLogReader::open(BufReader::new(file)).with_context(|| cannot_use(folder))
 }
 
 /// Writes everything but the events, which are there already, and the manifest

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::folder::SCENARIO;
-use super::input;
 use super::progress::Bar;
 use super::run::{Session, play};
-use super::snapshot::{Keeper, Use};
+use super::snapshot::{Keeper, Use, refuse_kept};
+use super::{folder, input};
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet run label-split --data mnist/ --out results/ --snapshot-epochs 5
@@ -48,10 +47,11 @@ pub struct ResumeArgs {
 /// Goes on with a run; says whether all checks passed.
 pub fn resume(args: &ResumeArgs) -> Result<bool> {
     let bar = Bar::new();
-    let own = args.folder.join(SCENARIO);
+    args.out.as_deref().map_or(Ok(()), refuse_kept)?;
+    let own = folder::own_scenario(&args.folder)?;
     let source = match &args.scenario {
         Some(changed) => input::scenario(changed)?,
-        None => input::scenario(&own.to_string_lossy())?,
+        None => own,
     };
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;

@@ -14,7 +14,7 @@ use longhaul_simnet::{Record, RunOptions, Scenario, Sink, run_watched};
 use super::folder::{self, EventFile};
 use super::input;
 use super::progress::{Bar, Wall};
-use super::snapshot::Keeper;
+use super::snapshot::{Keeper, refuse_kept};
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet run smoke
@@ -68,6 +68,7 @@ pub fn run(args: &RunArgs) -> Result<bool> {
     }
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;
+    args.out.as_deref().map_or(Ok(()), refuse_kept)?;
     let keeper = match (args.snapshot_epochs, &args.out) {
         (Some(every_epochs), Some(folder)) => {
             Some(Keeper::begin(folder, &source.scenario, every_epochs)?)
@@ -132,7 +133,7 @@ pub fn play(session: Session<'_>) -> Result<bool> {
 
 fn told(Counts { answered, computed, damaged }: Counts) -> String {
     format!(
-        "snapshot: {answered} answers taken, {computed} computed, {damaged} damaged records passed over\n"
+        "snapshot: {answered} answers taken, {computed} computed, {damaged} damaged records computed again\n"
     )
 }
 

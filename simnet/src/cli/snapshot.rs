@@ -37,6 +37,20 @@ pub enum Use {
     Read,
 }
 
+/// Refuses to write a run into a folder that holds the snapshot of one.
+pub fn refuse_kept(folder: &Path) -> Result<()> {
+    let path = folder.join(SNAPSHOT);
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    bail!(
+        "{} is the snapshot of a run: `longhaul-simnet resume {}` goes on with it; name another \
+         --out, or delete it to begin again",
+        path.display(),
+        folder.display()
+    )
+}
+
 impl Keeper {
     /// Begins a snapshot in `folder`, with the scenario beside it.
     pub fn begin(folder: &Path, scenario: &Scenario, every_epochs: u32) -> Result<Self> {
@@ -44,7 +58,7 @@ impl Keeper {
         put_file(folder, SCENARIO, scenario.to_toml().as_bytes())?;
         let path = folder.join(SNAPSHOT);
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(&path);
+        let file = options.read(true).write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot make {}", path.display()))?;
         let origin = Origin { scenario: name(scenario), every_epochs };
         Ok(Self::new(Answers::create(Box::new(file), origin)?, every_epochs, Vec::new()))

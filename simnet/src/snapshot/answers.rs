@@ -41,6 +41,12 @@ pub enum SnapshotError {
     /// It is something else, or its very beginning is damaged.
     #[error("it is no snapshot, or its first {HEADER_BYTES} bytes are damaged")]
     Header,
+    /// The run was killed before its snapshot held anything.
+    #[error(
+        "it ends before its first {HEADER_BYTES} bytes, so it keeps nothing: delete it and run the \
+         scenario again"
+    )]
+    Empty,
     /// Another version of the program wrote it.
     #[error("it has format {0}; this program reads {VERSION}")]
     Version(u16),
@@ -97,7 +103,7 @@ impl Answers {
         file.rewind()?;
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => SnapshotError::Header,
+            io::ErrorKind::UnexpectedEof => SnapshotError::Empty,
             _ => error.into(),
         })?;
         let origin = origin(&header)?;
@@ -115,6 +121,8 @@ impl Answers {
             }
             at += HEAD_BYTES as u64 + u64::from(head.body_bytes);
         }
+        // What was being written when the run was killed, and anything behind damage.
+        damaged += u64::from(at < length);
         let answers = Self::over(file, at, grows);
         let mut state = answers.state();
         (state.index, state.counts.damaged) = (index, damaged);
