@@ -28,6 +28,8 @@ use crate::schema::{Init, Schema};
 pub const FRACTION_BITS: u32 = 24;
 /// Largest magnitude that [`Parameters::from_f32`] takes, in units: 65,536.0.
 pub const FROM_F32_UNITS_MAX: i64 = 1 << 40;
+/// The same as a float.
+const FROM_F32_MAX: f32 = 65_536.0;
 
 const INITIAL_CONTEXT: &str = "longhaul 2026 initial tensor v1";
 const MODEL_CONTEXT: &str = "longhaul 2026 model v1";
@@ -83,8 +85,21 @@ impl Parameters {
     ///
     /// Refuses what is not finite or larger than 65,536 in magnitude.
     pub fn from_f32(values: &[f32]) -> Result<Self, ParameterError> {
-        let units = values.iter().enumerate().map(|(position, &value)| to_units(value, position));
-        units.collect::<Result<_, _>>().map(Self)
+        check(values)?;
+        Ok(Self(values.iter().map(|&value| to_units(value)).collect()))
+    }
+
+    /// What training changed: each float after it, rounded to the nearest unit, less the
+    /// one before, rounded likewise.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn change(before: &[f32], after: &[f32]) -> Result<Self, ParameterError> {
+        assert_eq!(before.len(), after.len(), "parameters of one schema have one length");
+        check(before)?;
+        check(after)?;
+        let pairs = after.iter().zip(before);
+        Ok(Self(pairs.map(|(&after, &before)| to_units(after) - to_units(before)).collect()))
     }
 
     /// The entries as floats, each rounded to the nearest.
@@ -220,26 +235,34 @@ fn draw(stream: &mut ChaCha20Rng, bound: u32) -> i64 {
     }
 }
 
-fn to_units(value: f32, position: usize) -> Result<i64, ParameterError> {
-    if !value.is_finite() {
-        return Err(ParameterError::NotFinite(position));
+/// Checks that all entries are finite and at most [`FROM_F32_MAX`] in magnitude.
+fn check(values: &[f32]) -> Result<(), ParameterError> {
+    // One pass without branches; which entry it is matters only where one is bad.
+    let sound = |value: &f32| value.abs() <= FROM_F32_MAX;
+    if values.iter().fold(true, |all, value| all & sound(value)) {
+        return Ok(());
     }
-    // Exact: a float's 24 significant bits times a power of two.
-    let units = f64::from(value) * f64::from(UNITS_PER_ONE);
-    if units.abs() > FROM_F32_UNITS_MAX as f64 {
-        return Err(ParameterError::OutOfRange(position));
-    }
-    Ok(nearest(units))
+    let bad = values.iter().position(|value| !sound(value)).unwrap_or_default();
+    Err(match values.get(bad).is_some_and(|value| value.is_finite()) {
+        true => ParameterError::OutOfRange(bad),
+        false => ParameterError::NotFinite(bad),
+    })
+}
+
+/// The checked `value` in units; the product is exact: 24 significant bits times a power
+/// of two.
+fn to_units(value: f32) -> i64 {
+    nearest(f64::from(value) * f64::from(UNITS_PER_ONE))
 }
 
 /// The nearest integer to `units`, ties to even; `units` is below 2^51 in magnitude.
 ///
-/// At 1.5 * 2^52 doubles are one apart, so that the addition rounds and the
-/// subtraction is exact: without this, builds for the oldest x86-64 processors call a
-/// library function for each parameter.
+/// At 1.5 * 2^52 doubles are one apart: the addition rounds, and the bits of the sum are
+/// those of that number plus the integer. So the compiler makes vector code of it, where a
+/// cast or a library call would go entry by entry.
 fn nearest(units: f64) -> i64 {
     const ONE_APART: f64 = 6_755_399_441_055_744.0;
-    ((units + ONE_APART) - ONE_APART) as i64
+    (units + ONE_APART).to_bits().cast_signed() - ONE_APART.to_bits().cast_signed()
 }
 
 #[cfg(test)]
@@ -302,6 +325,20 @@ mod tests {
                     prop_assert_eq!(nearest(units), units.round_ties_even() as i64, "{}", units);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_change_is_the_difference_of_rounded_entries() {
+        let floats = |shift: f32| (0..100).map(move |it| (it as f32 * 0.37 + shift).sin() * 9.0);
+        let (before, after): (Vec<_>, Vec<_>) = (floats(0.0).collect(), floats(0.5).collect());
+        let of = |values: &[f32]| Parameters::from_f32(values).unwrap();
+        let mut expected = of(&after);
+        expected.subtract(&of(&before));
+        assert_eq!(Parameters::change(&before, &after), Ok(expected));
+        let bad = [&after[..9], &[f32::NAN], &after[10..]].concat();
+        for (before, after) in [(&before, &bad), (&bad, &after)] {
+            assert_eq!(Parameters::change(before, after), Err(ParameterError::NotFinite(9)));
         }
     }
 

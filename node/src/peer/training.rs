@@ -92,7 +92,11 @@ impl Peer {
             false => None,
         };
         self.unpublished.add_to(&mut base);
-        let base = Arc::new(base.to_f32());
+        // Where nothing is pending the base is the shared model, of which floats are there.
+        let base = match base == *self.fold.model() {
+            true => shared.clone(),
+            false => Arc::new(base.to_f32()),
+        };
         let request = TrainRequest {
             epoch,
             base: base.clone(),
@@ -191,15 +195,13 @@ impl Peer {
     }
 
     fn gather(&mut self, training: &InFlight, trained: &TrainedModel) -> Result<(), String> {
-        let after = Parameters::from_f32(&trained.parameters).map_err(|error| error.to_string())?;
-        let before = Parameters::from_f32(&training.base).map_err(|error| error.to_string())?;
+        let (before, after) = (&training.base, &trained.parameters);
         if after.len() != before.len() {
             return Err(format!("{} parameters came back for {}", after.len(), before.len()));
         }
-        let mut delta = after;
-        delta.subtract(&before);
+        let change = Parameters::change(before, after).map_err(|error| error.to_string())?;
         let epochs_max = self.manifest().accumulate_epochs_max();
-        self.unpublished.add(delta, trained.samples, epochs_max);
+        self.unpublished.add(change, trained.samples, epochs_max);
         Ok(())
     }
 
