@@ -76,7 +76,7 @@ fn watched(scenario: &Scenario, options: &RunOptions, meter: &Meter) -> Result<(
     Ok((outcome, first_event_s.unwrap_or_default()))
 }
 
-/// A training run, and its training alone.
+/// A training run, and its training alone; what that is is learnt from a run before.
 fn training(args: &BenchArgs) -> Result<Line> {
     let mut source = source(&builtin_name(Name::Training))?;
     if args.data.is_some() {
@@ -86,6 +86,9 @@ fn training(args: &BenchArgs) -> Result<Line> {
     let mut options = input::options(&source, workers, args.data.as_deref())?;
     let questions: Arc<Questions> = Arc::default();
     options.questions = Some(questions.clone());
+    run(&source.scenario, &options)?;
+    // Who takes questions down keeps models that a run lets go: not in the measured run.
+    options.questions = None;
     let meter = Meter::start();
     let (outcome, first_event_s) = watched(&source.scenario, &options, &meter)?;
     let used = meter.used();
