@@ -62,7 +62,9 @@ fn seals_that_cannot_be_are_refused_by_the_name_of_the_option() {
     for (window, every, code, says) in [
         ("0", "3", 2, "--seal-window"),
         ("12", "0", 2, "--seal-every"),
-        ("19", "3", 1, "choose a shorter window"),
+        ("19", "3", 1, "--seal-window 19 --seal-every 3 with --epochs 20: the federation is over"),
+        ("12", "20", 1, "--seal-every 20"),
+        ("4294967295", "3", 1, "--seal-window 4294967295"),
     ] {
         let (found, printed) = new(window, every);
         assert!(found == Some(code) && printed.contains(says), "{found:?} {printed}");

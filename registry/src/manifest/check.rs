@@ -136,7 +136,8 @@ pub enum InvalidManifest {
     SealEvery(u32),
     /// The federation is over before anything may be sealed; holds its epochs.
     #[error(
-        "the federation is over after {epochs} epochs, before an attempt every {every} finds one          that lies {window} back; choose a shorter window, more attempts or more epochs"
+        "the federation is over after {epochs} epochs, before an attempt every {every} finds one \
+         that lies {window} back; choose a shorter window, more attempts or more epochs"
     )]
     SealNever {
         /// Epochs of the federation.

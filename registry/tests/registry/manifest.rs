@@ -226,6 +226,7 @@ fn refuses_unsound_seals() {
     // The first attempt with an end begins in the first multiple of 3 above the window.
     let first = least / 3 * 3 + 3;
     let never = InvalidManifest::SealNever { epochs: first, every: 3, window: least };
+    assert!(!never.to_string().contains("  "), "{never}");
     assert_eq!(seal(least, 3, first), Err(never));
     assert_eq!(seal(least, 3, first + 1), Ok(()));
 }

@@ -56,7 +56,9 @@ Exit codes: 0 success, 1 the command failed or a verdict is negative, 2 wrong us
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a data directory with a fresh key, and print the peer id.
-    #[command(after_help = "Examples:\n  longhaul init\n  longhaul init /var/lib/longhaul --json")]
+    #[command(
+        after_help = "Examples:\n  longhaul init\n  longhaul init --dir /var/lib/longhaul --json"
+    )]
     Init(setup::InitArgs),
     /// Make or show the signed manifest of a federation.
     #[command(subcommand)]

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, SealPolicy, Trim};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_registry::{Bounds, Manifest, SignedManifest, Task, TrainingPlan};
+use longhaul_registry::{Bounds, InvalidManifest, Manifest, SignedManifest, Task, TrainingPlan};
 
 use crate::shell::entropy;
 use crate::shell::store::Store;
@@ -179,7 +179,22 @@ pub(in crate::shell) fn make_manifest(
         seal: plan.seal,
         schema,
     };
+    manifest.validate().map_err(|error| by_option(plan, error))?;
     Ok(manifest.sign(&key)?)
+}
+
+/// An error about seals, led by the options that they come from.
+fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
+    use InvalidManifest::{SealEvery, SealNever, SealWindow, SnapshotBytes};
+    let of_seals =
+        matches!(error, SealEvery(_) | SealNever { .. } | SealWindow { .. } | SnapshotBytes(_));
+    match plan.seal.filter(|_| of_seals) {
+        Some(SealPolicy { window_epochs, every_epochs }) => anyhow!(error).context(format!(
+            "--seal-window {window_epochs} --seal-every {every_epochs} with --epochs {}",
+            plan.epochs
+        )),
+        None => error.into(),
+    }
 }
 
 /// Refuses kinds of data that do not exist or that the model cannot read.
