@@ -58,6 +58,15 @@ impl Federation {
     }
 }
 
+/// Checks what only the manifest that a scenario describes can tell.
+///
+/// # Errors
+///
+/// [`FederationError`] if the model is unknown or the manifest refuses some value.
+pub fn check_federation(scenario: &Scenario) -> Result<(), FederationError> {
+    Federation::new(scenario).map(|_| ())
+}
+
 fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: PeerId) -> Manifest {
     let mut members: Vec<_> = keys.iter().map(SecretKey::peer_id).collect();
     if scenario.training.mode == TrainingMode::Transport {

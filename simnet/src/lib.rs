@@ -50,7 +50,7 @@ pub use clock::SimTime;
 pub use delivery::DeliveryReport;
 pub use engine::{Progress, Watch};
 pub use faults::{FaultCount, FaultKind, FaultSpan};
-pub use federation::FederationError;
+pub use federation::{FederationError, check_federation};
 pub use learner::{LearnerError, Score};
 pub use metrics::MetricTable;
 pub use network::NetworkCounts;

@@ -60,6 +60,7 @@ fn a_failed_check_exits_with_1() {
 #[test]
 fn bad_input_exits_with_2_and_says_why() {
     let unknown_key = file("bad", &TINY.replace("seed = 1", "seed = 1\nsede = 2"));
+    let short = file("short", &TINY.replace("epoch_ms = 1000", "epoch_ms = 99"));
     let no_model = file("model", &TINY.replace("mlp:4-2", "gpt"));
     let no_folder = TINY.replace("mode = \"synthetic\", ", "").replace("\"edgesense\"", "\"idx\"");
     let no_folder = file("folder", &no_folder);
@@ -67,6 +68,8 @@ fn bad_input_exits_with_2_and_says_why() {
         (vec!["run", &unknown_key], "line 4"),
         (vec!["check", &unknown_key], "sede"),
         (vec!["run", &no_model], "task.model: there is no model `gpt`"),
+        (vec!["check", &no_model], "task.model: there is no model `gpt`"),
+        (vec!["check", &short], "choose 100 ms to"),
         (vec!["run", &no_folder], "--data DIR"),
         (vec!["run", &no_folder, "--data", "no-such-folder"], "no-such-folder"),
         (vec!["run", "no-such-scenario"], "longhaul-simnet list-scenarios"),

@@ -12,9 +12,9 @@ mod shrink;
 mod snapshot;
 mod sweep;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use longhaul_simnet::builtin;
+use longhaul_simnet::{builtin, check_federation};
 
 /// Exit code when the run ended and a check failed.
 pub const CHECK_FAILED: u8 = 1;
@@ -93,7 +93,10 @@ pub fn execute(cli: Cli) -> Result<bool> {
         Command::Bench(args) => bench::bench(&args),
         Command::Report { folder } => folder::rebuild_page(&folder),
         Command::Check { scenario } => {
-            input::say(&input::scenario(&scenario)?.scenario.to_toml())?;
+            let source = input::scenario(&scenario)?;
+            check_federation(&source.scenario)
+                .with_context(|| format!("cannot use scenario {scenario}"))?;
+            input::say(&source.scenario.to_toml())?;
             Ok(true)
         }
         Command::ListScenarios => {
