@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use longhaul_simnet::html::{ReportData, SweepData, page, sweep_page};
@@ -223,6 +223,24 @@ pub fn put_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
 pub fn get_file(folder: &Path, name: &str) -> Result<String> {
     let path: PathBuf = folder.join(name);
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The path without links and `..`, as far as it exists.
+///
+/// Making `F/new/..` gives `F`, so a folder that is to be made has to be looked for there.
+pub fn resolved(path: &Path) -> Result<PathBuf> {
+    let whole = std::path::absolute(path)
+        .with_context(|| format!("cannot tell where {} is", path.display()))?;
+    let mut real = PathBuf::new();
+    for part in whole.components() {
+        if part == Component::ParentDir {
+            real.pop();
+        } else {
+            real.push(part);
+            real = real.canonicalize().unwrap_or(real);
+        }
+    }
+    Ok(real)
 }
 
 /// Builds report.html anew from the data beside it.

@@ -12,7 +12,7 @@ use longhaul_simnet::output::run_manifest::scenario_hash;
 use longhaul_simnet::snapshot::{Answers, Counts, Mark, Origin};
 use longhaul_simnet::{Progress, Scenario};
 
-use super::folder::{SCENARIO, put_file};
+use super::folder::{SCENARIO, put_file, resolved};
 
 /// What a run was told so far.
 pub const SNAPSHOT: &str = "snapshot";
@@ -39,14 +39,14 @@ pub enum Use {
 
 /// Refuses to write a run into a folder that holds the snapshot of one.
 pub fn refuse_kept(folder: &Path) -> Result<()> {
-    let path = folder.join(SNAPSHOT);
+    let path = resolved(folder)?.join(SNAPSHOT);
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
     bail!(
         "{} is the snapshot of a run: `longhaul-simnet resume {}` goes on with it; name another \
          --out, or delete it to begin again",
-        path.display(),
+        folder.join(SNAPSHOT).display(),
         folder.display()
     )
 }
