@@ -156,6 +156,7 @@ fn run_folder(test: &str, scenario: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_replay_is_the_same_and_stops_where_it_is_told() {
     let run = run_folder("replay", TINY, &[]);
+    let crowd = run_folder("replay-crowd", &TINY.replace("peers = 2", "peers = 4"), &[]);
     let output = simnet(&["replay", &run]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).starts_with("the same: "), "{}", text(&output.stdout));
@@ -167,6 +168,10 @@ fn a_replay_is_the_same_and_stops_where_it_is_told() {
     let listed = text(&simnet(&["events", &run, "--from", "20", "--count", "1"]).stdout);
     assert_eq!(listed.trim_end(), shown.trim_end());
     assert!(!printed.contains("pass") && !printed.contains("FAIL"), "{printed}");
+    // Planned contacts are events as well: the second one has not begun.
+    let printed = text(&simnet(&["replay", &crowd, "--to", "0"]).stdout);
+    assert!(printed.contains("1 events in 0 simulated seconds"), "{printed}");
+    assert!(printed.contains("1 contacts, "), "{printed}");
 }
 
 #[test]
@@ -204,6 +209,12 @@ fn a_damaged_or_cut_event_log_is_refused() {
             let printed = text(&output.stderr);
             assert!(printed.contains(says) && printed.contains("events.log"), "{printed}");
         }
+        // It is told before a run is made: one of this scenario could not even begin.
+        let needs_data = TINY.replace("mode = \"synthetic\", ", "").replace("edgesense", "idx");
+        fs::write(log.with_file_name("scenario.toml"), needs_data).expect("a scenario file");
+        let output = simnet(&["replay", &run]);
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+        fs::copy(file("damaged-plain", TINY), log.with_file_name("scenario.toml")).expect("a copy");
     }
     // What is whole is listed all the same: here all but the index at the end.
     fs::write(&log, &bytes[..bytes.len() - 1]).expect("a cut log");

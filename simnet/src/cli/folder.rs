@@ -85,10 +85,13 @@ pub fn own_scenario(folder: &Path) -> Result<Source> {
     super::input::scenario(&path.to_string_lossy())
 }
 
-/// Opens the log of a run folder that was written to its end.
+/// Opens the log of a run folder that was written to its end, and reads all of it once:
+/// only that shows that its blocks are those of its digests.
 pub fn whole_events(folder: &Path) -> Result<EventReader> {
-    let log = open_events(folder)?;
-    cut_off(folder, &log).map_or(Ok(log), Err)
+    let mut log = open_events(folder)?;
+    cut_off(folder, &log).map_or(Ok(()), Err)?;
+    log.verify().with_context(|| cannot_use(folder))?;
+    Ok(log)
 }
 
 /// That the log of a run folder cannot be used.
@@ -101,9 +104,11 @@ pub fn cut_off(folder: &Path, log: &EventReader) -> Option<anyhow::Error> {
     let Ending::CutOff { unread_bytes } = log.ending() else { return None };
     Some(anyhow!(
         "{} was cut off: its first {} events can be read, the last {unread_bytes} bytes cannot; \
-         run the scenario beside it again",
+         go on with `longhaul-simnet resume {}` if there is a snapshot beside it, or run the \
+         scenario beside it again",
         folder.join(EVENTS).display(),
-        log.len()
+        log.len(),
+        folder.display()
     ))
 }
 

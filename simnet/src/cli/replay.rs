@@ -28,7 +28,8 @@ const BLOCK: usize = 65_536;
 pub struct ReplayArgs {
     /// The folder of a run.
     folder: PathBuf,
-    /// Stop after this event and show the peers as they are then.
+    /// Stop after this event, and what happens at once with it, and show the peers as
+    /// they are then.
     #[arg(long, value_name = "EVENT")]
     to: Option<u64>,
     /// Threads that train.
@@ -45,6 +46,7 @@ pub struct ReplayArgs {
 /// Runs again; true if every event is the same.
 pub fn replay(args: &ReplayArgs) -> Result<bool> {
     let source = folder::own_scenario(&args.folder)?;
+    // Before the run: a log that cannot be compared with must not cost one.
     folder::whole_events(&args.folder)?;
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;
@@ -72,7 +74,8 @@ pub fn replay(args: &ReplayArgs) -> Result<bool> {
     }
     if let Some((to, record)) = args.to.zip(upto.and_then(|to| here.get(to))) {
         // Of a part of a run nothing can be checked.
-        let report = RunReport { checks: Vec::new(), ..outcome.report };
+        let simulated_ms = record.at_us / 1_000;
+        let report = RunReport { checks: Vec::new(), simulated_ms, ..outcome.report };
         input::say(&format!("{}\n{report}\n", line(to, record)))?;
     }
     input::say(&format!("the same: {} events\n", here.len()))?;
@@ -95,6 +98,6 @@ fn first_difference(args: &ReplayArgs, here: &[EventRecord]) -> Result<Option<u6
         }
         next = end;
     }
-    let cut_short = args.to.is_none() && log.len() > next;
-    Ok(cut_short.then_some(next))
+    let wanted = args.to.map_or(u64::MAX, |to| to.saturating_add(1)).min(log.len());
+    Ok((wanted > next).then_some(next))
 }

@@ -185,13 +185,15 @@ impl<'a> Engine<'a> {
     pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Finished, WorkerLost> {
         let mut goes_on = watch(self.progress(SimTime::ZERO, 0)).is_continue();
         while goes_on {
+            if self.events_max.is_some_and(|max| self.trace.events() >= max) {
+                break;
+            }
             let due = self.queue.next_at();
             if self.begin_contact_before(due) {
                 continue;
             }
             let Some((now, event)) = self.queue.pop() else { break };
-            let ended = self.events_max.is_some_and(|max| self.trace.events() >= max);
-            if now >= self.end || ended {
+            if now >= self.end {
                 break;
             }
             let sampled = match &event {
