@@ -37,6 +37,7 @@ mod queue;
 mod report;
 mod run;
 pub mod scenario;
+mod seals;
 mod seeds;
 pub mod shrink;
 pub mod snapshot;

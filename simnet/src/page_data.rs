@@ -14,6 +14,7 @@ use crate::metrics::{Sample, Samples, mean};
 use crate::output::run_manifest::scenario_hash;
 use crate::report::{RefusalReport, RunReport};
 use crate::scenario::{Scenario, Shape};
+use crate::seals::SealLog;
 
 /// Bins of a contact strip.
 const BINS: usize = 240;
@@ -32,6 +33,8 @@ pub struct Detail {
     pub frames: BTreeMap<&'static str, (u64, u64)>,
     /// The same run without partitions, where a check compares with it.
     pub uncut: Option<Samples>,
+    /// What honest peers sealed, and when.
+    pub seals: SealLog,
 }
 
 /// The data of the page; `wall_s` and `workers` describe this machine's run.
@@ -48,6 +51,7 @@ pub fn page_data(
         accuracy: accuracy(scenario, &report.samples, detail.uncut.as_ref()),
         partitions: partitions(scenario),
         marks: marks(scenario),
+        seals: detail.seals.shown(scenario, &report.samples),
         agreement: agreement(scenario, &report.samples),
         contacts: contacts(scenario, &detail.contacts),
         staleness: Staleness { acceptances: report.deliveries.staleness.clone() },

@@ -158,7 +158,7 @@ fn outcome(
     samples: Samples,
     uncut: Option<Samples>,
 ) -> RunOutcome {
-    let Finished { mut hosts, network, faults, links, frames, contacts, .. } = finished;
+    let Finished { mut hosts, network, faults, links, frames, contacts, seals, .. } = finished;
     let deliveries = finished.deliveries.report(scenario.peers.get());
     let trained: Vec<_> = hosts.iter().map(|host| host.counts.trained).collect();
     let evidence = Evidence {
@@ -200,7 +200,7 @@ fn outcome(
         deliveries,
         samples,
     };
-    let detail = Detail { contacts, links, frames, uncut };
+    let detail = Detail { contacts, links, frames, uncut, seals };
     RunOutcome { report, detail, models: models(&mut hosts) }
 }
 

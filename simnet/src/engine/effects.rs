@@ -106,6 +106,9 @@ impl Engine<'_> {
     }
 
     fn note(&mut self, now: SimTime, peer: u16, event: &peer::Event) {
+        if self.host(peer).adversary.is_none() {
+            self.seals.note(now, peer, event);
+        }
         match event {
             peer::Event::Published { epoch, bundle } => {
                 let member = self.member_of(peer);

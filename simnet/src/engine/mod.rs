@@ -32,6 +32,7 @@ use crate::pair::Pair;
 use crate::pool::{Pool, WorkerLost};
 use crate::queue::EventQueue;
 use crate::scenario::Scenario;
+use crate::seals::SealLog;
 use crate::trace::{Kind, Sink, Trace};
 use sampling::Alone;
 
@@ -114,6 +115,7 @@ pub struct Engine<'a> {
     learner: Arc<dyn Learner>,
     recorder: Recorder,
     deliveries: Deliveries,
+    seals: SealLog,
     alone: Option<Alone>,
     memo: Option<Memo>,
     /// Changes of honest peers by epoch, for adversaries that know them.
@@ -161,6 +163,8 @@ pub struct Finished {
     pub recorder: Option<Recorder>,
     /// How updates reached others.
     pub deliveries: Deliveries,
+    /// What honest peers sealed, and when.
+    pub seals: SealLog,
     /// How often each fault acted.
     pub faults: Vec<FaultCount>,
     /// What each link carried, in the order in which they ended.
@@ -230,6 +234,7 @@ impl<'a> Engine<'a> {
             network: self.network,
             recorder: Some(self.recorder),
             deliveries: self.deliveries,
+            seals: self.seals,
             links: self.carried,
             frames: self.frames,
             contacts: self.contacts,

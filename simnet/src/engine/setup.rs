@@ -21,6 +21,7 @@ use crate::metrics::Recorder;
 use crate::network::Network;
 use crate::queue::EventQueue;
 use crate::scenario::{Crypto, Scenario, TrainingMode};
+use crate::seals::SealLog;
 use crate::seeds::{self, Node, Purpose};
 use crate::terms::SharedTerms;
 use crate::trace::Trace;
@@ -35,6 +36,7 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
     let memo = (scenario.crypto == Crypto::Memo).then(shared_memo);
     let mut hosts = hosts(scenario, &federation, memo.as_ref())?;
     turn_hostile(scenario, &federation, &mut hosts);
+    let honest = hosts.iter().filter(|host| host.adversary.is_none()).count();
     let omniscient = hosts.iter().filter_map(|host| host.adversary.as_ref());
     let omniscient = omniscient.into_iter().any(|adversary| adversary.is_omniscient());
     let end_us = u64::from(scenario.epochs_total()) * scenario.epoch_us();
@@ -51,6 +53,7 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
         trace: Trace::new(sink),
         recorder: Recorder::new(scenario, learner.clone()),
         deliveries: Deliveries::new(),
+        seals: SealLog::new(u32::try_from(honest).unwrap_or(u32::MAX)),
         alone,
         memo,
         honest: omniscient.then(BTreeMap::new),

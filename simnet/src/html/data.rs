@@ -8,6 +8,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::seals::Seals;
+
 /// Largest JSON text that is read, in bytes: a run of 1,000 peers and 1,000
 /// epochs with 500 bins for each peer has some 5 MiB.
 pub const JSON_BYTES_MAX: usize = 64 << 20;
@@ -29,6 +31,9 @@ pub struct ReportData {
     /// Moments at which something went wrong, marked on every time axis.
     #[serde(default)]
     pub marks: Vec<FaultMark>,
+    /// What was sealed; none where the scenario seals nothing.
+    #[serde(default)]
+    pub seals: Option<Seals>,
     /// How far the peers agreed, in order of time.
     #[serde(default)]
     pub agreement: Vec<AgreementPoint>,
@@ -185,6 +190,8 @@ pub enum FaultKind {
     AttackRelease,
     /// Anything else.
     Other,
+    /// No fault: half of the peers had closed the epochs before a seal.
+    Seal,
 }
 
 /// How far the peers agreed at one moment.

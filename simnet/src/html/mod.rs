@@ -20,6 +20,7 @@ mod legend;
 mod number;
 mod page;
 mod paint;
+mod seals;
 mod student;
 mod svg;
 mod sweep_data;
@@ -35,6 +36,7 @@ pub use data::{
     KindBytes, LinkBytes, Partition, Reference, Rejection, ReportData, Staleness, Traffic,
 };
 pub use page::page;
+pub use seals::{HeldPoint, Seal, SealCount, SealPoint, Seals};
 pub use student::{Interval, t_quantile};
 pub use sweep_data::{Better, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept};
 pub use sweep_page::sweep_page;

@@ -3,7 +3,8 @@
 use super::data::{Header, ReportData};
 use super::document::{Figures, Provenance, TEXT_CHARS_MAX, document, slug};
 use super::figures::{
-    accuracy, actors, agreement, contacts, delivery, headline, rejections, staleness, traffic,
+    accuracy, actors, agreement, contacts, delivery, headline, rejections, seals, staleness,
+    traffic,
 };
 use super::svg::{escape, shortened};
 
@@ -22,6 +23,13 @@ pub fn page(data: &ReportData) -> String {
             figures.html(&agreement::lag(data)),
         ],
     );
+    if let Some(sealed) = &data.seals {
+        body += &section(
+            "seals",
+            "Seals",
+            &[figures.html(&seals::sealed(data, sealed)), figures.html(&seals::held(data, sealed))],
+        );
+    }
     body += &section(
         "network",
         "Network",
@@ -116,6 +124,19 @@ mod tests {
         assert_sound(&html);
         assert!(!html.contains("<svg"), "nothing was measured");
         assert!(html.contains("No accuracy was measured"));
+    }
+
+    #[test]
+    fn seals_are_shown_where_a_scenario_seals() {
+        let mut data = testing::report();
+        let html = page(&data);
+        for part in ["id=\"seals\"", "id=\"sealed-only\"", "id=\"held-only\"", "Epochs sealed"] {
+            assert!(html.contains(part), "{part}");
+        }
+        data.seals = None;
+        let html = page(&data);
+        assert_sound(&html);
+        assert!(!html.contains("id=\"seals\"") && !html.contains("Epochs sealed"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Data for tests, and what every page must satisfy.
 
 use super::data::*;
+use super::seals::*;
 use super::sweep_data::*;
 
 /// Elements that have no end tag in HTML.
@@ -102,6 +103,35 @@ fn traffic() -> Traffic {
     Traffic::from_links((0..9).map(link).collect(), kinds)
 }
 
+fn seals() -> Seals {
+    let seal = |end_epoch: u32| {
+        let first_s = f64::from(end_epoch + 12) * 60.0;
+        Seal { end_epoch, first_s, half_s: Some(first_s + 10.0), peers: 5 }
+    };
+    let point = |epoch: u32| {
+        let median = epoch.saturating_sub(12) / 4 * 4;
+        let least = if epoch < 20 { 0 } else { median };
+        SealPoint { at_s: f64::from(epoch + 1) * 60.0, median, least }
+    };
+    let held = |epoch: u32| HeldPoint {
+        at_s: f64::from(epoch + 1) * 60.0,
+        updates_mean: f64::from(6 * epoch),
+        held_mean: f64::from(6 * epoch.min(14)),
+        held_max: f64::from(6 * epoch.min(16)),
+    };
+    let count = |epoch: u32, count: u32| SealCount { at_s: 1_210.0, epoch, count };
+    Seals {
+        window_epochs: 12,
+        every_epochs: 4,
+        peers: 5,
+        seals: vec![seal(4), seal(8)],
+        progress: (0..22).map(point).collect(),
+        adopted: vec![count(8, 1)],
+        too_late: vec![count(5, 2), count(6, 1)],
+        held: (0..22).map(held).collect(),
+    }
+}
+
 /// A small run in which every section has something to show.
 pub fn report() -> ReportData {
     let reference = Reference {
@@ -135,6 +165,7 @@ pub fn report() -> ReportData {
             label: "peer 1 stops".into(),
             kind: FaultKind::Crash,
         }],
+        seals: Some(seals()),
         agreement: (0..22).map(agreement).collect(),
         contacts: Contacts {
             bin_s: 30.0,
@@ -216,6 +247,15 @@ pub fn numbered(values: &[u64]) -> ReportData {
         (point.delay_s, point.share) = (number(), number());
     }
     data.faults[0].from_s = number();
+    let seals = data.seals.as_mut().expect("the small run seals");
+    for point in &mut seals.progress {
+        (point.at_s, point.median) = (number(), number().to_bits() as u32);
+    }
+    for point in &mut seals.held {
+        (point.at_s, point.held_mean, point.held_max) = (number(), number(), number());
+    }
+    (seals.too_late[0].at_s, seals.seals[0].half_s) = (number(), Some(number()));
+    (seals.window_epochs, seals.adopted[0].count) = (u32::MAX, u32::MAX);
     data
 }
 

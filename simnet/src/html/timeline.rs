@@ -1,5 +1,6 @@
 //! What every time axis shows besides the data: epochs, cuts and faults.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::chart::{Chart, lanes};
@@ -34,7 +35,7 @@ const MARK_LABELS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct Timeline<'a> {
     partitions: &'a [Partition],
-    marks: &'a [FaultMark],
+    marks: Cow<'a, [FaultMark]>,
     epoch_s: f64,
     epochs: u32,
     end_s: f64,
@@ -50,11 +51,22 @@ impl<'a> Timeline<'a> {
         let cuts = data.partitions.len().min(CUTS_MAX);
         Self {
             partitions: &data.partitions[..cuts],
-            marks: &data.marks,
+            marks: Cow::Borrowed(&data.marks),
             epoch_s: data.header.epoch_ms as f64 / 1_000.0,
             epochs: data.header.epochs,
             end_s,
         }
+    }
+
+    /// The same, with a mark for each seal that half of the peers went on from.
+    pub fn with_seals(data: &'a ReportData) -> Self {
+        let mut timeline = Self::of(data);
+        let seals = data.seals.iter().flat_map(|seals| &seals.seals);
+        timeline.marks.to_mut().extend(seals.filter_map(|seal| {
+            let label = format!("epochs before {} sealed", seal.end_epoch);
+            Some(FaultMark { at_s: seal.half_s?, label, kind: FaultKind::Seal })
+        }));
+        timeline
     }
 
     /// The end of the run in simulated seconds.
@@ -64,12 +76,12 @@ impl<'a> Timeline<'a> {
 
     /// Room that it needs between legend and plot of about `width` pixels.
     pub fn above(&self, width: f64) -> f64 {
-        let lanes = self.cut_lanes(|at| at / self.end_s.max(1e-9) * width).1;
+        let lanes = self.cut_names(|at| at / self.end_s.max(1e-9) * width).1;
         lanes as f64 * CUT_LANE + if self.has_epochs() { EPOCH_ROW } else { 4.0 }
     }
 
     /// Room that it needs between plot and tick labels.
-    pub const fn below(&self) -> f64 {
+    pub fn below(&self) -> f64 {
         if self.marks.is_empty() { 0.0 } else { MARK_LANE }
     }
 
@@ -80,7 +92,7 @@ impl<'a> Timeline<'a> {
             keys.push(Key::new("cut between groups", Swatch::Box(shade())));
         }
         let mut kinds: BTreeMap<FaultKind, u64> = BTreeMap::new();
-        for mark in self.marks {
+        for mark in self.marks.iter() {
             *kinds.entry(mark.kind).or_default() += 1;
         }
         keys.extend(kinds.into_iter().map(|(kind, marks)| {
@@ -100,35 +112,46 @@ impl<'a> Timeline<'a> {
 
     /// A sentence for a caption; empty when there is nothing to say.
     pub fn caption(&self) -> String {
-        match (self.partitions.is_empty(), self.marks.is_empty()) {
-            (true, true) => String::new(),
-            (false, true) => " Shaded: groups cut from each other.".to_owned(),
-            (true, false) => " Marks below the plot: faults.".to_owned(),
-            (false, false) => {
-                " Shaded: groups cut from each other; marks below the plot: faults.".to_owned()
-            }
+        let seals = self.marks.iter().any(|mark| mark.kind == FaultKind::Seal);
+        let faults = self.marks.iter().any(|mark| mark.kind != FaultKind::Seal);
+        let mut parts = Vec::new();
+        if !self.partitions.is_empty() {
+            parts.push("shaded: groups cut from each other");
         }
+        match (faults, seals) {
+            (false, false) => {}
+            (true, false) => parts.push("marks below the plot: faults"),
+            (false, true) => parts.push(
+                "bars below the plot: seals, once half of the peers had \
+                                         gone on from them",
+            ),
+            (true, true) => parts.push(
+                "marks below the plot: faults; bars: seals, once half of \
+                                        the peers had gone on from them",
+            ),
+        }
+        let mut text = parts.join("; ");
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        if text.is_empty() { text } else { format!(" {text}.") }
     }
 
     fn has_epochs(&self) -> bool {
         self.epoch_s > 0.0 && self.epochs > 1
     }
 
-    /// The lane of each cut's name, and the number of lanes.
-    fn cut_lanes(&self, x_of: impl Fn(f64) -> f64) -> (Vec<usize>, usize) {
-        let label = |cut: &Partition| {
-            let (from, to) = (x_of(cut.from_s), x_of(cut.to_s));
-            ((from + to) / 2.0, (to - from).max(cut_label_width(cut)))
-        };
-        let lanes = lanes(&self.partitions.iter().map(label).collect::<Vec<_>>());
+    /// The names of the cuts with their lanes, and the number of lanes.
+    fn cut_names(&self, x_of: impl Fn(f64) -> f64) -> (Vec<(CutName, usize)>, usize) {
+        let names = cut_names(self.partitions, x_of);
+        let place = |it: &CutName| ((it.from + it.to) / 2.0, (it.to - it.from).max(it.width()));
+        let lanes = lanes(&names.iter().map(place).collect::<Vec<_>>());
         let count = lanes.iter().map(|lane| lane + 1).max().unwrap_or(0).min(CUT_LANES_MAX);
-        (lanes, count)
+        (names.into_iter().zip(lanes).collect(), count)
     }
 
     fn draw_cuts(&self, chart: &mut Chart) {
-        let (lanes, count) = self.cut_lanes(|at| chart.x.at(at));
-        let top = chart.area.y - if self.has_epochs() { EPOCH_ROW } else { 4.0 };
-        for (cut, lane) in self.partitions.iter().zip(lanes) {
+        for cut in self.partitions {
             let (from, to) = (chart.x.at(cut.from_s), chart.x.at(cut.to_s));
             let area = Area { x: from, width: (to - from).max(1.0), ..chart.area };
             let when = [cut.from_s, cut.to_s].map(number::duration).join(" to ");
@@ -137,10 +160,11 @@ impl<'a> Timeline<'a> {
                 shade(),
                 &format!("{}: {when}", shortened(&cut.label, 200)),
             );
-            if lane < count {
-                let y = top - lane as f64 * CUT_LANE;
-                draw_cut_name(chart, cut, (from, to), y);
-            }
+        }
+        let (names, count) = self.cut_names(|at| chart.x.at(at));
+        let top = chart.area.y - if self.has_epochs() { EPOCH_ROW } else { 4.0 };
+        for (name, lane) in names.iter().filter(|(_, lane)| *lane < count) {
+            draw_cut_name(chart, name, top - *lane as f64 * CUT_LANE);
         }
     }
 
@@ -164,10 +188,11 @@ impl<'a> Timeline<'a> {
     }
 
     fn draw_marks(&self, chart: &mut Chart) {
-        let joined = joined(self.marks, |at| chart.x.at(at));
+        let joined = joined(&self.marks, |at| chart.x.at(at));
+        let faults = joined.iter().filter(|mark| mark.kind != FaultKind::Seal).count();
         let y = chart.area.bottom() + MARK_LANE / 2.0 + 1.0;
         for mark in &joined {
-            if joined.len() <= MARK_LINES_MAX {
+            if mark.kind != FaultKind::Seal && faults <= MARK_LINES_MAX {
                 let stroke =
                     Stroke { paint: line_paint(mark.kind), width: 1.2, dash: Dash::Dotted };
                 chart.upright(mark.x, stroke);
@@ -181,20 +206,55 @@ fn shade() -> Fill {
     Fill { paint: Paint::Shade, opacity: 0.16 }
 }
 
-fn cut_label_width(cut: &Partition) -> f64 {
-    text_width(&shortened(&cut.label, CUT_CHARS_MAX), 12.0)
+/// The name of a cut, or of several alike, from and to which pixel it holds.
+#[derive(Debug, Clone, PartialEq)]
+struct CutName {
+    label: String,
+    from: f64,
+    to: f64,
 }
 
-/// Writes the name of a cut over a bracket from and to the given pixels.
-fn draw_cut_name(chart: &mut Chart, cut: &Partition, (from, to): (f64, f64), y: f64) {
+impl CutName {
+    fn width(&self) -> f64 {
+        text_width(&self.label, 12.0)
+    }
+}
+
+/// A name for each cut; cuts alike that are narrower than their name share one.
+fn cut_names(cuts: &[Partition], x_of: impl Fn(f64) -> f64) -> Vec<CutName> {
+    let mut alike: BTreeMap<&str, Vec<CutName>> = BTreeMap::new();
+    for cut in cuts {
+        let (from, to) = (x_of(cut.from_s), x_of(cut.to_s));
+        let label = shortened(&cut.label, CUT_CHARS_MAX);
+        alike.entry(&cut.label).or_default().push(CutName { label, from, to });
+    }
+    let names = alike.into_values().flat_map(|names| {
+        let narrow = names.iter().any(|name| name.to - name.from < name.width());
+        if names.len() == 1 || !narrow {
+            return names;
+        }
+        vec![CutName {
+            label: format!("{} × {}", names[0].label, number::count(names.len() as u64)),
+            from: names.iter().map(|name| name.from).fold(f64::INFINITY, f64::min),
+            to: names.iter().map(|name| name.to).fold(f64::NEG_INFINITY, f64::max),
+        }]
+    });
+    let mut names: Vec<_> = names.collect();
+    names.sort_by(|a, b| a.from.total_cmp(&b.from));
+    names
+}
+
+/// Writes the name of a cut over its bracket.
+fn draw_cut_name(chart: &mut Chart, name: &CutName, y: f64) {
+    let CutName { from, to, .. } = *name;
     let bracket = [(from, 0.0), (from, -3.0), (to, -3.0), (to, 0.0)];
     let bracket = bracket.map(|(x, up)| Point { x, y: y + up });
     chart.svg.stroke_path(&polyline(&bracket), Stroke::solid(Paint::Shade, 1.0), &[]);
-    let half = cut_label_width(cut) / 2.0;
+    let half = name.width() / 2.0;
     let (left, right) = (chart.area.x + half, (chart.area.right() - half).max(chart.area.x + half));
     let x = ((from + to) / 2.0).clamp(left, right);
     let style = TextStyle::muted(Anchor::Middle);
-    chart.svg.text(Point { x, y: y - 6.0 }, style, &shortened(&cut.label, CUT_CHARS_MAX));
+    chart.svg.text(Point { x, y: y - 6.0 }, style, &name.label);
 }
 
 /// Neighbouring marks of one kind.
@@ -252,6 +312,7 @@ pub const fn noun(kind: FaultKind) -> &'static str {
         FaultKind::DiskLoss => "disk loss",
         FaultKind::AttackRelease => "attack release",
         FaultKind::Other => "other fault",
+        FaultKind::Seal => "seal",
     }
 }
 
@@ -275,6 +336,7 @@ pub fn glyph(svg: &mut Svg, at: Point, kind: FaultKind, title: &str) {
         FaultKind::ClockStep => &[(0.0, -5.0), (4.5, 0.0), (0.0, 5.0), (-4.5, 0.0)],
         FaultKind::DiskLoss => &[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)],
         FaultKind::AttackRelease => &[(0.0, -5.0), (5.0, 4.0), (-5.0, 4.0)],
+        FaultKind::Seal => &[(-1.5, -5.0), (1.5, -5.0), (1.5, 5.0), (-1.5, 5.0)],
         FaultKind::Other => &[
             (-1.2, -4.5),
             (1.2, -4.5),
@@ -329,11 +391,37 @@ mod tests {
     #[test]
     fn overlapping_cuts_take_lanes_up_to_a_limit() {
         let mut data = testing::report();
-        let cut = Partition { from_s: 10.0, to_s: 20.0, label: "a | b".into() };
-        data.partitions = vec![cut; 10];
-        assert_eq!(Timeline::of(&data).cut_lanes(|at| at).1, CUT_LANES_MAX);
+        let cut =
+            |index: u32| Partition { from_s: 10.0, to_s: 20.0, label: format!("{index} | b") };
+        data.partitions = (0..10).map(cut).collect();
+        assert_eq!(Timeline::of(&data).cut_names(|at| at).1, CUT_LANES_MAX);
         data.partitions.clear();
-        assert_eq!(Timeline::of(&data).cut_lanes(|at| at).1, 0);
+        assert_eq!(Timeline::of(&data).cut_names(|at| at).1, 0);
+    }
+
+    #[test]
+    fn narrow_cuts_alike_share_a_name() {
+        let cut = |index: u32| {
+            let from_s = f64::from(index) * 50.0;
+            Partition { from_s, to_s: from_s + 45.0, label: "halves".into() }
+        };
+        let cuts: Vec<_> = (0..20).map(cut).collect();
+        let shared = CutName { label: "halves × 20".into(), from: 0.0, to: 199.0 };
+        assert_eq!(cut_names(&cuts, |at| at / 5.0), [shared]);
+        assert_eq!(cut_names(&cuts, |at| at).len(), 20, "wide ones keep theirs");
+        assert_eq!(cut_names(&cuts[..1], |at| at / 5.0)[0].label, "halves");
+    }
+
+    #[test]
+    fn seals_are_marks_without_a_line() {
+        let mut data = testing::report();
+        data.marks.clear();
+        let sealed = Timeline::with_seals(&data);
+        assert_eq!(sealed.marks.iter().map(|it| it.at_s).collect::<Vec<_>>(), [970.0, 1_210.0]);
+        assert!(sealed.caption().contains("; bars below the plot: seals"), "{}", sealed.caption());
+        assert!(Timeline::of(&data).marks.is_empty(), "other figures show none");
+        data.partitions.clear();
+        assert!(Timeline::with_seals(&data).caption().starts_with(" Bars below"));
     }
 
     #[test]

@@ -55,11 +55,11 @@ fn caption(data: &ReportData) -> String {
             reference.seed
         );
     }
-    text + &Timeline::of(data).caption()
+    text + &Timeline::with_seals(data).caption()
 }
 
 fn draw(data: &ReportData, width: f64, plot_height: f64) -> Drawing {
-    let timeline = Timeline::of(data);
+    let timeline = Timeline::with_seals(data);
     let mut keys = keys(data);
     keys.extend(timeline.keys());
     let mut chart = Chart::new(Spec {

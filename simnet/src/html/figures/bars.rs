@@ -10,6 +10,8 @@ use crate::html::svg::{Anchor, Area, Drawing, Fill, Point, TextStyle, shortened,
 const ROW: f64 = 28.0;
 /// Most characters of a row's name.
 const NAME_CHARS_MAX: usize = 34;
+/// Room left and right of names and plot in pixels.
+const MARGINS: f64 = 78.0;
 /// Share of the figure's width that its plot has at least.
 const PLOT_SHARE: f64 = 0.45;
 
@@ -60,12 +62,19 @@ pub fn draw(rows: &[Row], mut axis: Axis, keys: &[(&str, Paint)]) -> Drawing {
 
 /// Stretches the axis so that the value at the end of the longest bar fits.
 fn make_room(rows: &[Row], axis: &mut Axis) {
-    let plot = COLUMN * PLOT_SHARE;
+    let plot = plot_width(rows);
     let needed = rows.iter().map(|row| {
         let label = text_width(&row.value, 12.0) + 12.0;
         row.length() / (1.0 - (label / plot).min(0.8))
     });
     axis.domain.1 = needed.fold(axis.domain.1, f64::max);
+}
+
+/// About how wide the plot is beside the names, in pixels.
+fn plot_width(rows: &[Row]) -> f64 {
+    let name = |row: &Row| text_width(&shortened(&row.name, NAME_CHARS_MAX), 12.0);
+    let names = rows.iter().map(name).fold(0.0, f64::max);
+    (COLUMN - names - MARGINS).max(COLUMN * PLOT_SHARE)
 }
 
 fn draw_row(chart: &mut Chart, row: &Row, offset: f64) {
@@ -95,7 +104,8 @@ mod tests {
         };
         let mut axis = Axis::from_zero("", 100.0, 4);
         make_room(std::slice::from_ref(&row), &mut axis);
-        let plot = COLUMN * PLOT_SHARE;
+        let plot = plot_width(std::slice::from_ref(&row));
+        assert!(plot > 350.0, "{plot}");
         let label = text_width(&row.value, 12.0);
         assert!(plot * 100.0 / axis.domain.1 + label <= plot, "{axis:?}");
     }

@@ -43,7 +43,7 @@ fn epochs(header: &Header) -> String {
     let epochs = number::count(u64::from(header.epochs));
     match header.epoch_ms {
         0 => epochs,
-        epoch_ms => format!("{epochs} of {}", number::period(epoch_ms as f64 / 1_000.0)),
+        epoch_ms => format!("{epochs} × {}", number::period(epoch_ms as f64 / 1_000.0)),
     }
 }
 
@@ -84,8 +84,7 @@ pub fn checks(checks: &[CheckLine]) -> String {
 
 /// The numbers that a reader looks for first; empty when none was measured.
 pub fn tiles(data: &ReportData) -> String {
-    let tiles =
-        [accuracy(data), models(data), delay(data), delivered(data), bytes(data), refused(data)];
+    let tiles = [accuracy, models, delay, delivered, bytes, refused, sealed].map(|tile| tile(data));
     let mut html = String::new();
     for Tile { name, value, remark } in tiles.into_iter().flatten() {
         html += &format!(
@@ -128,7 +127,7 @@ fn delay(data: &ReportData) -> Option<Tile> {
         Some(late) => format!("99 % within {}", number::duration(late)),
         None => "99 % not reached".to_owned(),
     };
-    Some(Tile { name: "Median delivery delay", value: number::duration(median), remark })
+    Some(Tile { name: "Median delay", value: number::duration(median), remark })
 }
 
 fn delivered(data: &ReportData) -> Option<Tile> {
@@ -161,6 +160,19 @@ fn refused(data: &ReportData) -> Option<Tile> {
         name: "Updates refused",
         value: exact(all),
         remark: format!("{} of honest peers", exact(sum(|it| it.from_honest))),
+    })
+}
+
+fn sealed(data: &ReportData) -> Option<Tile> {
+    let seals = data.seals.as_ref()?;
+    let late = number::counted(seals.too_late_times(), "update", "updates");
+    Some(Tile {
+        name: "Epochs sealed",
+        value: format!("{} of {}", seals.sealed_by_all(), data.header.epochs),
+        remark: format!(
+            "{late} too late, {} adopted",
+            number::counted(seals.adopted_times(), "snapshot", "snapshots")
+        ),
     })
 }
 

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod headline;
 pub mod heat;
 pub mod rejections;
+pub mod seals;
 pub mod staleness;
 pub mod sweep_line;
 pub mod traffic;
