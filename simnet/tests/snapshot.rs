@@ -167,6 +167,10 @@ fn what_is_no_snapshot_is_refused() {
     for length in [0, 1, 20, 51] {
         assert!(matches!(open(&bytes[..length]), Err(SnapshotError::Empty)), "{length}");
     }
+    // What never was one is not told to be deleted.
+    for other in [&b"x"[..], b"lhsnip", b"PAR1"] {
+        assert!(matches!(open(other), Err(SnapshotError::Header)), "{other:?}");
+    }
     for at in 0..52 {
         let mut bytes = bytes.clone();
         bytes[at] ^= 4;

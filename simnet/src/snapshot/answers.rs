@@ -101,12 +101,7 @@ impl Answers {
     ) -> Result<(Self, Origin, Vec<Mark>), SnapshotError> {
         let length = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact(&mut header).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => SnapshotError::Empty,
-            _ => error.into(),
-        })?;
-        let origin = origin(&header)?;
+        let origin = origin(&header(&mut *file)?)?;
         let (mut at, mut index, mut marks) = (HEADER_BYTES as u64, BTreeMap::new(), Vec::new());
         let mut damaged = 0;
         while let Some(head) = head_at(&mut *file, at, length)? {
@@ -212,6 +207,15 @@ impl State {
         }
         self.grows
     }
+}
+
+/// The header of a snapshot; tells one that was killed while it was begun from anything
+/// else that is too short.
+fn header(file: &mut dyn Storage) -> Result<[u8; HEADER_BYTES], SnapshotError> {
+    let mut bytes = Vec::new();
+    file.take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    let begun = bytes.iter().zip(&MAGIC).all(|(found, expected)| found == expected);
+    bytes.try_into().map_err(|_| if begun { SnapshotError::Empty } else { SnapshotError::Header })
 }
 
 fn origin(header: &[u8; HEADER_BYTES]) -> Result<Origin, SnapshotError> {
