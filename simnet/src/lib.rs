@@ -52,7 +52,7 @@ pub use delivery::DeliveryReport;
 pub use engine::{Progress, Watch};
 pub use faults::{FaultCount, FaultKind, FaultSpan};
 pub use federation::{FederationError, check_federation};
-pub use learner::{LearnerError, Score};
+pub use learner::{LearnerError, Score, data_content, data_folder};
 pub use metrics::MetricTable;
 pub use network::NetworkCounts;
 pub use page_data::{Detail, page_data};

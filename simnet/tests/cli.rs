@@ -453,3 +453,76 @@ fn a_sweep_goes_on_where_it_was() {
     assert_eq!(none.status.code(), Some(2));
     assert!(text(&none.stderr).contains("[[sweep.axis]]"), "{}", text(&none.stderr));
 }
+
+/// A sweep over two quorums that trains on the IDX files of `--data`.
+fn idx_sweep(test: &str) -> String {
+    let real = TINY.replace("mode = \"synthetic\", ", "").replace("edgesense", "idx");
+    let axis = "[[sweep.axis]]\nkey = \"recipe.quorum\"\nvalues = [1, 2]\n";
+    file(test, &format!("{real}\n{axis}"))
+}
+
+/// Writes a hundred images of 2 x 2, of which every `every`-th is of class 1.
+fn idx_files(folder: &std::path::Path, every: u8) -> String {
+    fs::create_dir_all(folder).expect("a folder");
+    let head = |words: &[u32]| words.iter().flat_map(|it| it.to_be_bytes()).collect::<Vec<u8>>();
+    let pixels = [7, 50, 90, 200].repeat(100);
+    let labels = (0..100).map(|at: u8| u8::from(at.is_multiple_of(every))).collect();
+    let images = [head(&[0x803, 100, 2, 2]), pixels].concat();
+    fs::write(folder.join("t10k-images-idx3-ubyte"), images).expect("images");
+    let labels = [head(&[0x801, 100]), labels].concat();
+    fs::write(folder.join("t10k-labels-idx1-ubyte"), labels).expect("labels");
+    folder.to_str().expect("a plain path").to_owned()
+}
+
+#[test]
+fn a_cell_of_other_data_is_not_taken() {
+    let scenario = idx_sweep("sweep-data");
+    let out = folder("sweep-data-out");
+    fs::remove_dir_all(&out).expect("an old folder goes");
+    let name = out.to_str().expect("a plain path");
+    let one = idx_files(&folder("sweep-data").join("one"), 2);
+    let two = idx_files(&folder("sweep-data").join("two"), 3);
+    let cells = || fs::read_dir(out.join("cells")).expect("cells").count();
+    for (data, count) in [(&one, 2), (&two, 4), (&one, 4)] {
+        let swept = simnet(&["sweep", &scenario, "--out", name, "--data", data]);
+        assert_eq!(swept.status.code(), Some(0), "{}", text(&swept.stderr));
+        assert_eq!(cells(), count);
+    }
+    // All cells are there, the data is not.
+    let swept = simnet(&["sweep", &scenario, "--out", name, "--data", "no-such-folder"]);
+    assert_eq!(swept.status.code(), Some(2), "{}", text(&swept.stdout));
+    assert!(text(&swept.stderr).contains("no-such-folder is no folder"));
+    fs::remove_file(folder("sweep-data").join("one/t10k-labels-idx1-ubyte")).expect("a file");
+    let swept = simnet(&["sweep", &scenario, "--out", name, "--data", &one]);
+    assert_eq!(swept.status.code(), Some(2), "{}", text(&swept.stdout));
+    assert!(text(&swept.stderr).contains("t10k-labels"), "{}", text(&swept.stderr));
+}
+
+#[test]
+fn an_edited_cell_is_computed_again() {
+    let axis = "[[sweep.axis]]\nkey = \"recipe.quorum\"\nvalues = [1, 2]\n";
+    let scenario = file("sweep-edited", &format!("{TINY}\n{axis}"));
+    let out = folder("sweep-edited-out");
+    fs::remove_dir_all(&out).expect("an old folder goes");
+    let sweep = || simnet(&["sweep", &scenario, "--out", out.to_str().expect("a plain path")]);
+    assert!(sweep().status.success());
+    let csv = fs::read(out.join("sweep.csv")).expect("a CSV");
+    let cells = fs::read_dir(out.join("cells")).expect("cells").flatten();
+    let mut cells: Vec<_> = cells.map(|cell| cell.path()).collect();
+    cells.sort();
+    let whole = fs::read_to_string(&cells[0]).expect("a cell");
+    let other = fs::read_to_string(&cells[1]).expect("a cell");
+    let edited = whole.replace("\"seed\": 1", "\"seed\": 3");
+    for (damaged, says) in [
+        (edited, "is not what was written there"),
+        (other, "is not what was written there"),
+        ("{}".to_owned(), "is not the result of a run"),
+    ] {
+        fs::write(&cells[0], damaged).expect("a damaged cell");
+        let printed = text(&sweep().stderr);
+        assert!(printed.contains(says) && printed.contains("computed again"), "{printed}");
+        assert_eq!(fs::read(out.join("sweep.csv")).expect("a CSV"), csv);
+        assert_eq!(fs::read_to_string(&cells[0]).expect("a cell"), whole);
+    }
+    assert!(sweep().stderr.is_empty());
+}

@@ -50,6 +50,12 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// How to run `source`: with `workers`, and with data and traces from `data`.
 pub fn options(source: &Source, workers: Option<usize>, data: Option<&Path>) -> Result<RunOptions> {
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    if let Some(folder) = data.filter(|folder| !folder.is_dir()) {
+        bail!(
+            "{} is no folder: --data names the one that holds the IDX files and traces",
+            folder.display()
+        );
+    }
     let contacts_file = match source.scenario.contacts.file() {
         Some(file) => Some(contacts_file(file, &source.folder, data)?),
         None => None,
@@ -64,7 +70,7 @@ pub fn options(source: &Source, workers: Option<usize>, data: Option<&Path>) -> 
 
 /// The trace or plan that a scenario names: beside the scenario, in the data
 /// folder or seen from here; gzip is unpacked.
-fn contacts_file(file: &Path, folder: &Path, data: Option<&Path>) -> Result<Arc<[u8]>> {
+pub fn contacts_file(file: &Path, folder: &Path, data: Option<&Path>) -> Result<Arc<[u8]>> {
     let places = [Some(folder.join(file)), data.map(|data| data.join(file)), Some(file.into())];
     let found = places.into_iter().flatten().find(|place| place.is_file());
     let Some(place) = found else {

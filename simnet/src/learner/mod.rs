@@ -4,6 +4,7 @@
 //! of the pool at any time.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
@@ -104,6 +105,24 @@ pub fn of_run(
         return Ok(Arc::new(Synthetic));
     }
     Ok(Arc::new(Gradient::new(scenario, model, options.data_dir.as_deref())?))
+}
+
+/// The folder of the files that a run of `scenario` reads its samples from, if it does;
+/// `data_dir` goes before the scenario's own.
+pub fn data_folder(
+    scenario: &Scenario,
+    data_dir: Option<&Path>,
+) -> Result<Option<PathBuf>, LearnerError> {
+    let reads = scenario.training.mode == TrainingMode::Real && scenario.task.data == "idx";
+    if !reads {
+        return Ok(None);
+    }
+    source::folder(scenario, data_dir).map(|folder| Some(folder.to_path_buf()))
+}
+
+/// Names the samples that the files in `folder` hold: other files, another hash.
+pub fn data_content(folder: &Path) -> Result<ContentHash, LearnerError> {
+    source::content(folder)
 }
 
 /// Adds a small number to every parameter: enough for the protocol to carry,

@@ -46,6 +46,31 @@ enum Pool {
     Whole(Dataset),
 }
 
+/// The folder of the data that `scenario` reads from files.
+pub(super) fn folder<'a>(
+    scenario: &'a Scenario,
+    data_dir: Option<&'a Path>,
+) -> Result<&'a Path, LearnerError> {
+    data_dir.or(scenario.data.dir.as_deref()).ok_or(LearnerError::NoFolder)
+}
+
+/// Names what the files in `folder` hold, whoever holds which part.
+pub(super) fn content(folder: &Path) -> Result<ContentHash, LearnerError> {
+    let mut hasher = blake3::Hasher::new();
+    hash_samples(&mut hasher, &idx::load(folder)?);
+    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+fn hash_samples(hasher: &mut blake3::Hasher, data: &Dataset) {
+    for samples in [data.train(), data.test()] {
+        for row in samples.inputs().chunks(samples.features()) {
+            let bytes = row.iter().flat_map(|value| value.to_le_bytes());
+            hasher.update(&bytes.collect::<Vec<_>>());
+        }
+        hasher.update(samples.labels());
+    }
+}
+
 impl Source {
     /// The data that `scenario` names; files are read here.
     pub(super) fn of(
@@ -57,8 +82,7 @@ impl Source {
         let held = match scenario.task.data.as_str() {
             "edgesense" => devices(scenario, &seed)?,
             "idx" => {
-                let folder = data_dir.or(scenario.data.dir.as_deref());
-                let data = idx::load(folder.ok_or(LearnerError::NoFolder)?)?;
+                let data = idx::load(folder(scenario, data_dir)?)?;
                 let parts = parts(scenario, data.train().labels())?;
                 Held::Parts(Pool::Whole(data), parts)
             }
@@ -124,13 +148,7 @@ impl Source {
         hasher.update(&self.seed);
         if let Held::Parts(pool, parts) = &self.held {
             if let Pool::Whole(data) = pool {
-                for samples in [data.train(), data.test()] {
-                    for row in samples.inputs().chunks(samples.features()) {
-                        let bytes = row.iter().flat_map(|value| value.to_le_bytes());
-                        hasher.update(&bytes.collect::<Vec<_>>());
-                    }
-                    hasher.update(samples.labels());
-                }
+                hash_samples(&mut hasher, data);
             }
             for part in parts {
                 let count = part.len() as u64;

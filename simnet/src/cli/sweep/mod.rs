@@ -1,21 +1,23 @@
 //! `sweep`: every combination of swept values and seeds, side by side.
 
+mod cell;
+
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use longhaul_simnet::RunReport;
 use longhaul_simnet::html::{
     Better, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept, sweep_page,
 };
 use longhaul_simnet::output::run_manifest::scenario_hash;
-use longhaul_simnet::scenario::{Cell, Sweep, cells};
-use longhaul_simnet::{RunOptions, RunReport, run};
-use serde::{Deserialize, Serialize};
+use longhaul_simnet::scenario::{Sweep, cells};
 
+use self::cell::{CellResult, Kept, Place};
 use super::folder::{SWEEP_DATA, put_file};
 use super::input;
 
@@ -43,18 +45,6 @@ pub struct SweepArgs {
     data: Option<PathBuf>,
 }
 
-/// What is kept of one run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CellResult {
-    at: Vec<usize>,
-    seed: u64,
-    digest: String,
-    passed: bool,
-    /// Values in the order of [`METRICS`]; none where nothing was measured.
-    values: Vec<Option<f64>>,
-}
-
 type Measure = fn(&RunReport) -> Option<f64>;
 
 /// What is measured of each run: name, unit, which end is good.
@@ -77,16 +67,23 @@ pub fn sweep(args: &SweepArgs) -> Result<bool> {
     let (sweep, cells) = cells(&source.text)?;
     let folder = args.out.join("cells");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let options = RunOptions { workers: 1, ..input::options(&source, None, args.data.as_deref())? };
+    let places = cell::places(&source, cells, args.data.as_deref())?;
     let jobs = args.jobs.map_or_else(processors, |jobs| jobs.max(1));
-    let bar = ProgressBar::new(cells.len() as u64);
+    let bar = ProgressBar::new(places.len() as u64);
     bar.set_style(ProgressStyle::with_template(TEMPLATE).expect("a well-formed template"));
-    let queue: Mutex<VecDeque<&Cell>> = Mutex::new(cells.iter().collect());
+    let queue: Mutex<VecDeque<&Place>> = Mutex::new(places.iter().collect());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let work = || -> Result<Vec<CellResult>> {
         let mut done = Vec::new();
-        while let Some(cell) = next() {
-            done.push(result_of(cell, &folder, &options)?);
+        while let Some(place) = next() {
+            let kept = place.kept(&folder);
+            if let Kept::Damaged(why) = &kept {
+                bar.suspend(|| eprintln!("{why}"));
+            }
+            done.push(match kept {
+                Kept::Whole(result) => result,
+                Kept::Damaged(_) | Kept::None => place.run(&folder)?,
+            });
             bar.inc(1);
         }
         Ok(done)
@@ -111,32 +108,6 @@ pub fn sweep(args: &SweepArgs) -> Result<bool> {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// The result of a cell: from its file, or by running it.
-fn result_of(cell: &Cell, folder: &Path, options: &RunOptions) -> Result<CellResult> {
-    let name = scenario_hash(&cell.scenario.to_toml());
-    let path = folder.join(format!("{name}.json"));
-    if let Ok(text) = fs::read_to_string(&path)
-        && let Ok(known) = serde_json::from_str::<CellResult>(&text)
-        && known.values.len() == METRICS.len()
-    {
-        return Ok(CellResult { at: cell.at.clone(), ..known });
-    }
-    let report = run(&cell.scenario, options)?;
-    let result = CellResult {
-        at: cell.at.clone(),
-        seed: report.seed,
-        digest: report.digest.clone(),
-        passed: report.passed,
-        values: METRICS.iter().map(|(.., measure)| measure(&report)).collect(),
-    };
-    // Whole or not at all: a sweep may be stopped at any moment.
-    let part = folder.join(format!("{name}.part"));
-    fs::write(&part, serde_json::to_string_pretty(&result)?)
-        .and_then(|()| fs::rename(&part, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(result)
 }
 
 fn write(
