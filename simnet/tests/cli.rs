@@ -526,3 +526,42 @@ fn an_edited_cell_is_computed_again() {
     }
     assert!(sweep().stderr.is_empty());
 }
+
+#[test]
+fn a_senseless_sweep_is_refused_with_its_line() {
+    let sweep = |seeds: &str, axes: &[(&str, &str)]| {
+        let axis = |(key, values): &(&str, &str)| {
+            format!("[[sweep.axis]]\nkey = \"{key}\"\nvalues = {values}\n")
+        };
+        let axes = axes.iter().map(axis).collect::<String>();
+        format!("{}\n[sweep]\nseeds = {seeds}\n{axes}", TINY.trim())
+    };
+    let quorum = ("recipe.quorum", "[1, 2]");
+    for (number, (scenario, says)) in [
+        (sweep("[1, 2, 1]", &[quorum]), "line 11: sweep.seeds[2]: seed 1 is listed twice"),
+        (sweep("[1]", &[("epochs", "[2, 3, 2]")]), "line 14: sweep.axis[0].values[2]: 2 is"),
+        (sweep("[1]", &[("training.rate", "[1, 1.0]")]), "line 14: sweep.axis[0].values[1]: 1.0"),
+        (sweep("[1]", &[quorum, quorum]), "line 16: sweep.axis[1].key: `recipe.quorum` is varied"),
+        (sweep("[1]", &[("seed", "[1, 2]")]), "line 13: sweep.axis[0].key: seeds are no axis"),
+        (sweep("[1]", &[quorum, ("epochs", "[]")]), "line 17: sweep.axis[1].values: name"),
+        (
+            TINY.trim().replace("epoch_ms", "drain_epochs = 4294967295\nepoch_ms"),
+            "line 5: drain_epochs: 4294967295 is not between 0 and 100000",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = file(&format!("senseless-{number}"), &scenario);
+        let out = folder(&format!("senseless-{number}")).join("out");
+        for arguments in [
+            vec!["check", &path],
+            vec!["sweep", &path, "--out", out.to_str().expect("a plain path")],
+        ] {
+            let output = simnet(&arguments);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stdout));
+            let printed = text(&output.stderr);
+            assert!(printed.contains(says), "{printed}");
+        }
+    }
+}

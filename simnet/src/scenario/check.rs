@@ -9,7 +9,8 @@ use longhaul_aggregation::{PoolSpan, SealPolicy, SealRules};
 use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
-    Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Timing, TrainingMode, Trim,
+    CELLS_MAX, Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Sweep, Timing,
+    TrainingMode, Trim, sweep,
 };
 
 /// A value that does not fit the others.
@@ -39,10 +40,17 @@ pub(super) fn scenario(scenario: &Scenario) -> Checked {
     faults(scenario)?;
     transport(scenario)?;
     sampled(scenario)?;
-    checks(scenario)
+    checks(scenario)?;
+    scenario.sweep.as_ref().map_or(Ok(()), sweep)
 }
 
+/// Most epochs of draining, as many as of training.
+const DRAIN_EPOCHS_MAX: u32 = 100_000;
+
 fn size(scenario: &Scenario) -> Checked {
+    require(scenario.drain_epochs <= DRAIN_EPOCHS_MAX, "drain_epochs", || {
+        format!("{} is not between 0 and {DRAIN_EPOCHS_MAX} epochs", scenario.drain_epochs)
+    })?;
     let slots = u64::from(scenario.epochs_total()) * u64::from(scenario.peers.get());
     require(slots <= SLOTS_MAX, "epochs", || {
         format!("epochs (with drain_epochs) x peers is {slots}, the limit is {SLOTS_MAX}")
@@ -289,6 +297,35 @@ fn checks(scenario: &Scenario) -> Checked {
         require(!(synthetic && needs_accuracy(check)), &key("accuracy_min"), no_accuracy)?;
     }
     Ok(())
+}
+
+/// What is varied makes different runs, and the figures can tell them apart.
+fn sweep(sweep: &Sweep) -> Checked {
+    for (index, seed) in sweep.seeds.iter().enumerate() {
+        require(!sweep.seeds[..index].contains(seed), &format!("sweep.seeds[{index}]"), || {
+            format!("seed {seed} is listed twice")
+        })?;
+    }
+    for (index, axis) in sweep.axis.iter().enumerate() {
+        let key = |name: &str| format!("sweep.axis[{index}].{name}");
+        require(axis.key != "seed", &key("key"), || {
+            "seeds are no axis: list them in sweep.seeds".to_owned()
+        })?;
+        let others = sweep.axis.iter().take(index);
+        require(others.clone().all(|other| other.key != axis.key), &key("key"), || {
+            format!("`{}` is varied by another axis already", axis.key)
+        })?;
+        require(!axis.values.is_empty(), &key("values"), || "name at least one value".to_owned())?;
+        for (place, value) in axis.values.iter().enumerate() {
+            let earlier = &axis.values[..place];
+            let is_new = !earlier.iter().any(|other| sweep::is_same(other, value));
+            require(is_new, &format!("{}[{place}]", key("values")), || {
+                format!("{value} is listed twice")
+            })?;
+        }
+    }
+    let runs = sweep.runs();
+    require(runs <= CELLS_MAX, "sweep", || format!("it has {runs} runs; {CELLS_MAX} are the most"))
 }
 
 const fn needs_accuracy(check: &EpochCheck) -> bool {

@@ -48,7 +48,7 @@ pub struct Scenario {
     /// Length of an epoch.
     pub epoch_ms: Millis,
     /// Epochs after the last one in which everybody meets everybody and
-    /// nobody trains, so that all end with the same set.
+    /// nobody trains, so that all end with the same set; 100,000 at most.
     #[serde(default = "defaults::drain_epochs")]
     pub drain_epochs: u32,
     /// How signatures and hashes are computed; the trace does not depend on it.
@@ -448,7 +448,7 @@ impl Scenario {
 
     /// Number of epochs, draining included.
     pub const fn epochs_total(&self) -> u32 {
-        self.epochs.get() + self.drain_epochs
+        self.epochs.get().saturating_add(self.drain_epochs)
     }
 }
 

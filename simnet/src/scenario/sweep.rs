@@ -48,12 +48,9 @@ pub enum SweepError {
     /// The scenario has no sweep.
     #[error("the scenario has no [[sweep.axis]]: name a key and its values there")]
     None,
-    /// An axis has no values.
-    #[error("sweep.axis[{0}].values is empty")]
-    Empty(usize),
-    /// Too many runs; holds how many.
-    #[error("the sweep has {0} runs; {CELLS_MAX} are the most")]
-    TooMany(usize),
+    /// The scenario that is varied cannot be used itself.
+    #[error(transparent)]
+    Base(#[from] ScenarioError),
     /// A key leads nowhere.
     #[error("sweep.axis: the scenario has no `{0}` to vary; write it down with some value")]
     Key(String),
@@ -72,12 +69,10 @@ pub enum SweepError {
 
 /// All runs of the sweep in the scenario's `text`, seeds innermost.
 pub fn cells(text: &str) -> Result<(Sweep, Vec<Cell>), SweepError> {
+    let sweep = Scenario::from_toml(text)?.sweep;
+    let sweep = sweep.filter(|it| !it.axis.is_empty()).ok_or(SweepError::None)?;
     let mut base: Table = toml::from_str(text)?;
-    let sweep: Sweep = match base.remove("sweep") {
-        Some(sweep) => sweep.try_into()?,
-        None => return Err(SweepError::None),
-    };
-    check(&sweep)?;
+    base.remove("sweep");
     let mut cells = Vec::new();
     for at in combinations(&sweep) {
         let mut table = base.clone();
@@ -97,16 +92,21 @@ pub fn cells(text: &str) -> Result<(Sweep, Vec<Cell>), SweepError> {
     Ok((sweep, cells))
 }
 
-fn check(sweep: &Sweep) -> Result<(), SweepError> {
-    if sweep.axis.is_empty() {
-        return Err(SweepError::None);
+impl Sweep {
+    /// How many runs it has.
+    pub(super) fn runs(&self) -> usize {
+        let lengths = self.axis.iter().map(|axis| axis.values.len());
+        lengths.fold(self.seeds.len().max(1), usize::saturating_mul)
     }
-    if let Some(empty) = sweep.axis.iter().position(|axis| axis.values.is_empty()) {
-        return Err(SweepError::Empty(empty));
+}
+
+/// Whether two values are one: `1` and `1.0` are.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or(value.as_integer().map(|it| it as f64));
+    match (one.as_integer(), other.as_integer()) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other || number(one).is_some_and(|it| number(other) == Some(it)),
     }
-    let lengths = sweep.axis.iter().map(|axis| axis.values.len());
-    let runs = lengths.fold(sweep.seeds.len().max(1), usize::saturating_mul);
-    if runs > CELLS_MAX { Err(SweepError::TooMany(runs)) } else { Ok(()) }
 }
 
 fn combinations(sweep: &Sweep) -> Vec<Vec<usize>> {
@@ -174,7 +174,8 @@ mod tests {
         assert!(axis("nowhere.at", "[1]").contains("nowhere.at"));
         assert!(axis("faults.partition[3].for_epochs", "[1]").contains("partition[3]"));
         assert!(axis("epochs", "[0]").contains("epochs = 0"));
-        assert!(axis("epochs", "[]").contains("empty"));
+        assert!(axis("epochs", "[]").contains("sweep.axis[0].values: name at least one"));
+        assert!(matches!(swept("[sweep]\nseeds = [1]\naxis = []\n"), Err(SweepError::None)));
         assert!(matches!(cells(&testing::scenario().to_toml()), Err(SweepError::None)));
     }
 }
