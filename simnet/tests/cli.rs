@@ -565,3 +565,121 @@ fn a_senseless_sweep_is_refused_with_its_line() {
         }
     }
 }
+
+#[test]
+fn a_folder_is_written_by_one_at_a_time_and_of_one_kind() {
+    let run = run_folder("claimed", TINY, &["--snapshot-epochs", "1"]);
+    let scenario = file("claimed", TINY);
+    let axis = "[[sweep.axis]]\nkey = \"recipe.quorum\"\nvalues = [1]\n";
+    let sweep = file("claimed-sweep", &format!("{TINY}\n{axis}"));
+    let out = folder("claimed-sweep").join("out");
+    let out = out.to_str().expect("a plain path");
+    assert!(simnet(&["sweep", &sweep, "--out", out]).status.success());
+    for (arguments, says) in [
+        (["sweep", &sweep, "--out", &run], "is of a run"),
+        (["run", &scenario, "--out", out], "is of a sweep"),
+    ] {
+        let output = simnet(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+    for claimed in [&run, out] {
+        let lock = fs::File::create(std::path::Path::new(claimed).join("lock")).expect("a lock");
+        lock.try_lock().expect("nobody writes there");
+        for arguments in [
+            ["run", &scenario, "--out", claimed],
+            ["sweep", &sweep, "--out", claimed],
+            ["resume", &run, "--out", claimed],
+            ["report", claimed, "", ""],
+        ] {
+            let arguments: Vec<_> = arguments.into_iter().filter(|it| !it.is_empty()).collect();
+            let output = simnet(&arguments);
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+            let printed = text(&output.stderr);
+            let other = ["is of a run", "is of a sweep"].iter().any(|it| printed.contains(it));
+            assert!(printed.contains("lock is locked: another") || other, "{printed}");
+        }
+    }
+    assert!(simnet(&["resume", &run]).status.success());
+}
+
+#[test]
+fn nothing_of_an_earlier_run_stays_beside_a_new_one() {
+    let run = folder("again").join("run");
+    let _ = fs::remove_dir_all(&run);
+    let (name, scenario) = (run.to_str().expect("a plain path"), file("again", TINY));
+    let models = || {
+        let models = fs::read_dir(run.join("models")).expect("models").flatten();
+        models.map(|model| model.file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(simnet(&["run", &scenario, "--out", name]).status.success());
+    let first = models();
+    // What a run left that was killed before its manifest was there, and somebody's own.
+    let old = run.join("models").join(format!("{}.f32", "ab".repeat(32)));
+    fs::write(old, "old").expect("an old model");
+    fs::write(run.join("models/mine.f32"), "mine").expect("a file of somebody's own");
+    assert!(simnet(&["run", &scenario, "--out", name, "--seed", "2"]).status.success());
+    let mut second = models();
+    assert!(second.remove(std::ffi::OsStr::new("mine.f32")));
+    assert!(first.is_disjoint(&second) && second.len() == first.len(), "{first:?} {second:?}");
+}
+
+#[test]
+fn what_a_kill_left_says_how_to_go_on() {
+    let run = run_folder("half", TINY, &["--snapshot-epochs", "1"]);
+    let whole = run_folder("half-whole", TINY, &[]);
+    let path = std::path::Path::new(&run);
+    let log = fs::read(path.join("events.log")).expect("a log");
+    fs::remove_file(path.join("report-data.json")).expect("the data of the page");
+    for half in [Some(&log[..log.len() / 2]), None] {
+        for with_snapshot in [true, false] {
+            let snapshot = path.join("snapshot");
+            let kept = fs::read(&snapshot).expect("a snapshot");
+            let _ = fs::remove_file(path.join("events.log"));
+            if let Some(half) = half {
+                fs::write(path.join("events.log"), half).expect("half a log");
+            }
+            let says = match with_snapshot {
+                true => format!("`longhaul-simnet resume {run}`"),
+                false => format!("`longhaul-simnet run {run}/scenario.toml --out {run}`"),
+            };
+            if !with_snapshot {
+                fs::remove_file(&snapshot).expect("a snapshot");
+            }
+            for arguments in [
+                vec!["events", &run],
+                vec!["diff", &whole, &run],
+                vec!["replay", &run],
+                vec!["report", &run],
+            ] {
+                if arguments[0] == "report" && half.is_none() && !with_snapshot {
+                    continue;
+                }
+                let output = simnet(&arguments);
+                assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+                let printed = text(&output.stderr);
+                assert!(printed.contains(&says), "{arguments:?}: {printed}");
+            }
+            fs::write(&snapshot, kept).expect("a snapshot");
+        }
+    }
+}
+
+#[test]
+fn threads_are_limited() {
+    for (arguments, count) in [
+        (["run", "smoke", "--workers"], "0"),
+        (["run", "smoke", "--workers"], "100000"),
+        (["bench", "transport", "--workers"], "1025"),
+        (["sweep", "smoke", "--jobs"], "0"),
+        (["replay", "nowhere", "--workers"], "1025"),
+        (["resume", "nowhere", "--workers"], "1025"),
+    ] {
+        let output = simnet(&[&arguments[..], &[count]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let printed = text(&output.stderr);
+        assert!(printed.contains("1..=1024"), "{printed}");
+    }
+    let run = simnet(&["run", &file("threads", TINY), "--workers", "1024"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+}

@@ -1,7 +1,7 @@
 //! The folder of a run: what is written there, and how it is read again.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,8 +16,10 @@ use longhaul_simnet::output::run_manifest::{
 use longhaul_simnet::{MetricTable, Record, RunOutcome, RunReport, Scenario, page_data};
 use serde::Serialize;
 
+use super::claim::Claim;
 use super::input::Source;
 use super::progress::Wall;
+use super::snapshot::SNAPSHOT;
 
 /// The resolved scenario.
 pub const SCENARIO: &str = "scenario.toml";
@@ -27,7 +29,11 @@ pub const EVENTS: &str = "events.log";
 pub const PAGE_DATA: &str = "report-data.json";
 /// The data of a sweep's report.html.
 pub const SWEEP_DATA: &str = "sweep.json";
-const MANIFEST: &str = "manifest.json";
+/// What the run was, and the hash of every file.
+pub const MANIFEST: &str = "manifest.json";
+/// The models that peers ended with.
+const MODELS: &str = "models";
+const MODEL_ENDING: &str = "f32";
 const PAGE: &str = "report.html";
 
 /// Writes the events of a run as they come.
@@ -103,22 +109,65 @@ pub fn cannot_use(folder: &Path) -> String {
 pub fn cut_off(folder: &Path, log: &EventReader) -> Option<anyhow::Error> {
     let Ending::CutOff { unread_bytes } = log.ending() else { return None };
     Some(anyhow!(
-        "{} was cut off: its first {} events can be read, the last {unread_bytes} bytes cannot; \
-         go on with `longhaul-simnet resume {}` if there is a snapshot beside it, or run the \
-         scenario beside it again",
+        "{} was cut off: its first {} events can be read, the last {unread_bytes} bytes cannot; {}",
         folder.join(EVENTS).display(),
         log.len(),
-        folder.display()
+        go_on(folder)
     ))
+}
+
+/// How to bring a run to its end that was not ended.
+fn go_on(folder: &Path) -> String {
+    let (scenario, folder_name) = (folder.join(SCENARIO), folder.display());
+    if folder.join(SNAPSHOT).is_file() {
+        format!("go on with `longhaul-simnet resume {folder_name}`, for there is a snapshot")
+    } else {
+        format!(
+            "make the run again with `longhaul-simnet run {} --out {folder_name}`, for there is no \
+             snapshot to go on from",
+            scenario.display()
+        )
+    }
 }
 
 /// Opens the log of a run folder, whether or not it was written to its end.
 pub fn open_events(folder: &Path) -> Result<EventReader> {
     let path = folder.join(EVENTS);
     let file = File::open(&path).with_context(|| {
-        format!("cannot read {}; `run --out {}` writes it", path.display(), folder.display())
+        let how = match folder.join(SCENARIO).is_file() {
+            true => go_on(folder),
+            false => format!("`longhaul-simnet run … --out {}` writes it", folder.display()),
+        };
+        format!("cannot read {}; {how}", path.display())
     })?;
     EventLogReader::open(BufReader::new(file)).with_context(|| cannot_use(folder))
+}
+
+/// Removes what an earlier run left in `folder`, so that nothing of it stays beside the
+/// new one: what its manifest lists, and models by their names. The scenario stays, since
+/// a run that goes on has it from there.
+pub fn clear(folder: &Path) -> Result<()> {
+    let manifest = fs::read_to_string(folder.join(MANIFEST)).ok();
+    let manifest = manifest.and_then(|text| RunManifest::from_json(&text).ok());
+    let listed = manifest.into_iter().flat_map(|it| it.files).map(|file| folder.join(file.name));
+    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_model = |path: &Path| {
+        path.extension().is_some_and(|it| it == MODEL_ENDING)
+            && path.file_stem().and_then(|it| it.to_str()).is_some_and(is_id)
+    };
+    let entries = fs::read_dir(folder.join(MODELS)).into_iter().flatten().flatten();
+    let models = entries.map(|entry| entry.path()).filter(|path| is_model(path));
+    let scenario = folder.join(SCENARIO);
+    let old = [folder.join(MANIFEST), folder.join(PAGE), folder.join(PAGE_DATA)];
+    for path in old.into_iter().chain(listed).chain(models).filter(|path| *path != scenario) {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes everything but the events, which are there already, and the manifest
@@ -127,13 +176,13 @@ pub fn write(folder: &Path, scenario: &Scenario, outcome: &RunOutcome, wall: Wal
     let toml = scenario.to_toml();
     let (total_s, workers) = (Some(wall.total_s), wall.workers);
     let data = page_data(scenario, &outcome.report, &outcome.detail, total_s, workers);
-    let mut files = vec![EVENTS.to_owned()];
+    put_scenario(folder, scenario)?;
+    let mut files = vec![EVENTS.to_owned(), SCENARIO.to_owned()];
     let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
         put_file(folder, name, bytes)?;
         files.push(name.to_owned());
         Ok(())
     };
-    put(SCENARIO, toml.as_bytes())?;
     put("report.json", report_json(&outcome.report, wall)?.as_bytes())?;
     put(PAGE_DATA, data.to_json()?.as_bytes())?;
     put(PAGE, page(&data).as_bytes())?;
@@ -147,10 +196,10 @@ pub fn write(folder: &Path, scenario: &Scenario, outcome: &RunOutcome, wall: Wal
     let mut contacts = Vec::new();
     write_contacts_csv(&mut contacts, contact_rows(outcome))?;
     put("contacts.csv", &contacts)?;
-    fs::create_dir_all(folder.join("models"))?;
+    fs::create_dir_all(folder.join(MODELS))?;
     for (id, model) in &outcome.models {
         let bytes: Vec<u8> = model.iter().flat_map(|value| value.to_le_bytes()).collect();
-        put(&format!("models/{id}.f32"), &bytes)?;
+        put(&format!("{MODELS}/{id}.{MODEL_ENDING}"), &bytes)?;
     }
     files.sort();
     let manifest = manifest(folder, &toml, outcome, files)?;
@@ -218,6 +267,16 @@ fn manifest(
     })
 }
 
+/// Writes the scenario, unless it is there: a run that goes on must not lose it.
+pub fn put_scenario(folder: &Path, scenario: &Scenario) -> Result<()> {
+    let toml = scenario.to_toml();
+    let known = fs::read_to_string(folder.join(SCENARIO));
+    if known.is_ok_and(|known| known == toml) {
+        return Ok(());
+    }
+    put_file(folder, SCENARIO, toml.as_bytes())
+}
+
 /// Writes a file of the folder.
 pub fn put_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = folder.join(name);
@@ -250,10 +309,17 @@ pub fn resolved(path: &Path) -> Result<PathBuf> {
 
 /// Builds report.html anew from the data beside it.
 pub fn rebuild_page(folder: &Path) -> Result<bool> {
+    let _claim = folder.is_dir().then(|| Claim::take(folder)).transpose()?;
     let html = if folder.join(PAGE_DATA).is_file() {
         page(&ReportData::from_json(&get_file(folder, PAGE_DATA)?)?)
     } else if folder.join(SWEEP_DATA).is_file() {
         sweep_page(&SweepData::from_json(&get_file(folder, SWEEP_DATA)?)?)
+    } else if folder.join(EVENTS).is_file() || folder.join(SNAPSHOT).is_file() {
+        bail!(
+            "{} is not there, since its run was not ended: {}",
+            folder.join(PAGE_DATA).display(),
+            go_on(folder)
+        );
     } else {
         bail!(
             "{} holds neither {PAGE_DATA} nor {SWEEP_DATA}: it is no folder of a run or a sweep",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,14 @@ use flate2::read::GzDecoder;
 use longhaul_simnet::contacts::TEXT_BYTES_MAX;
 use longhaul_simnet::scenario::FILE_BYTES_MAX;
 use longhaul_simnet::{RunOptions, Scenario, builtin};
+
+/// Threads or runs at one time that may be asked for.
+pub const THREADS: RangeInclusive<i64> = 1..=1_024;
+
+/// Threads for this machine, where nobody asks for another number.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
 
 /// A scenario and where it came from.
 pub struct Source {
@@ -48,8 +57,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 /// How to run `source`: with `workers`, and with data and traces from `data`.
-pub fn options(source: &Source, workers: Option<usize>, data: Option<&Path>) -> Result<RunOptions> {
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+pub fn options(source: &Source, workers: Option<u16>, data: Option<&Path>) -> Result<RunOptions> {
     if let Some(folder) = data.filter(|folder| !folder.is_dir()) {
         bail!(
             "{} is no folder: --data names the one that holds the IDX files and traces",
@@ -61,7 +69,7 @@ pub fn options(source: &Source, workers: Option<usize>, data: Option<&Path>) -> 
         None => None,
     };
     Ok(RunOptions {
-        workers: workers.unwrap_or_else(processors).max(1),
+        workers: workers.map_or_else(processors, usize::from),
         data_dir: data.map(Path::to_path_buf),
         contacts_file,
         ..RunOptions::default()

@@ -1,6 +1,7 @@
 //! The command line: reads scenarios, runs them, and writes what they leave.
 
 mod bench;
+mod claim;
 mod events;
 mod folder;
 mod input;

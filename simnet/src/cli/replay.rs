@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, value_parser};
 use longhaul_simnet::output::event_log::EventRecord;
 use longhaul_simnet::{Record, RunReport, Sink, run_watched};
 
 use super::events::line;
 use super::folder::{self, event_record};
-use super::input;
+use super::input::{self, THREADS};
 use super::progress::Bar;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -33,8 +33,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "EVENT")]
     to: Option<u64>,
     /// Threads that train.
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
+    workers: Option<u16>,
     /// Folder of the IDX files and traces that the scenario names.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, value_parser};
 
+use super::claim::Claim;
+use super::folder;
+use super::input::{self, THREADS};
 use super::progress::Bar;
 use super::run::{Session, play};
 use super::snapshot::{Keeper, Use, refuse_kept};
-use super::{folder, input};
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet run label-split --data mnist/ --out results/ --snapshot-epochs 5
@@ -31,8 +33,8 @@ pub struct ResumeArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Threads that train [default: one for each processor].
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
+    workers: Option<u16>,
     /// Folder of the IDX files and traces that the scenario names.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -47,7 +49,6 @@ pub struct ResumeArgs {
 /// Goes on with a run; says whether all checks passed.
 pub fn resume(args: &ResumeArgs) -> Result<bool> {
     let bar = Bar::new();
-    args.out.as_deref().map_or(Ok(()), refuse_kept)?;
     let own = folder::own_scenario(&args.folder)?;
     let source = match &args.scenario {
         Some(changed) => input::scenario(changed)?,
@@ -55,8 +56,11 @@ pub fn resume(args: &ResumeArgs) -> Result<bool> {
     };
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;
+    let out = args.out.as_deref().unwrap_or(&args.folder);
+    let claim = Claim::for_run(out)?;
+    args.out.as_deref().map_or(Ok(()), refuse_kept)?;
     let using = if args.out.is_some() { Use::Read } else { Use::GoOn };
     let keeper = Some(Keeper::open(&args.folder, &source.scenario, using)?);
-    let out = Some(args.out.as_deref().unwrap_or(&args.folder));
+    let out = Some((out, claim));
     play(Session { bar, scenario: &source.scenario, options, out, json: args.json, keeper })
 }

@@ -11,8 +11,9 @@ use longhaul_simnet::scenario::Crypto;
 use longhaul_simnet::snapshot::Counts;
 use longhaul_simnet::{Record, RunOptions, Scenario, Sink, run_watched};
 
+use super::claim::Claim;
 use super::folder::{self, EventFile};
-use super::input;
+use super::input::{self, THREADS};
 use super::progress::{Bar, Wall};
 use super::snapshot::{Keeper, refuse_kept};
 
@@ -34,8 +35,8 @@ pub struct RunArgs {
     seed: Option<u64>,
     /// Threads that train [default: one for each processor]; the outcome does
     /// not depend on it.
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
+    workers: Option<u16>,
     /// Folder of the IDX files and traces that the scenario names.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -68,6 +69,7 @@ pub fn run(args: &RunArgs) -> Result<bool> {
     }
     let mut options = input::options(&source, args.workers, args.data.as_deref())?;
     options.plant_bug = args.plant_bug;
+    let claim = args.out.as_deref().map(Claim::for_run).transpose()?;
     args.out.as_deref().map_or(Ok(()), refuse_kept)?;
     let keeper = match (args.snapshot_epochs, &args.out) {
         (Some(every_epochs), Some(folder)) => {
@@ -75,8 +77,8 @@ pub fn run(args: &RunArgs) -> Result<bool> {
         }
         _ => None,
     };
-    let (out, json) = (args.out.as_deref(), args.json);
-    play(Session { bar, scenario: &source.scenario, options, out, json, keeper })
+    let out = args.out.as_deref().zip(claim);
+    play(Session { bar, scenario: &source.scenario, options, out, json: args.json, keeper })
 }
 
 /// One run and what becomes of it.
@@ -87,8 +89,8 @@ pub struct Session<'a> {
     pub scenario: &'a Scenario,
     /// How to run it.
     pub options: RunOptions,
-    /// The folder for everything that it leaves.
-    pub out: Option<&'a Path>,
+    /// The folder for everything that it leaves, which nobody else writes.
+    pub out: Option<(&'a Path, Claim)>,
     /// Whether to print JSON.
     pub json: bool,
     /// Its snapshot.
@@ -100,7 +102,8 @@ pub fn play(session: Session<'_>) -> Result<bool> {
     let Session { bar, scenario, mut options, out, json, keeper } = session;
     options.answers = keeper.as_ref().map(Keeper::answers);
     // Before the run: a folder that cannot be written must not cost one.
-    let events = out.map(EventFile::create).transpose()?;
+    let (out, _claim) = out.unzip();
+    let events = out.map(|folder| begin(folder, scenario)).transpose()?;
     let log = Rc::new(RefCell::new((events, None)));
     let mut watch = |progress| {
         let kept = keeper.as_ref().map(|keeper| keeper.watch(&progress));
@@ -129,6 +132,13 @@ pub fn play(session: Session<'_>) -> Result<bool> {
         ))?;
     }
     Ok(outcome.report.passed)
+}
+
+/// Makes `folder` that of a run of `scenario` alone, and begins its log.
+fn begin(folder: &Path, scenario: &Scenario) -> Result<EventFile> {
+    folder::clear(folder)?;
+    folder::put_scenario(folder, scenario)?;
+    EventFile::create(folder)
 }
 
 fn told(Counts { answered, computed, damaged }: Counts) -> String {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, value_parser};
 use serde::{Deserialize, Serialize};
 
-use super::input;
+use super::input::{self, THREADS};
 use meter::Used;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -39,8 +39,8 @@ pub struct BenchArgs {
     seeds: u32,
     /// Threads that train, and runs at one time in `seeds` [default: one for each
     /// processor; `training` takes one, so that both of its parts have the caches alike].
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
+    workers: Option<u16>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,

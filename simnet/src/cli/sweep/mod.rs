@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use longhaul_simnet::RunReport;
 use longhaul_simnet::html::{
@@ -18,8 +18,9 @@ use longhaul_simnet::output::run_manifest::scenario_hash;
 use longhaul_simnet::scenario::{Sweep, cells};
 
 use self::cell::{CellResult, Kept, Place};
+use super::claim::{CELLS, Claim};
 use super::folder::{SWEEP_DATA, put_file};
-use super::input;
+use super::input::{self, THREADS};
 
 pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet sweep my-sweep.toml --out sweep/
@@ -38,8 +39,8 @@ pub struct SweepArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Runs at one time [default: one for each processor].
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
+    jobs: Option<u16>,
     /// Folder of the IDX files and traces that the scenario names.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -65,10 +66,11 @@ fn accuracy(report: &RunReport, which: usize) -> Option<f64> {
 pub fn sweep(args: &SweepArgs) -> Result<bool> {
     let source = input::scenario(&args.scenario)?;
     let (sweep, cells) = cells(&source.text)?;
-    let folder = args.out.join("cells");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let places = cell::places(&source, cells, args.data.as_deref())?;
-    let jobs = args.jobs.map_or_else(processors, |jobs| jobs.max(1));
+    let _claim = Claim::for_sweep(&args.out)?;
+    let folder = args.out.join(CELLS);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let jobs = args.jobs.map_or_else(input::processors, usize::from);
     let bar = ProgressBar::new(places.len() as u64);
     bar.set_style(ProgressStyle::with_template(TEMPLATE).expect("a well-formed template"));
     let queue: Mutex<VecDeque<&Place>> = Mutex::new(places.iter().collect());
@@ -104,10 +106,6 @@ pub fn sweep(args: &SweepArgs) -> Result<bool> {
         args.out.join("report.html").display()
     ))?;
     Ok(failed == 0)
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn write(
