@@ -88,9 +88,10 @@ impl DeliveryReport {
         if self.possible == 0 { 1.0 } else { self.delivered as f64 / self.possible as f64 }
     }
 
-    /// The delay in seconds below which this share of the made deliveries lies.
+    /// The delay in seconds within which this share of the possible deliveries was made;
+    /// none if fewer were made before the end.
     pub fn quantile_s(&self, share: f64) -> Option<f64> {
-        let wanted = (share * self.delivered as f64).ceil() as u64;
+        let wanted = (share * self.possible as f64).ceil() as u64;
         let mut seen = 0;
         let reached = self.delays.iter().find(|(_, count)| {
             seen += count;
@@ -129,8 +130,11 @@ mod tests {
         let report = deliveries.report(4);
         assert_eq!((report.published, report.delivered, report.possible), (1, 2, 3));
         assert_eq!(report.staleness, [1, 0, 1]);
-        assert!((2.0..2.3).contains(&report.quantile_s(0.5).expect("a delay")));
-        assert!((100.0..113.0).contains(&report.quantile_s(1.0).expect("a delay")));
+        assert!((2.0..2.3).contains(&report.quantile_s(0.3).expect("a delay")));
+        assert!((100.0..113.0).contains(&report.quantile_s(0.5).expect("a delay")));
+        // One of three pairs was not delivered, so nobody knows how long it takes.
+        assert_eq!(report.quantile_s(0.99), None);
+        assert_eq!(Deliveries::new().report(4).quantile_s(0.5), None);
     }
 
     #[test]

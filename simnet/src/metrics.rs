@@ -14,7 +14,7 @@ use crate::clock::SimTime;
 use crate::learner::{Learner, Score};
 use crate::output::metric_row::MetricRow;
 use crate::pool::{Pending, Pool, WorkerLost};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, TrainingMode};
 
 /// What one peer looked like at the end of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -194,6 +194,8 @@ impl Samples {
 pub struct MetricTable<'a> {
     groups: Vec<String>,
     of: Vec<usize>,
+    /// Bare carriers have no model that could lag.
+    has_models: bool,
     samples: &'a Samples,
 }
 
@@ -201,14 +203,15 @@ impl<'a> MetricTable<'a> {
     /// The table of a run.
     pub fn new(scenario: &Scenario, samples: &'a Samples) -> Self {
         let groups = scenario.groups().into_iter().map(|group| group.name.as_str().to_owned());
-        Self { groups: groups.collect(), of: scenario.group_of_peers(), samples }
+        let has_models = scenario.training.mode != TrainingMode::Transport;
+        Self { groups: groups.collect(), of: scenario.group_of_peers(), has_models, samples }
     }
 
     /// The rows, epoch by epoch, peers in order.
     pub fn rows(&self) -> impl Iterator<Item = MetricRow<'_>> {
         self.samples.all().filter(|sample| sample.due).flat_map(|sample| {
             let group = &*self.groups[self.of[usize::from(sample.peer)]];
-            metrics(sample).into_iter().map(move |(metric, value)| MetricRow {
+            metrics(sample, self.has_models).into_iter().map(move |(metric, value)| MetricRow {
                 time_ms: sample.at.ms(),
                 epoch: sample.epoch,
                 peer: sample.peer,
@@ -220,16 +223,16 @@ impl<'a> MetricTable<'a> {
     }
 }
 
-fn metrics(sample: &Sample) -> Vec<(&'static str, f64)> {
+fn metrics(sample: &Sample, has_models: bool) -> Vec<(&'static str, f64)> {
     let score = sample.score.map(|score| [("accuracy", score.accuracy), ("loss", score.loss)]);
     let alone = sample.alone.map(|score| ("alone_accuracy", score.accuracy));
+    let lag = has_models.then(|| ("lag", f64::from(sample.lag)));
     let rest = [
-        ("lag", f64::from(sample.lag)),
         ("updates", sample.updates as f64),
         ("held", sample.held as f64),
         ("bytes_sent", sample.bytes_sent as f64),
     ];
-    score.into_iter().flatten().chain(alone).chain(rest).collect()
+    score.into_iter().flatten().chain(alone).chain(lag).chain(rest).collect()
 }
 
 /// The mean of `values`, zero of none.

@@ -13,7 +13,7 @@ use crate::html::{
 use crate::metrics::{Sample, Samples, mean};
 use crate::output::run_manifest::scenario_hash;
 use crate::report::{RefusalReport, RunReport};
-use crate::scenario::{Scenario, Shape};
+use crate::scenario::{Scenario, Shape, TrainingMode};
 use crate::seals::SealLog;
 
 /// Bins of a contact strip.
@@ -190,7 +190,9 @@ fn agreement(scenario: &Scenario, samples: &Samples) -> Vec<AgreementPoint> {
             lag_max_epochs: lags().fold(0.0, f64::max),
         }
     };
-    (0..scenario.epochs_total()).map(point).collect()
+    // Bare carriers have no models.
+    let has_models = scenario.training.mode != TrainingMode::Transport;
+    (0..scenario.epochs_total()).filter(|_| has_models).map(point).collect()
 }
 
 fn contacts(scenario: &Scenario, plan: &[Contact]) -> Contacts {

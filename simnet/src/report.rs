@@ -28,8 +28,8 @@ pub struct RunReport {
     pub events: u64,
     /// Simulated time.
     pub simulated_ms: u64,
-    /// Mean lag in epochs over all peers and training epochs.
-    pub mean_lag: f64,
+    /// Mean lag in epochs over all peers and training epochs, if there are models.
+    pub mean_lag: Option<f64>,
     /// What the network saw.
     pub network: NetworkCounts,
     /// How often each declared fault and adversary acted.
@@ -79,12 +79,12 @@ pub struct EpochReport {
     pub accuracy: Option<[f64; 3]>,
     /// Mean loss of the sampled peers.
     pub loss: Option<f64>,
-    /// Mean lag of all peers.
-    pub lag: f64,
+    /// Mean lag of all peers, if there are models.
+    pub lag: Option<f64>,
     /// Mean number of updates that a peer holds.
     pub updates: f64,
-    /// Number of different models.
-    pub models: usize,
+    /// Number of different models, if there are any.
+    pub models: Option<usize>,
 }
 
 /// One peer at the end.
@@ -96,8 +96,8 @@ pub struct PeerReport {
     pub adversary: Option<usize>,
     /// Its id.
     pub id: String,
-    /// The id of its model.
-    pub model: String,
+    /// The id of its model, if it has one.
+    pub model: Option<String>,
     /// The model's accuracy, if it was measured.
     pub accuracy: Option<f64>,
     /// Updates held.
@@ -139,8 +139,8 @@ impl RefusalReport {
 }
 
 impl EpochReport {
-    /// Sums up one epoch.
-    pub fn of(samples: &Samples, epoch: u32) -> Self {
+    /// Sums up one epoch; bare carriers have no models.
+    pub fn of(samples: &Samples, epoch: u32, has_models: bool) -> Self {
         let accuracies = samples.accuracies(epoch);
         let worst = accuracies.iter().copied().reduce(f64::min);
         let best = accuracies.iter().copied().reduce(f64::max);
@@ -152,9 +152,9 @@ impl EpochReport {
             epoch,
             accuracy: worst.zip(best).map(|(worst, best)| [worst, average, best]),
             loss: (!losses.is_empty()).then(|| mean(losses.into_iter())),
-            lag: of_all(|sample| f64::from(sample.lag)),
+            lag: has_models.then(|| of_all(|sample| f64::from(sample.lag))),
             updates: of_all(|sample| sample.updates as f64),
-            models: samples.models(epoch),
+            models: has_models.then(|| samples.models(epoch)),
         }
     }
 }
@@ -168,10 +168,10 @@ impl fmt::Display for RunReport {
             self.network;
         writeln!(
             f,
-            "\n{} events in {:.0} simulated seconds; mean lag {:.2} epochs",
+            "\n{} events in {:.0} simulated seconds{}",
             self.events,
             self.simulated_ms as f64 / 1_000.0,
-            self.mean_lag
+            self.mean_lag.map(|lag| format!("; mean lag {lag:.2} epochs")).unwrap_or_default()
         )?;
         writeln!(
             f,
@@ -179,14 +179,17 @@ impl fmt::Display for RunReport {
              {frames} frames arrived, {frames_lost} lost, {:.1} MB sent",
             bytes as f64 / 1e6
         )?;
-        let quantile = |share| self.deliveries.quantile_s(share).unwrap_or_default();
+        let within = |share| match self.deliveries.quantile_s(share) {
+            Some(delay_s) => format!("after {delay_s:.1} s"),
+            None => "not reached".to_owned(),
+        };
         writeln!(
             f,
-            "{} updates published, {:.1} % of the deliveries made; median after {:.1} s, 99 % after {:.1} s",
+            "{} updates published, {:.1} % of the deliveries made; median {}, 99 % {}",
             self.deliveries.published,
             self.deliveries.share() * 100.0,
-            quantile(0.5),
-            quantile(0.99)
+            within(0.5),
+            within(0.99)
         )?;
         if self.seals > 0 {
             writeln!(
@@ -219,11 +222,14 @@ impl RunReport {
                 Some(accuracies) => accuracies.map(|value| format!("{value:.3}")),
                 None => [(); 3].map(|()| "-".to_owned()),
             };
-            let loss = row.loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let loss = or_dash(row.loss.map(|loss| format!("{loss:.4}")));
+            let lag = or_dash(row.lag.map(|lag| format!("{lag:.2}")));
+            let models = or_dash(row.models.map(|models| models.to_string()));
             writeln!(
                 f,
-                "{:>5}  {worst:>15} {average:>5} {best:>5}  {loss:>6}  {:>6.2}  {:>7.1}  {:>6}",
-                row.epoch, row.lag, row.updates, row.models
+                "{:>5}  {worst:>15} {average:>5} {best:>5}  {loss:>6}  {lag:>6}  {:>7.1}  {models:>6}",
+                row.epoch, row.updates
             )?;
         }
         Ok(())
@@ -238,10 +244,10 @@ impl RunReport {
             let accuracy = row.accuracy.map_or("-".to_owned(), |value| format!("{value:.4}"));
             writeln!(
                 f,
-                "{:>5}  {:.8}  {:.10}  {accuracy:>8}  {:>7}  {:>3}  {:>7}  {:>7}  {:>9.1}",
+                "{:>5}  {:.8}  {:<10.10}  {accuracy:>8}  {:>7}  {:>3}  {:>7}  {:>7}  {:>9.1}",
                 row.peer,
                 row.id,
-                row.model,
+                row.model.as_deref().unwrap_or("-"),
                 row.updates,
                 row.published,
                 row.skipped,

@@ -18,7 +18,7 @@ use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
 use crate::report::{EpochReport, PeerReport, RefusalReport, RunReport};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, TrainingMode};
 use crate::snapshot::{Answers, Remembering};
 use crate::trace::Sink;
 
@@ -171,20 +171,24 @@ fn outcome(
         seals: SealEvidence::of(&hosts),
     };
     let checks = checks::judge(scenario, &evidence);
+    let has_models = scenario.training.mode != TrainingMode::Transport;
     let last = scenario.epochs_total() - 1;
-    let peer = |sample: &Sample| peer_report(sample, &hosts[usize::from(sample.peer)]);
+    let peer = |sample: &Sample| {
+        let model = has_models.then(|| sample.model.as_hash().to_string());
+        PeerReport { model, ..peer_report(sample, &hosts[usize::from(sample.peer)]) }
+    };
     let report = RunReport {
         name: scenario.name.as_str().to_owned(),
         seed: scenario.seed,
         digest: finished.digest.to_string(),
         events: finished.events,
         simulated_ms: u64::from(scenario.epochs_total()) * scenario.epoch_us() / 1_000,
-        mean_lag: samples.mean_lag(scenario.epochs.get()),
+        mean_lag: has_models.then(|| samples.mean_lag(scenario.epochs.get())),
         network: network.counts,
         epochs: samples
             .epochs_due()
             .into_iter()
-            .map(|epoch| EpochReport::of(&samples, epoch))
+            .map(|epoch| EpochReport::of(&samples, epoch, has_models))
             .collect(),
         refusals: RefusalReport::of(
             hosts.iter().flat_map(|host| &host.counts.refused),
@@ -219,7 +223,7 @@ fn peer_report(sample: &Sample, host: &Host) -> PeerReport {
         peer: sample.peer,
         adversary: host.adversary.as_ref().map(|adversary| adversary.index),
         id: host.id.to_string(),
-        model: sample.model.as_hash().to_string(),
+        model: None,
         accuracy: sample.score.map(|score| score.accuracy),
         updates: sample.updates,
         published: host.counts.published,

@@ -683,3 +683,48 @@ fn threads_are_limited() {
     let run = simnet(&["run", &file("threads", TINY), "--workers", "1024"]);
     assert!(run.status.success(), "{}", text(&run.stderr));
 }
+
+#[test]
+fn a_sweep_tells_what_failed_and_what_was_not_reached() {
+    let nobody = "{ random-pairwise = { probability = 0.0, duration_ms = 400 } }";
+    let scenario = TINY.replace("\"all-pairs\"", nobody).replace("peers = 2", "peers = 3");
+    let scenario = scenario
+        .replace("quorum = 2", "quorum = 1")
+        .replace("epochs = 2", "epochs = 4\ndrain_epochs = 0");
+    let axis =
+        "[[sweep.axis]]\nkey = \"contacts.random-pairwise.probability\"\nvalues = [0.0, 1.0]\n";
+    let checks = "[checks.by_end]\ndelivered_min = 1.0\n";
+    let scenario =
+        file("sweep-failed", &format!("{scenario}\n{checks}[sweep]\nseeds = [1, 2]\n{axis}"));
+    let out = folder("sweep-failed-out");
+    fs::remove_dir_all(&out).expect("an old folder goes");
+    let swept = simnet(&["sweep", &scenario, "--out", out.to_str().expect("a plain path")]);
+    assert_eq!(swept.status.code(), Some(1), "{}", text(&swept.stderr));
+    let printed = text(&swept.stdout);
+    assert!(printed.contains("FAIL  end: ") && printed.contains("seeds 1, 2)"), "{printed}");
+    let csv = fs::read_to_string(out.join("sweep.csv")).expect("a CSV");
+    assert!(csv.lines().next().is_some_and(|head| head.contains(",failed checks,")), "{csv}");
+    let alone = csv.lines().nth(1).expect("a run").split(',').collect::<Vec<_>>();
+    assert!(alone[3].contains("end: ") && alone[8].is_empty(), "{csv}");
+    let page = fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(page.contains("Checks that failed") && page.contains("not reached"));
+    let alone = simnet(&["run", &scenario]);
+    assert!(text(&alone.stdout).contains("median not reached"), "{}", text(&alone.stdout));
+}
+
+#[test]
+fn bare_carriers_have_no_models() {
+    let out = folder("carriers").join("run");
+    let name = out.to_str().expect("a plain path");
+    let transport = "[transport]\nbundles_per_epoch = 2\npayload_bytes = 10\nlifetime_epochs = 4\n";
+    let scenario =
+        file("carriers", &format!("{}\n{transport}", TINY.replace("synthetic", "transport")));
+    let run = simnet(&["run", &scenario, "--out", name]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let printed = text(&run.stdout);
+    assert!(!printed.contains("0000000000") && !printed.contains("mean lag"), "{printed}");
+    let page = fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(!page.contains("Different models") && !page.contains("Models at the end"));
+    let csv = fs::read_to_string(out.join("metrics.csv")).expect("a CSV");
+    assert!(csv.contains(",updates,") && !csv.contains(",lag,"), "{csv}");
+}

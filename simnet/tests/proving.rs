@@ -38,7 +38,7 @@ fn updates_leave_later_by_the_time_of_proving() {
     let (without, with) = (play("", ""), play(", proof_ms = 1500", ""));
     assert!(with.passed, "{with}");
     assert!(with.events >= without.events + 4 * 5, "one more event an update: {with}");
-    let lag = |report: &RunReport| report.mean_lag;
+    let lag = |report: &RunReport| report.mean_lag.expect("models");
     // Still in the same epoch: nothing lags. Beyond its end, what comes is of the epoch before.
     assert_eq!((lag(&without), lag(&with)), (0.0, 0.0));
     let late = play(", proof_ms = 1950", "");

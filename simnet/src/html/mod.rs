@@ -38,5 +38,7 @@ pub use data::{
 pub use page::page;
 pub use seals::{HeldPoint, Seal, SealCount, SealPoint, Seals};
 pub use student::{Interval, t_quantile};
-pub use sweep_data::{Better, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept};
+pub use sweep_data::{
+    Better, FailedCheck, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept,
+};
 pub use sweep_page::sweep_page;

@@ -14,15 +14,18 @@ pub fn page(data: &ReportData) -> String {
     let mut figures = Figures::new(&provenance);
     let mut body = head(data);
     body += "<main>\n";
-    body += &section(
-        "learning",
-        "Learning",
-        &[
-            figures.html(&accuracy::figure(data)),
-            figures.html(&agreement::models(data)),
-            figures.html(&agreement::lag(data)),
-        ],
-    );
+    // Bare carriers learn nothing.
+    if !(data.accuracy.groups.is_empty() && data.agreement.is_empty()) {
+        body += &section(
+            "learning",
+            "Learning",
+            &[
+                figures.html(&accuracy::figure(data)),
+                figures.html(&agreement::models(data)),
+                figures.html(&agreement::lag(data)),
+            ],
+        );
+    }
     if let Some(sealed) = &data.seals {
         body += &section(
             "seals",
@@ -123,7 +126,7 @@ mod tests {
         let html = page(&ReportData::default());
         assert_sound(&html);
         assert!(!html.contains("<svg"), "nothing was measured");
-        assert!(html.contains("No accuracy was measured"));
+        assert!(html.contains("No update reached another peer"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::data::{DataError, from_json};
+use super::student::Interval;
 
 /// Everything that the page of a sweep shows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct SweepData {
     pub parameters: Vec<Swept>,
     /// What was measured at the end of each run.
     pub metrics: Vec<SweepMetric>,
+    /// The checks that failed in some run.
+    #[serde(default)]
+    pub failures: Vec<FailedCheck>,
 }
 
 /// Which sweep it was and what it took.
@@ -38,6 +42,17 @@ pub struct SweepHeader {
     pub wall_s: Option<f64>,
 }
 
+/// A check that failed in some runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCheck {
+    /// What had to hold.
+    pub name: String,
+    /// In how many runs it did not.
+    pub runs: u64,
+    /// The seeds of such runs, as a list to read.
+    pub seeds: String,
+}
+
 /// One swept parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Swept {
@@ -59,6 +74,12 @@ pub struct SweepMetric {
     pub unit: String,
     /// Which end is good.
     pub better: Better,
+    /// The least value that there can be; drawn intervals end there.
+    #[serde(default)]
+    pub least: Option<f64>,
+    /// The greatest value that there can be; drawn intervals end there.
+    #[serde(default)]
+    pub most: Option<f64>,
     /// The results; combinations may be missing.
     pub cells: Vec<SweepCell>,
 }
@@ -83,6 +104,10 @@ pub struct SweepCell {
     pub at: Vec<usize>,
     /// The results that there are; a seed whose run failed is left out.
     pub results: Vec<SeedValue>,
+    /// Runs that ended before there was a value, such as the median delay of a run in
+    /// which fewer than half of the deliveries were made.
+    #[serde(default)]
+    pub not_reached: u32,
 }
 
 /// The result of one run.
@@ -115,6 +140,22 @@ impl SweepData {
 }
 
 impl SweepMetric {
+    /// The runs at `at` that ended before there was a value.
+    pub fn not_reached_at(&self, at: &[usize]) -> u32 {
+        self.cells.iter().filter(|cell| cell.at == at).map(|cell| cell.not_reached).sum()
+    }
+
+    /// The ends of an interval, within what there can be.
+    pub fn ends(&self, interval: &Interval) -> (f64, f64) {
+        let (low, high) = interval.ends();
+        (low.max(self.least.unwrap_or(low)), high.min(self.most.unwrap_or(high)))
+    }
+
+    /// Whether some end of an interval is cut.
+    pub fn is_cut(&self, interval: &Interval) -> bool {
+        self.ends(interval) != interval.ends()
+    }
+
     /// The finite results at `at`, in order of seed; empty when there are none.
     pub fn values_at(&self, at: &[usize]) -> Vec<f64> {
         let cells = self.cells.iter().filter(|cell| cell.at == at);
@@ -134,6 +175,19 @@ impl Swept {
         sorted.sort_by(f64::total_cmp);
         sorted.dedup();
         (sorted.len() == numbers.len() && !numbers.is_empty()).then_some(numbers)
+    }
+
+    /// [`Self::title`] in `chars` if that can be: without the tables before the key, and
+    /// then without the unit.
+    pub fn title_within(&self, chars: usize) -> String {
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" ({})", self.unit) };
+        let places =
+            self.name.match_indices('.').map(|(at, _)| format!("…{}", &self.name[at + 1..]));
+        let names: Vec<_> = std::iter::once(self.name.clone()).chain(places).collect();
+        let titles = names.iter().map(|name| format!("{name}{unit}")).chain(names.last().cloned());
+        let fits = |title: &String| title.chars().count() <= chars;
+        let last = || names.last().cloned().unwrap_or_default();
+        titles.clone().find(fits).unwrap_or_else(last)
     }
 
     /// The name with its unit, for an axis.
@@ -161,11 +215,32 @@ mod tests {
     fn results_come_in_order_of_seed_and_finite() {
         let result = |seed, value| SeedValue { seed, value };
         let results = vec![result(3, 0.3), result(1, 0.1), result(2, f64::NAN)];
-        let cells = vec![SweepCell { at: vec![0], results }];
-        let metric =
-            SweepMetric { name: String::new(), unit: String::new(), better: Better::Higher, cells };
+        let cells = vec![SweepCell { at: vec![0], results, not_reached: 0 }];
+        let metric = SweepMetric {
+            name: String::new(),
+            unit: String::new(),
+            better: Better::Higher,
+            least: None,
+            most: None,
+            cells,
+        };
         assert_eq!(metric.values_at(&[0]), [0.1, 0.3]);
         assert!(metric.values_at(&[1]).is_empty());
+    }
+
+    #[test]
+    fn a_long_key_loses_its_tables_first() {
+        let name = "faults.partition[0].for_epochs".to_owned();
+        let swept = Swept { name, unit: "epochs".into(), values: Vec::new() };
+        for (chars, title) in [
+            (60, "faults.partition[0].for_epochs (epochs)"),
+            (34, "…partition[0].for_epochs (epochs)"),
+            (25, "…for_epochs (epochs)"),
+            (14, "…for_epochs"),
+            (3, "…for_epochs"),
+        ] {
+            assert_eq!(swept.title_within(chars), title);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::number;
 use super::page::{foot, section, title};
 use super::student::Interval;
 use super::svg::{escape, shortened};
-use super::sweep_data::{SweepData, SweepHeader, SweepMetric, Swept};
+use super::sweep_data::{FailedCheck, SweepData, SweepHeader, SweepMetric, Swept};
 
 /// Most metrics on a page.
 const METRICS_MAX: usize = 24;
@@ -25,6 +25,7 @@ pub fn sweep_page(data: &SweepData) -> String {
     let tables: Vec<_> = metrics.iter().map(|(index, it)| numbers(data, it, *index)).collect();
     let mut body = head(data);
     body += "<main>\n";
+    body += &failures(data);
     if metrics.is_empty() {
         body += "<p class=\"nothing\">The sweep measured nothing.</p>\n";
     } else {
@@ -97,6 +98,25 @@ fn head(data: &SweepData) -> String {
     html + "</header>\n"
 }
 
+/// The checks that failed; empty when none did.
+fn failures(data: &SweepData) -> String {
+    if data.failures.is_empty() {
+        return String::new();
+    }
+    let columns =
+        [("Failed check", Column::Text), ("Runs", Column::Number), ("Seeds", Column::Text)];
+    let row = |check: &FailedCheck| {
+        let runs = Cell::text(number::count(check.runs));
+        vec![Cell::text(&check.name), runs, Cell::text(&check.seeds)]
+    };
+    let rows: Vec<_> = data.failures.iter().map(row).collect();
+    let card = format!(
+        "<section class=\"card broad\" id=\"failures\"><h3>Checks that failed</h3>\n{}</section>\n",
+        table(&columns, &rows)
+    );
+    section("checks", "Checks", &[card])
+}
+
 /// The table of one metric.
 fn numbers(data: &SweepData, metric: &SweepMetric, index: usize) -> String {
     let parameters = data.parameters.iter().map(|it| (it.name.as_str(), Column::Text));
@@ -123,8 +143,14 @@ fn row(data: &SweepData, metric: &SweepMetric, at: &[usize]) -> Vec<Cell> {
     let extreme = |f: fn(f64, f64) -> f64| values.iter().copied().reduce(f);
     let number = |value: Option<f64>| Cell::text(value.map_or_else(nothing, number::significant));
     let rest = [
-        Cell::text(values.len().to_string()),
-        number(interval.map(|it| it.mean)),
+        Cell::text(match metric.not_reached_at(at) {
+            0 => values.len().to_string(),
+            runs => format!("{} of {}", values.len(), values.len() + runs as usize),
+        }),
+        match metric.not_reached_at(at) {
+            runs if runs > 0 && values.is_empty() => Cell::text("not reached"),
+            _ => number(interval.map(|it| it.mean)),
+        },
         number(half_width),
         number(extreme(f64::min)),
         number(extreme(f64::max)),

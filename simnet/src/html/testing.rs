@@ -315,12 +315,14 @@ pub fn sweep(parameters: usize) -> SweepData {
     let cell = |at: Vec<usize>| {
         let level = at.iter().sum::<usize>() as f64 / 10.0;
         let result = |seed: u64| SeedValue { seed, value: level + seed as f64 / 50.0 };
-        SweepCell { at, results: (1..=3).map(result).collect() }
+        SweepCell { at, results: (1..=3).map(result).collect(), not_reached: 0 }
     };
     let metric = SweepMetric {
         name: "accuracy at the end".into(),
         unit: String::new(),
         better: Better::Higher,
+        least: Some(0.0),
+        most: Some(1.0),
         cells: places.into_iter().map(cell).collect(),
     };
     SweepData {
@@ -336,6 +338,7 @@ pub fn sweep(parameters: usize) -> SweepData {
         },
         parameters: (0..parameters).map(swept).collect(),
         metrics: vec![metric],
+        failures: Vec::new(),
     }
 }
 

@@ -25,8 +25,8 @@ pub struct CellResult {
     pub seed: u64,
     /// Its trace digest.
     pub digest: String,
-    /// Whether its checks passed.
-    pub passed: bool,
+    /// The checks that failed, by name.
+    pub failed: Vec<String>,
     /// Values in the order of [`METRICS`]; none where nothing was measured.
     pub values: Vec<Option<f64>>,
 }
@@ -120,11 +120,12 @@ impl Place {
     /// Runs the cell and keeps its result in `folder`.
     pub fn run(&self, folder: &Path) -> Result<CellResult> {
         let report = run(&self.cell.scenario, &self.options)?;
+        let failed = report.checks.iter().filter(|check| !check.passed);
         let result = CellResult {
             at: self.cell.at.clone(),
             seed: report.seed,
             digest: report.digest.clone(),
-            passed: report.passed,
+            failed: failed.map(|check| check.name.clone()).collect(),
             values: METRICS.iter().map(|(.., measure)| measure(&report)).collect(),
         };
         let check = self.check(&result).context("a result has a JSON form")?;

@@ -2,7 +2,7 @@
 
 mod cell;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,8 @@ use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use longhaul_simnet::RunReport;
 use longhaul_simnet::html::{
-    Better, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept, sweep_page,
+    Better, FailedCheck, SeedValue, SweepCell, SweepData, SweepHeader, SweepMetric, Swept,
+    sweep_page,
 };
 use longhaul_simnet::output::run_manifest::scenario_hash;
 use longhaul_simnet::scenario::{Sweep, cells};
@@ -28,6 +29,9 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 A sweep that was stopped goes on where it was: finished cells are in sweep/cells.
 Exit codes: 0 all checks of all runs passed, 1 a check failed, 2 bad input.";
+
+/// Seeds that are told of a check that failed.
+const SEEDS_SHOWN: usize = 8;
 
 const TEMPLATE: &str = "{bar:30} {pos}/{len} runs, {elapsed} passed, {eta} left";
 
@@ -48,15 +52,31 @@ pub struct SweepArgs {
 
 type Measure = fn(&RunReport) -> Option<f64>;
 
-/// What is measured of each run: name, unit, which end is good.
-const METRICS: [(&str, &str, Better, Measure); 6] = [
-    ("accuracy at the end, mean over peers", "", Better::Higher, |it| accuracy(it, 1)),
-    ("accuracy at the end, worst peer", "", Better::Higher, |it| accuracy(it, 0)),
-    ("lag, mean over peers and epochs", "epochs", Better::Lower, |it| Some(it.mean_lag)),
-    ("deliveries made", "share", Better::Higher, |it| Some(it.deliveries.share())),
-    ("median delivery delay", "s", Better::Lower, |it| it.deliveries.quantile_s(0.5)),
-    ("bytes sent", "MB", Better::Lower, |it| Some(it.network.bytes as f64 / 1e6)),
-];
+/// What it means that a run has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// There was nothing to measure.
+    NotMeasured,
+    /// The run ended before it.
+    NotReached,
+}
+
+/// Name, unit, which end is good, what no value means, and how it is measured.
+type Metric = (&'static str, &'static str, Better, Missing, Measure);
+
+/// What is measured of each run. None is below 0, and those without a unit and shares are
+/// not above 1.
+const METRICS: [Metric; 6] = {
+    use {Better::*, Missing::*};
+    [
+        ("accuracy at the end, mean over peers", "", Higher, NotMeasured, |it| accuracy(it, 1)),
+        ("accuracy at the end, worst peer", "", Higher, NotMeasured, |it| accuracy(it, 0)),
+        ("lag, mean over peers and epochs", "epochs", Lower, NotMeasured, |it| it.mean_lag),
+        ("deliveries made", "share", Higher, NotMeasured, |it| Some(it.deliveries.share())),
+        ("median delivery delay", "s", Lower, NotReached, |it| it.deliveries.quantile_s(0.5)),
+        ("bytes sent", "MB", Lower, NotMeasured, |it| Some(it.network.bytes as f64 / 1e6)),
+    ]
+};
 
 fn accuracy(report: &RunReport, which: usize) -> Option<f64> {
     Some(report.epochs.last()?.accuracy?[which])
@@ -99,13 +119,31 @@ pub fn sweep(args: &SweepArgs) -> Result<bool> {
     let mut results = results.into_iter().collect::<Result<Vec<_>>>()?.concat();
     results.sort_by(|a, b| (&a.at, a.seed).cmp(&(&b.at, b.seed)));
     write(args, &source, &sweep, &results, wall_s)?;
-    let failed = results.iter().filter(|result| !result.passed).count();
-    input::say(&format!(
-        "{} runs, {failed} with a failed check\nreport: {}\n",
-        results.len(),
-        args.out.join("report.html").display()
-    ))?;
+    let failed = results.iter().filter(|result| !result.failed.is_empty()).count();
+    let mut told = format!("{} runs, {failed} with a failed check\n", results.len());
+    for FailedCheck { name, runs, seeds } in failures(&results) {
+        told += &format!("FAIL  {name} (in {runs} runs; seeds {seeds})\n");
+    }
+    input::say(&format!("{told}report: {}\n", args.out.join("report.html").display()))?;
     Ok(failed == 0)
+}
+
+/// The checks that failed in some run, most often first.
+fn failures(results: &[CellResult]) -> Vec<FailedCheck> {
+    let mut checks: BTreeMap<&str, (u64, BTreeSet<u64>)> = BTreeMap::new();
+    for (result, name) in results.iter().flat_map(|it| it.failed.iter().map(move |at| (it, at))) {
+        let (runs, seeds) = checks.entry(name).or_default();
+        *runs += 1;
+        seeds.insert(result.seed);
+    }
+    let named = |(name, (runs, seeds)): (&str, (u64, BTreeSet<u64>))| {
+        let first: Vec<_> = seeds.iter().take(SEEDS_SHOWN).map(u64::to_string).collect();
+        let more = if seeds.len() > SEEDS_SHOWN { ", …" } else { "" };
+        FailedCheck { name: name.to_owned(), runs, seeds: first.join(", ") + more }
+    };
+    let mut failures: Vec<_> = checks.into_iter().map(named).collect();
+    failures.sort_by_key(|it| std::cmp::Reverse(it.runs));
+    failures
 }
 
 fn write(
@@ -130,18 +168,24 @@ fn page_data(
     let scenario = &source.scenario;
     let is_swept = |key: &str| sweep.axis.iter().any(|axis| axis.key == key);
     let seeds = if sweep.seeds.is_empty() { vec![scenario.seed] } else { sweep.seeds.clone() };
-    let metric = |(index, (name, unit, better, _)): (usize, &(&str, &str, Better, Measure))| {
-        let mut cells: Vec<SweepCell> = Vec::new();
+    let metric = |(index, (name, unit, better, missing, _)): (usize, &Metric)| {
+        let mut cells: BTreeMap<&[usize], SweepCell> = BTreeMap::new();
         for result in results {
-            let Some(value) = result.values[index] else { continue };
-            let value = SeedValue { seed: result.seed, value };
-            match cells.iter_mut().find(|cell| cell.at == result.at) {
-                Some(cell) => cell.results.push(value),
-                None => cells.push(SweepCell { at: result.at.clone(), results: vec![value] }),
+            let at = result.at.clone();
+            let cell = SweepCell { at, results: Vec::new(), not_reached: 0 };
+            let cell = cells.entry(&result.at).or_insert(cell);
+            match result.values[index] {
+                Some(value) => cell.results.push(SeedValue { seed: result.seed, value }),
+                None if *missing == Missing::NotReached => cell.not_reached += 1,
+                None => {}
             }
         }
+        let mut cells: Vec<_> = cells.into_values().collect();
+        cells.retain(|cell| !cell.results.is_empty() || cell.not_reached > 0);
         let (name, unit) = ((*name).to_owned(), (*unit).to_owned());
-        (!cells.is_empty()).then_some(SweepMetric { name, unit, better: *better, cells })
+        let most = (unit == "share" || unit.is_empty()).then_some(1.0);
+        let metric = SweepMetric { name, unit, better: *better, least: Some(0.0), most, cells };
+        (!metric.cells.is_empty()).then_some(metric)
     };
     SweepData {
         header: SweepHeader {
@@ -155,6 +199,7 @@ fn page_data(
             wall_s: Some(wall_s),
         },
         parameters: sweep.axis.iter().map(swept).collect(),
+        failures: failures(results),
         metrics: METRICS.iter().enumerate().filter_map(metric).collect(),
     }
 }
@@ -175,12 +220,16 @@ fn csv(sweep: &Sweep, results: &[CellResult]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let keys = sweep.axis.iter().map(|axis| quoted(&axis.key));
     let names = METRICS.iter().map(|(name, ..)| quoted(name));
-    let fixed = ["seed", "passed"].map(str::to_owned);
+    let fixed = ["seed", "passed", "failed checks"].map(str::to_owned);
     let mut lines = vec![keys.chain(fixed).chain(names).collect::<Vec<_>>().join(",")];
     for result in results {
         let places = sweep.axis.iter().zip(&result.at);
         let values = places.map(|(axis, &at)| quoted(&swept(axis).values[at]));
-        let fixed = [result.seed.to_string(), result.passed.to_string()];
+        let fixed = [
+            result.seed.to_string(),
+            result.failed.is_empty().to_string(),
+            quoted(&result.failed.join("; ")),
+        ];
         let measured =
             result.values.iter().map(|value| value.map_or(String::new(), |it| it.to_string()));
         lines.push(values.chain(fixed).chain(measured).collect::<Vec<_>>().join(","));

@@ -34,8 +34,8 @@ pub fn figure(data: &ReportData) -> Figure {
 fn caption(delivery: &Delivery, points: &[DelayPoint]) -> String {
     let mut text = format!(
         "Time from the publication of an update to its acceptance by another peer, over all \
-         pairs of update and peer that some path of contacts could have joined. {}",
-        n_of(delivery.deliverable, "deliverable pair", "deliverable pairs")
+         pairs of a published update and another peer. {}",
+        n_of(delivery.deliverable, "pair", "pairs")
     );
     text += &match missing(delivery, points) {
         missing if missing <= 0.0 => ", all delivered.".to_owned(),
@@ -57,7 +57,7 @@ pub fn points(delivery: &Delivery) -> Vec<DelayPoint> {
     points
 }
 
-/// The share of deliverable pairs that were not delivered.
+/// The share of pairs that were not delivered.
 pub fn missing(delivery: &Delivery, points: &[DelayPoint]) -> f64 {
     if delivery.deliverable == 0 {
         return points.last().map_or(0.0, |last| (1.0 - last.share).clamp(0.0, 1.0));
@@ -95,7 +95,7 @@ fn draw(delivery: &Delivery, points: &[DelayPoint]) -> Drawing {
         width: COLUMN,
         plot_height: 210.0,
         x,
-        y: Axis::of_shares("Share of deliverable pairs", 1.0, 5),
+        y: Axis::of_shares("Share of all pairs", 1.0, 5),
         keys: &keys,
         grid: Grid::Both,
         above,

@@ -121,13 +121,18 @@ fn models(data: &ReportData) -> Option<Tile> {
 
 fn delay(data: &ReportData) -> Option<Tile> {
     let points = delivery::points(&data.delivery);
-    let median = delivery::quantile(&points, 0.5)?;
+    points.first()?;
+    let median = delivery::quantile(&points, 0.5);
     let late = delivery::quantile(&points, 0.99);
     let remark = match late {
         Some(late) => format!("99 % within {}", number::duration(late)),
         None => "99 % not reached".to_owned(),
     };
-    Some(Tile { name: "Median delay", value: number::duration(median), remark })
+    Some(Tile {
+        name: "Median delay",
+        value: median.map_or("not reached".to_owned(), number::duration),
+        remark,
+    })
 }
 
 fn delivered(data: &ReportData) -> Option<Tile> {

@@ -8,11 +8,14 @@ use crate::html::legend::{Key, Swatch, hatch};
 use crate::html::number;
 use crate::html::paint::heat;
 use crate::html::student::Interval;
-use crate::html::svg::{Area, Drawing, Point, shortened, text_width};
+use crate::html::svg::{Anchor, Area, Drawing, Point, TextStyle, shortened, text_width};
 use crate::html::sweep_data::{Better, SweepData, SweepMetric, Swept};
 
 /// Most values of a parameter on an axis of a map.
 const VALUES_MAX: usize = 40;
+
+/// Height of a map at least, so that the upright title has room.
+const PLOT_HEIGHT_MIN: f64 = 130.0;
 
 /// A map before it is drawn.
 struct Map<'a> {
@@ -20,6 +23,8 @@ struct Map<'a> {
     upwards: &'a Swept,
     /// For each value upwards and across the interval, if there were runs.
     cells: Vec<Vec<Option<Interval>>>,
+    /// For each of them the runs that ended before there was a value.
+    not_reached: Vec<Vec<u32>>,
     /// Least and greatest mean.
     range: (f64, f64),
     unit: &'a str,
@@ -37,16 +42,19 @@ pub fn figure(data: &SweepData, metric: &SweepMetric, index: usize) -> Option<Fi
         })
         .map(|row| row.iter().map(|values| Interval::of(values)).collect())
         .collect();
+    let not_reached: Vec<Vec<_>> = (0..upwards.values.len())
+        .map(|up| (0..across.values.len()).map(|at| metric.not_reached_at(&[at, up])).collect())
+        .collect();
     let found: Vec<_> = cells.iter().flatten().flatten().copied().collect();
     let content = if found.is_empty() {
-        Content::Nothing("No combination has a result.".to_owned())
+        Content::Nothing(nothing(metric, "No combination has a result."))
     } else if across.values.len().max(upwards.values.len()) > VALUES_MAX {
         Content::Nothing(format!("A map has at most {VALUES_MAX} values a side; see the table."))
     } else {
         let fold = |f: fn(f64, f64) -> f64, from| found.iter().map(|it| it.mean).fold(from, f);
         let range = (fold(f64::min, f64::INFINITY), fold(f64::max, f64::NEG_INFINITY));
         let (unit, seeds) = (metric.unit.as_str(), data.header.seeds.len());
-        let map = Map { across, upwards, cells, range, unit, seeds };
+        let map = Map { across, upwards, cells, not_reached, range, unit, seeds };
         content(&map)
     };
     let id = format!("map-{index}");
@@ -66,13 +74,35 @@ fn caption(metric: &SweepMetric, found: &[Interval]) -> String {
     let least = found.iter().map(|it| it.n).min().unwrap_or(0);
     let most = found.iter().map(|it| it.n).max().unwrap_or(0);
     let n = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let spread = match found.iter().any(|it| it.half_width.is_some()) {
+        true => {
+            " and, below it where the cell has room, half the width of its 95 % confidence \
+             interval (Student's t)"
+        }
+        false => "; one run has no interval",
+    };
+    let not_reached: u32 = metric.cells.iter().map(|cell| cell.not_reached).sum();
+    let left_out = match not_reached {
+        0 => String::new(),
+        runs => format!(
+            " {} without a value, which was not reached, left out.",
+            number::counted(u64::from(runs), "run", "runs")
+        ),
+    };
     format!(
-        "{}{}, mean over runs with different seeds and, below it, half the width of its 95 % \
-         confidence interval (Student's t). n = {n} runs in each cell.{}",
+        "{}{}, mean over runs with different seeds{spread}. n = {n} runs in each cell.{left_out}{}",
         shortened(&metric.name, 120),
         unit_of(metric),
         better(metric.better)
     )
+}
+
+/// What stands in place of a figure without results.
+pub fn nothing(metric: &SweepMetric, otherwise: &str) -> String {
+    match metric.cells.iter().any(|cell| cell.not_reached > 0) {
+        true => format!("{} was not reached in any run.", shortened(&metric.name, 120)),
+        false => otherwise.to_owned(),
+    }
 }
 
 /// What a caption says about the good end.
@@ -100,19 +130,28 @@ fn draw(map: &Map<'_>, width: f64) -> Drawing {
         .trim_end(),
         Swatch::Heat,
     )];
-    if map.cells.iter().flatten().any(Option::is_none) {
+    let places = || map.cells.iter().flatten().zip(map.not_reached.iter().flatten());
+    if places().any(|(cell, runs)| cell.is_none() && *runs == 0) {
         keys.push(Key::new("no run", Swatch::Hatch));
     }
+    if places().any(|(cell, runs)| cell.is_none() && *runs > 0) {
+        keys.push(Key::new("not reached in any run", Swatch::Hatch));
+    }
     if map.cells.iter().flatten().flatten().any(|it| it.n < map.seeds) {
-        keys.push(Key::new("* fewer runs than seeds", Swatch::Words));
+        let is_left_out = places().any(|(cell, runs)| cell.is_some() && *runs > 0);
+        let words =
+            if is_left_out { "* not reached in every run" } else { "* fewer runs than seeds" };
+        keys.push(Key::new(words, Swatch::Words));
     }
     let rows = map.upwards.values.len();
     let row_height = if rows <= 10 { 52.0 } else { 26.0 };
+    let plot_height = (row_height * rows as f64).max(PLOT_HEIGHT_MIN);
+    let chars = |pixels: f64| (pixels / 7.5) as usize;
     let mut chart = Chart::new(Spec {
         width,
-        plot_height: row_height * rows as f64,
-        x: axis(map.across),
-        y: axis(map.upwards),
+        plot_height,
+        x: axis(map.across, chars(width - 120.0)),
+        y: axis(map.upwards, chars(plot_height + 60.0)),
         keys: &keys,
         grid: Grid::None,
         above: 6.0,
@@ -126,8 +165,8 @@ fn draw(map: &Map<'_>, width: f64) -> Drawing {
     chart.finish()
 }
 
-fn axis(parameter: &Swept) -> Axis {
-    chart::places(&parameter.title(), &parameter.values)
+fn axis(parameter: &Swept, chars: usize) -> Axis {
+    chart::places(&parameter.title_within(chars), &parameter.values)
 }
 
 fn draw_cell(chart: &mut Chart, map: &Map<'_>, (at, up): (usize, usize), cell: Option<&Interval>) {
@@ -137,6 +176,14 @@ fn draw_cell(chart: &mut Chart, map: &Map<'_>, (at, up): (usize, usize), cell: O
         Area { x: left + 1.0, y: top + 1.0, width: right - left - 2.0, height: bottom - top - 2.0 };
     let Some(interval) = cell else {
         hatch(&mut chart.svg, area);
+        if map.not_reached[up][at] > 0 {
+            let words = "not reached";
+            let middle =
+                Point { x: area.x + area.width / 2.0, y: area.y + area.height / 2.0 + 4.0 };
+            if text_width(words, 12.0) <= area.width {
+                chart.svg.text(middle, TextStyle::ink(Anchor::Middle), words);
+            }
+        }
         return;
     };
     let (from, to) = map.range;
@@ -210,6 +257,41 @@ mod tests {
         data.metrics[0].cells[0].results.truncate(1);
         let body = body(&data);
         assert!(body.contains("no run") && body.contains("fewer runs than seeds"), "{body}");
+    }
+
+    #[test]
+    fn what_was_not_reached_is_said_in_its_cell() {
+        let mut data = testing::sweep(2);
+        data.metrics[0].cells[0].results.clear();
+        data.metrics[0].cells[0].not_reached = 3;
+        data.metrics[0].cells[1].results.truncate(2);
+        data.metrics[0].cells[1].not_reached = 1;
+        let drawn = body(&data);
+        assert!(drawn.contains(">not reached<") && !drawn.contains("no run"), "{drawn}");
+        assert!(drawn.contains("* not reached in every run"), "{drawn}");
+        let said = figure(&data, &data.metrics[0], 0).unwrap().caption;
+        assert!(said.contains(" 4 runs without a value"), "{said}");
+        for cell in &mut data.metrics[0].cells {
+            (cell.results, cell.not_reached) = (Vec::new(), 3);
+        }
+        assert_eq!(body(&data), "accuracy at the end was not reached in any run.");
+    }
+
+    #[test]
+    fn a_caption_promises_no_interval_of_one_run() {
+        let mut data = testing::sweep(2);
+        let said = |data: &SweepData| figure(data, &data.metrics[0], 0).unwrap().caption;
+        assert!(said(&data).contains("95 %"));
+        data.metrics[0].cells.iter_mut().for_each(|cell| cell.results.truncate(1));
+        assert!(!said(&data).contains("95 %"), "{}", said(&data));
+    }
+
+    #[test]
+    fn a_long_key_shows_its_end() {
+        let mut data = testing::sweep(2);
+        data.parameters[1].name = "faults.partition[0].for_epochs".into();
+        data.parameters[1].values.truncate(1);
+        assert!(body(&data).contains(">…for_epochs (s)<"), "{}", body(&data));
     }
 
     #[test]

@@ -10,11 +10,13 @@ use crate::html::student::Interval;
 use crate::html::svg::{Drawing, Fill, Point, Stroke, polyline, ribbon, shortened};
 use crate::html::sweep_data::{SweepData, SweepMetric, Swept};
 
-use super::heat::{better, unit_of};
+use super::heat::{better, nothing, unit_of};
 
 /// From this ratio of the largest to the smallest value on, the axis is
 /// logarithmic.
 const LOG_FROM: f64 = 30.0;
+/// Most characters of a parameter below the plot.
+const TITLE_CHARS_MAX: usize = 55;
 /// Most single runs that are drawn as dots.
 const DOTS_MAX: usize = 2_000;
 
@@ -35,22 +37,48 @@ pub fn figure(data: &SweepData, metric: &SweepMetric, index: usize) -> Option<Fi
     };
     let places = places(parameter, metric);
     let content = if places.is_empty() {
-        Content::Nothing("No value of the parameter has a result.".to_owned())
+        Content::Nothing(nothing(metric, "No value of the parameter has a result."))
     } else {
         Content::Column(draw(parameter, metric, &places))
     };
     let least = places.iter().map(|it| it.interval.n).min().unwrap_or(0);
     let most = places.iter().map(|it| it.interval.n).max().unwrap_or(0);
     let n = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let spread = match has_intervals(&places) {
+        true => ", its 95 % confidence interval (Student's t), and beside it each run",
+        false => ", and beside it each run; one run has no interval",
+    };
+    let cut = match places.iter().any(|it| metric.is_cut(&it.interval)) {
+        true => " Intervals end where no value can lie beyond.",
+        false => "",
+    };
     let caption = format!(
-        "{}{} over {}: mean over runs with different seeds, its 95 % confidence interval \
-         (Student's t), and beside it each run. n = {n} runs at each value.{}",
+        "{}{} over {}: mean over runs with different seeds{spread}. n = {n} runs at each \
+         value.{cut}{}{}",
         shortened(&metric.name, 120),
         unit_of(metric),
         shortened(&parameter.title(), 120),
+        not_reached(parameter, metric),
         better(metric.better)
     );
     Some(Figure { id: format!("line-{index}"), title: metric.name.clone(), caption, content })
+}
+
+fn has_intervals(places: &[Place]) -> bool {
+    places.iter().any(|it| it.interval.half_width.is_some())
+}
+
+/// What a caption says about runs that ended before there was a value.
+fn not_reached(parameter: &Swept, metric: &SweepMetric) -> String {
+    let place = |(index, value): (usize, &String)| match metric.not_reached_at(&[index]) {
+        0 => None,
+        runs => Some(format!("{} ({runs})", shortened(value, 40))),
+    };
+    let places: Vec<_> = parameter.values.iter().enumerate().filter_map(place).collect();
+    if places.is_empty() {
+        return String::new();
+    }
+    format!(" Not reached, and left out, at these values (runs): {}.", places.join(", "))
 }
 
 /// The values that have results, in order of the axis.
@@ -73,7 +101,7 @@ fn draw(parameter: &Swept, metric: &SweepMetric, places: &[Place]) -> Drawing {
     let dot = Fill { paint: Paint::Series(1), opacity: 0.65 };
     let keys = [
         Key::new(
-            "mean, 95 % interval",
+            if has_intervals(places) { "mean, 95 % interval" } else { "mean" },
             if is_scale { Swatch::Band(mean) } else { Swatch::Line(mean) },
         ),
         Key::new("single run", Swatch::Dot(dot)),
@@ -89,7 +117,7 @@ fn draw(parameter: &Swept, metric: &SweepMetric, places: &[Place]) -> Drawing {
         below: 0.0,
     });
     if is_scale {
-        draw_band(&mut chart, places);
+        draw_band(&mut chart, metric, places);
     }
     draw_dots(&mut chart, places, dot);
     if is_scale {
@@ -99,16 +127,16 @@ fn draw(parameter: &Swept, metric: &SweepMetric, places: &[Place]) -> Drawing {
         chart.close_series();
     }
     for place in places {
-        draw_interval(&mut chart, place, mean);
+        draw_interval(&mut chart, metric, place, mean);
     }
     chart.finish()
 }
 
-fn draw_band(chart: &mut Chart, places: &[Place]) {
-    let edge = |end: fn(&Interval) -> f64| -> Vec<Point> {
-        places.iter().map(|it| chart.point(it.x, end(&it.interval))).collect()
+fn draw_band(chart: &mut Chart, metric: &SweepMetric, places: &[Place]) {
+    let edge = |end: fn((f64, f64)) -> f64| -> Vec<Point> {
+        places.iter().map(|it| chart.point(it.x, end(metric.ends(&it.interval)))).collect()
     };
-    let d = ribbon(&edge(|it| it.ends().1), &edge(|it| it.ends().0));
+    let d = ribbon(&edge(|(_, high)| high), &edge(|(low, _)| low));
     chart.svg.fill_path(&d, Fill { paint: Paint::Series(0), opacity: 0.2 });
 }
 
@@ -121,8 +149,8 @@ fn draw_dots(chart: &mut Chart, places: &[Place], dot: Fill) {
 }
 
 /// Draws the mean as a dot on a bar from end to end of its interval.
-fn draw_interval(chart: &mut Chart, place: &Place, stroke: Stroke) {
-    let (low, high) = place.interval.ends();
+fn draw_interval(chart: &mut Chart, metric: &SweepMetric, place: &Place, stroke: Stroke) {
+    let (low, high) = metric.ends(&place.interval);
     let (top, bottom) = (chart.point(place.x, high), chart.point(place.x, low));
     if place.interval.half_width.is_some() {
         let cap =
@@ -136,7 +164,7 @@ fn draw_interval(chart: &mut Chart, place: &Place, stroke: Stroke) {
 
 /// A scale with ticks at the swept values, or a place for each.
 fn x_axis(parameter: &Swept) -> Axis {
-    let title = parameter.title();
+    let title = parameter.title_within(TITLE_CHARS_MAX);
     let Some(numbers) = parameter.numbers() else {
         return chart::places(&title, &parameter.values);
     };
@@ -162,7 +190,7 @@ fn x_axis(parameter: &Swept) -> Axis {
 
 fn y_axis(metric: &SweepMetric, places: &[Place]) -> Axis {
     let ends = places.iter().flat_map(|it| {
-        let (low, high) = it.interval.ends();
+        let (low, high) = metric.ends(&it.interval);
         it.values.iter().copied().chain([low, high])
     });
     let ends: Vec<_> = ends.collect();
@@ -213,6 +241,37 @@ mod tests {
         assert_eq!(x_axis(&swept(&["0", "100"])).spread, Spread::Linear);
         let one = x_axis(&swept(&["5"]));
         assert!(one.domain.0 < 5.0 && one.domain.1 > 5.0);
+    }
+
+    #[test]
+    fn an_interval_ends_where_no_value_can_lie_beyond() {
+        let mut data = testing::sweep(1);
+        let metric = &mut data.metrics[0];
+        for (cell, value) in metric.cells.iter_mut().zip([0.0, 0.5, 1.0]) {
+            for (result, aside) in cell.results.iter_mut().zip([-0.2_f64, 0.0, 0.2]) {
+                result.value = (value + aside).clamp(0.0, 1.0);
+            }
+        }
+        let metric = &data.metrics[0];
+        let places = places(&data.parameters[0], metric);
+        let ends: Vec<_> = places.iter().map(|it| metric.ends(&it.interval)).collect();
+        assert_eq!((ends[0].0, ends[2].1), (0.0, 1.0));
+        assert!(places[0].interval.ends().0 < 0.0 && places[2].interval.ends().1 > 1.0);
+        let said = figure(&data, metric, 0).unwrap().caption;
+        assert!(said.contains("where no value can lie beyond"), "{said}");
+    }
+
+    #[test]
+    fn runs_without_a_value_are_told() {
+        let mut data = testing::sweep(1);
+        data.metrics[0].cells[1].results.truncate(1);
+        data.metrics[0].cells[1].not_reached = 2;
+        let said = figure(&data, &data.metrics[0], 0).unwrap().caption;
+        assert!(said.contains("at these values (runs): 2.5 (2)."), "{said}");
+        data.metrics[0].cells.iter_mut().for_each(|cell| cell.results.truncate(1));
+        let figure = figure(&data, &data.metrics[0], 0).unwrap();
+        let Content::Column(drawing) = figure.content else { panic!("a drawing") };
+        assert!(!figure.caption.contains("95 %") && !drawing.body.contains("95 %"));
     }
 
     #[test]
