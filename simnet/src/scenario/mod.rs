@@ -351,13 +351,14 @@ pub struct Link {
     /// lower; as `rate_bytes_per_s` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_back_bytes_per_s: Option<Count>,
-    /// Chance that a frame is lost although its link stays up.
+    /// Chance that a frame is lost although its link stays up; peers take it for a stream.
     #[serde(default)]
     pub loss: Probability,
-    /// Chance that a frame arrives twice.
+    /// Chance that a frame arrives twice. No stream does this: a peer that meets a second
+    /// hello or an answer that it did not ask for closes the link.
     #[serde(default)]
     pub duplication: Probability,
-    /// Chance that a frame is held back by up to ten latencies, behind others.
+    /// Chance that a frame is held back by up to ten latencies, behind others; closes links.
     #[serde(default)]
     pub reordering: Probability,
     /// Radios that are switched on only part of the time.
