@@ -98,6 +98,8 @@ pub struct PeerReport {
     pub id: String,
     /// The id of its model, if it has one.
     pub model: Option<String>,
+    /// How many epochs the newest term lies behind, if there are models.
+    pub lag: Option<u32>,
     /// The model's accuracy, if it was measured.
     pub accuracy: Option<f64>,
     /// Updates held.
@@ -216,6 +218,9 @@ impl fmt::Display for RunReport {
 
 impl RunReport {
     fn write_epochs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.epochs.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "\nepoch  accuracy: worst  mean  best    loss     lag  updates  models")?;
         for row in &self.epochs {
             let [worst, average, best] = match row.accuracy {
@@ -238,13 +243,14 @@ impl RunReport {
     fn write_peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n peer  id        model       accuracy  updates  own  skipped  refused    sent kB"
+            "\n peer  id        model       lag  accuracy  updates  own  skipped  refused    sent kB"
         )?;
         for row in self.peers.iter().take(PEERS_SHOWN) {
+            let lag = row.lag.map_or("-".to_owned(), |lag| lag.to_string());
             let accuracy = row.accuracy.map_or("-".to_owned(), |value| format!("{value:.4}"));
             writeln!(
                 f,
-                "{:>5}  {:.8}  {:<10.10}  {accuracy:>8}  {:>7}  {:>3}  {:>7}  {:>7}  {:>9.1}",
+                "{:>5}  {:.8}  {:<10.10}  {lag:>3}  {accuracy:>8}  {:>7}  {:>3}  {:>7}  {:>7}  {:>9.1}",
                 row.peer,
                 row.id,
                 row.model.as_deref().unwrap_or("-"),

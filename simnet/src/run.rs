@@ -14,6 +14,7 @@ use crate::engine::{Engine, Finished, Parts, Watch};
 use crate::federation::{Federation, FederationError};
 use crate::host::Host;
 use crate::learner::{self, Learner, LearnerError};
+use crate::machine::Look;
 use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
@@ -173,9 +174,16 @@ fn outcome(
     let checks = checks::judge(scenario, &evidence);
     let has_models = scenario.training.mode != TrainingMode::Transport;
     let last = scenario.epochs_total() - 1;
-    let peer = |sample: &Sample| {
-        let model = has_models.then(|| sample.model.as_hash().to_string());
-        PeerReport { model, ..peer_report(sample, &hosts[usize::from(sample.peer)]) }
+    let host = |peer: u16| &hosts[usize::from(peer)];
+    let peers = match &finished.stopped {
+        Some(looks) => (0..)
+            .zip(looks)
+            .map(|(peer, look)| stopped_report((peer, look), host(peer), has_models))
+            .collect(),
+        None => samples
+            .of_epoch(last)
+            .map(|sample| peer_report(sample, host(sample.peer), has_models))
+            .collect(),
     };
     let report = RunReport {
         name: scenario.name.as_str().to_owned(),
@@ -194,7 +202,7 @@ fn outcome(
             hosts.iter().flat_map(|host| &host.counts.refused),
             &finished.hostile,
         ),
-        peers: samples.of_epoch(last).map(peer).collect(),
+        peers,
         seals: evidence.seals.fewest() as u64,
         adopted: evidence.seals.adopted,
         too_late: evidence.seals.too_late,
@@ -218,20 +226,53 @@ fn models(hosts: &mut [Host]) -> BTreeMap<String, Vec<f32>> {
     models
 }
 
-fn peer_report(sample: &Sample, host: &Host) -> PeerReport {
+fn peer_report(sample: &Sample, host: &Host, has_models: bool) -> PeerReport {
+    let shown = has_models.then(|| (sample.model.as_hash().to_string(), sample.lag));
+    let (model, lag) = shown.unzip();
     PeerReport {
-        peer: sample.peer,
+        model,
+        lag,
+        accuracy: sample.score.map(|score| score.accuracy),
+        updates: sample.updates,
+        held: sample.held,
+        bytes_sent: sample.bytes_sent,
+        ..of_host(sample.peer, host)
+    }
+}
+
+/// A peer in the middle of a run, where nothing is measured; `look` is none while it is
+/// down.
+fn stopped_report(
+    (peer, look): (u16, &Option<(Look, u32)>),
+    host: &Host,
+    has_models: bool,
+) -> PeerReport {
+    let shown = look.filter(|_| has_models);
+    PeerReport {
+        model: shown.map(|(look, _)| look.model.as_hash().to_string()),
+        lag: shown.map(|(_, lag)| lag),
+        updates: look.map_or(0, |(look, _)| look.updates),
+        held: look.map_or(0, |(look, _)| look.held),
+        ..of_host(peer, host)
+    }
+}
+
+/// What the host itself knows of a peer.
+fn of_host(peer: u16, host: &Host) -> PeerReport {
+    PeerReport {
+        peer,
         adversary: host.adversary.as_ref().map(|adversary| adversary.index),
         id: host.id.to_string(),
         model: None,
-        accuracy: sample.score.map(|score| score.accuracy),
-        updates: sample.updates,
+        lag: None,
+        accuracy: None,
+        updates: 0,
         published: host.counts.published,
         skipped: host.counts.skipped,
         refused: host.counts.refused.values().sum(),
-        held: sample.held,
+        held: 0,
         seals: host.counts.sealed.len() as u64,
         too_late: host.counts.too_late,
-        bytes_sent: sample.bytes_sent,
+        bytes_sent: host.counts.bytes_sent,
     }
 }

@@ -168,6 +168,11 @@ fn a_replay_is_the_same_and_stops_where_it_is_told() {
     let listed = text(&simnet(&["events", &run, "--from", "20", "--count", "1"]).stdout);
     assert_eq!(listed.trim_end(), shown.trim_end());
     assert!(!printed.contains("pass") && !printed.contains("FAIL"), "{printed}");
+    assert!(printed.contains("event 20 at ") && printed.contains(" s, in epoch 0"), "{printed}");
+    let peers = printed.lines().skip_while(|line| !line.starts_with(" peer ")).skip(1);
+    let peers: Vec<_> = peers.take_while(|line| !line.is_empty()).collect();
+    assert!(peers.len() == 2 && peers[0].trim_start().starts_with("0  "), "{printed}");
+    assert!(!printed.contains("accuracy: worst") && !printed.contains("mean lag"), "{printed}");
     // Planned contacts are events as well: the second one has not begun.
     let printed = text(&simnet(&["replay", &crowd, "--to", "0"]).stdout);
     assert!(printed.contains("1 events in 0 simulated seconds"), "{printed}");
@@ -182,7 +187,9 @@ fn diff_names_the_first_event_in_which_two_runs_part() {
     assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
     let parted = simnet(&["diff", &one, &two]);
     assert_eq!(parted.status.code(), Some(1), "{}", text(&parted.stderr));
-    assert!(text(&parted.stdout).starts_with("the runs part at event "));
+    let printed = text(&parted.stdout);
+    assert!(printed.starts_with("the runs part at event "), "{printed}");
+    assert!(printed.contains("their scenarios differ:\n  seed: 1 | 2\n"), "{printed}");
     let listed = text(&simnet(&["events", &one, "--kind", "start"]).stdout);
     assert_eq!(listed.lines().count(), 2, "{listed}");
 }
@@ -727,4 +734,23 @@ fn bare_carriers_have_no_models() {
     assert!(!page.contains("Different models") && !page.contains("Models at the end"));
     let csv = fs::read_to_string(out.join("metrics.csv")).expect("a CSV");
     assert!(csv.contains(",updates,") && !csv.contains(",lag,"), "{csv}");
+}
+
+#[test]
+fn a_replay_that_differs_shows_both_sides_and_an_edited_scenario() {
+    let run = run_folder("replay-edited", TINY, &[]);
+    let scenario = std::path::Path::new(&run).join("scenario.toml");
+    let edited =
+        fs::read_to_string(&scenario).expect("a scenario").replace("pace_ms = 10", "pace_ms = 20");
+    fs::write(&scenario, edited).expect("an edited scenario");
+    let output = simnet(&["replay", &run]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("\nlog:  ") && printed.contains("\nnow:  "), "{printed}");
+    assert!(printed.contains("is not the scenario that was run"), "{printed}");
+    let other = run_folder("replay-whole", &TINY.replace("epochs = 2", "epochs = 3"), &[]);
+    let printed = text(&simnet(&["diff", &other, &run]).stdout);
+    assert!(printed.contains("  epochs: 3 | 2\n"), "{printed}");
+    assert!(printed.contains("  training.pace_ms: 10 | 20\n"), "{printed}");
+    assert!(printed.contains("is not the scenario that was run"), "{printed}");
 }

@@ -1,11 +1,13 @@
 //! `events` and `diff`: what happened, and where two runs part.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use longhaul_simnet::Kind;
 use longhaul_simnet::output::event_log::{EventRecord, diff};
+use toml::Value;
 
 use super::folder;
 use super::input::say;
@@ -20,6 +22,9 @@ pub(super) const DIFF_EXAMPLES: &str = "Example:
   longhaul-simnet diff before/ after/
 
 Exit codes: 0 the runs are equal, 1 they part, 2 bad input.";
+
+/// Values of two scenarios that are shown at most.
+const VALUES_SHOWN: usize = 20;
 
 /// Events listed when nothing else is said.
 const COUNT: u64 = 50;
@@ -96,7 +101,61 @@ pub fn diff_runs(args: &DiffArgs) -> Result<bool> {
         args.right.display(),
         show(found.right)
     ))?;
+    let scenarios = [&args.left, &args.right].map(|folder| {
+        let source = folder::own_scenario(folder).ok()?;
+        say(&folder::edited_scenario(folder, &source.scenario)
+            .map_or(String::new(), |it| it + "\n"))
+        .ok()?;
+        Some(source.scenario.to_toml())
+    });
+    if let [Some(left), Some(right)] = scenarios {
+        say(&told_apart(&left, &right))?;
+    }
     Ok(false)
+}
+
+/// The values that differ in two resolved scenarios, in lines.
+fn told_apart(left: &str, right: &str) -> String {
+    let [left, right] = [left, right].map(|toml| {
+        let mut values = BTreeMap::new();
+        flatten("", toml.parse().map_or(Value::Boolean(false), Value::Table), &mut values);
+        values
+    });
+    let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let differ: Vec<_> = keys.into_iter().filter(|key| left.get(*key) != right.get(*key)).collect();
+    if differ.is_empty() {
+        return "their scenarios are the same\n".to_owned();
+    }
+    let value = |value: Option<&String>| value.map_or("absent", String::as_str).to_owned();
+    let mut told = "their scenarios differ:\n".to_owned();
+    for key in differ.iter().take(VALUES_SHOWN) {
+        let [left, right] = [&left, &right].map(|values| value(values.get(*key)));
+        told += &format!("  {key}: {left} | {right}\n");
+    }
+    match differ.len().saturating_sub(VALUES_SHOWN) {
+        0 => told,
+        more => told + &format!("  and {more} more\n"),
+    }
+}
+
+/// Writes the plain values in `value` by their keys.
+fn flatten(key: &str, value: Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                let key = if key.is_empty() { name } else { format!("{key}.{name}") };
+                flatten(&key, value, into);
+            }
+        }
+        Value::Array(values) if values.iter().any(Value::is_table) => {
+            for (index, value) in values.into_iter().enumerate() {
+                flatten(&format!("{key}[{index}]"), value, into);
+            }
+        }
+        plain => {
+            into.insert(key.to_owned(), plain.to_string());
+        }
+    }
 }
 
 /// One event as a line: number, time, peer, kind, and what the kind says.

@@ -91,6 +91,21 @@ pub fn own_scenario(folder: &Path) -> Result<Source> {
     super::input::scenario(&path.to_string_lossy())
 }
 
+/// That the scenario in a run folder is not the one that was run, if so.
+pub fn edited_scenario(folder: &Path, scenario: &Scenario) -> Option<String> {
+    let manifest = fs::read_to_string(folder.join(MANIFEST)).ok()?;
+    let manifest = RunManifest::from_json(&manifest).ok()?;
+    let (path, now) = (folder.join(SCENARIO), scenario_hash(&scenario.to_toml()));
+    (now != manifest.scenario_hash).then(|| {
+        format!(
+            "{} is not the scenario that was run: its hash is {now}, {} says {}",
+            path.display(),
+            MANIFEST,
+            manifest.scenario_hash
+        )
+    })
+}
+
 /// Opens the log of a run folder that was written to its end, and reads all of it once:
 /// only that shows that its blocks are those of its digests.
 pub fn whole_events(folder: &Path) -> Result<EventReader> {

@@ -67,16 +67,31 @@ pub fn replay(args: &ReplayArgs) -> Result<bool> {
     here.truncate(upto.map_or(usize::MAX, |to| to.saturating_add(1)));
     if let Some(differs) = first_difference(args, &here)? {
         input::say(&format!("the replay differs at event {differs}\n"))?;
-        if let Some(record) = usize::try_from(differs).ok().and_then(|at| here.get(at)) {
-            input::say(&format!("now:  {}\n", line(differs, record)))?;
+        let now = usize::try_from(differs).ok().and_then(|at| here.get(at));
+        let mut log = folder::open_events(&args.folder)?;
+        let logged = log.range(differs..differs.saturating_add(1)).next().transpose();
+        let logged = logged.with_context(|| folder::cannot_use(&args.folder))?;
+        let show = |record: Option<&EventRecord>| {
+            record.map_or("the run has ended".to_owned(), |record| line(differs, record))
+        };
+        let logged = logged.as_ref().map(|numbered| &numbered.record);
+        input::say(&format!("log:  {}\nnow:  {}\n", show(logged), show(now)))?;
+        if let Some(edited) = folder::edited_scenario(&args.folder, &source.scenario) {
+            input::say(&format!("{edited}\n"))?;
         }
         return Ok(false);
     }
     if let Some((to, record)) = args.to.zip(upto.and_then(|to| here.get(to))) {
         // Of a part of a run nothing can be checked.
         let simulated_ms = record.at_us / 1_000;
-        let report = RunReport { checks: Vec::new(), simulated_ms, ..outcome.report };
-        input::say(&format!("{}\n{report}\n", line(to, record)))?;
+        let checks = Vec::new();
+        let report = RunReport { checks, simulated_ms, mean_lag: None, ..outcome.report };
+        let (at_s, epoch_us) = (record.at_us as f64 / 1e6, source.scenario.epoch_us());
+        input::say(&format!(
+            "event {to} at {at_s} s, in epoch {}\n{}\n{report}\n",
+            record.at_us / epoch_us,
+            line(to, record)
+        ))?;
     }
     input::say(&format!("the same: {} events\n", here.len()))?;
     Ok(true)

@@ -26,6 +26,7 @@ use crate::faults::{Blow, FaultCount};
 use crate::federation::Federation;
 use crate::host::{Host, InProof};
 use crate::learner::Learner;
+use crate::machine::Look;
 use crate::metrics::Recorder;
 use crate::network::Network;
 use crate::pair::Pair;
@@ -177,6 +178,9 @@ pub struct Finished {
     pub two_faced: usize,
     /// The member indices of hostile peers.
     pub hostile: BTreeSet<u16>,
+    /// If the run was to end before its time: what each peer looked like then and its
+    /// lag; none of one that was down.
+    pub stopped: Option<Vec<Option<(Look, u32)>>>,
 }
 
 impl<'a> Engine<'a> {
@@ -187,19 +191,22 @@ impl<'a> Engine<'a> {
 
     /// Lets the world go on until its end, or until `watch` ends it.
     pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Finished, WorkerLost> {
-        let mut goes_on = watch(self.progress(SimTime::ZERO, 0)).is_continue();
+        let mut last = SimTime::ZERO;
+        let mut goes_on = watch(self.progress(last, 0)).is_continue();
         while goes_on {
             if self.events_max.is_some_and(|max| self.trace.events() >= max) {
                 break;
             }
             let due = self.queue.next_at();
             if self.begin_contact_before(due) {
+                last = SimTime::from_us(self.contacts[self.next_contact - 1].from_us);
                 continue;
             }
             let Some((now, event)) = self.queue.pop() else { break };
             if now >= self.end {
                 break;
             }
+            last = now;
             let sampled = match &event {
                 Event::Sample { epoch } => Some(*epoch),
                 _ => None,
@@ -209,7 +216,8 @@ impl<'a> Engine<'a> {
                 goes_on = watch(self.progress(now, epoch)).is_continue();
             }
         }
-        Ok(self.finish())
+        let stopped = self.events_max.map(|_| self.looks(last));
+        Ok(Finished { stopped, ..self.finish() })
     }
 
     fn progress(&mut self, now: SimTime, epoch: u32) -> Progress {
@@ -240,6 +248,7 @@ impl<'a> Engine<'a> {
             contacts: self.contacts,
             faults,
             two_faced,
+            stopped: None,
         }
     }
 

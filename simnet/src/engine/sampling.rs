@@ -11,7 +11,9 @@ use rand_chacha::rand_core::Rng;
 
 use super::{Engine, Event};
 use crate::clock::SimTime;
+use crate::host::Host;
 use crate::learner::Outcome;
+use crate::machine::Look;
 use crate::metrics::Sample;
 use crate::pool::{Pending, WorkerLost};
 use crate::seeds::{self, Node, Purpose};
@@ -80,6 +82,18 @@ impl Engine<'_> {
             });
         }
         self.sample_alone(epoch)
+    }
+
+    /// What every peer looks like in the middle of a run, and its lag; none of those that
+    /// are down.
+    pub(super) fn looks(&mut self, now: SimTime) -> Vec<Option<(Look, u32)>> {
+        let last = self.scenario.epochs.get() - 1;
+        let epoch = u32::try_from(now.us() / self.scenario.epoch_us()).unwrap_or(u32::MAX);
+        let look = |host: &mut Host| {
+            let look = host.machine.as_mut()?.look();
+            Some((look, lag(epoch.min(last), look.term_newest.map(Epoch::get))))
+        };
+        self.hosts.iter_mut().map(look).collect()
     }
 
     fn sample_alone(&mut self, epoch: u32) -> Result<(), WorkerLost> {
