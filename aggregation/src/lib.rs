@@ -19,6 +19,7 @@ pub mod header;
 pub mod memo;
 pub mod norm;
 pub mod parameters;
+pub mod robust;
 mod round;
 pub mod rule;
 pub mod schema;

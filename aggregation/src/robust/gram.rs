@@ -1,0 +1,134 @@
+//! Gram: the dot products of all pairs of vectors.
+
+use super::input::{Real, Vectors};
+use super::kernel;
+use super::mixing::Mixing;
+
+/// A symmetric matrix of dot products; all that Gram rules ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gram {
+    count: usize,
+    products: Vec<f64>,
+}
+
+impl Gram {
+    /// The dot products of `vectors`: one pass, `n (n + 1) / 2` products for each entry.
+    pub fn of<T: Real>(vectors: &Vectors<'_, T>) -> Self {
+        let count = vectors.count();
+        let upper = kernel::products(vectors);
+        let mut gram = Self { count, products: vec![0.0; count * count] };
+        let pairs = (0..count).flat_map(|one| (one..count).map(move |other| (one, other)));
+        for ((one, other), product) in pairs.zip(upper) {
+            gram.set(one, other, product);
+        }
+        gram
+    }
+
+    /// The matrix of a pipeline in which nothing asks for it.
+    pub(super) fn unasked(count: usize) -> Self {
+        Self { count, products: vec![0.0; count * count] }
+    }
+
+    /// A matrix from its rows; only the lower half is read.
+    pub fn from_rows(rows: &[Vec<f64>]) -> Self {
+        let count = rows.len();
+        let mut gram = Self { count, products: vec![0.0; count * count] };
+        for (one, row) in rows.iter().enumerate() {
+            for (other, &product) in row.iter().take(one + 1).enumerate() {
+                gram.set(one, other, product);
+            }
+        }
+        gram
+    }
+
+    fn set(&mut self, one: usize, other: usize, product: f64) {
+        self.products[one * self.count + other] = product;
+        self.products[other * self.count + one] = product;
+    }
+
+    /// Number of vectors.
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The products of one vector with all.
+    pub fn row(&self, one: usize) -> &[f64] {
+        &self.products[one * self.count..][..self.count]
+    }
+
+    /// The dot product of two.
+    pub fn product(&self, one: usize, other: usize) -> f64 {
+        self.products[one * self.count + other]
+    }
+
+    /// The Euclidean norm of one.
+    pub fn norm(&self, one: usize) -> f64 {
+        self.product(one, one).max(0.0).sqrt()
+    }
+
+    /// The squared distance of two, never negative.
+    pub fn squared_distance(&self, one: usize, other: usize) -> f64 {
+        if one == other {
+            return 0.0;
+        }
+        let ends = self.product(one, one) + self.product(other, other);
+        (ends - 2.0 * self.product(one, other)).max(0.0)
+    }
+
+    /// For each vector its squared distance from the sum of all by `weights`.
+    pub fn squared_distances_from(&self, weights: &[f64]) -> Vec<f64> {
+        let with: Vec<f64> = (0..self.count).map(|one| dot(self.row(one), weights)).collect();
+        let own = dot(&with, weights);
+        let squared = |one: usize| (self.product(one, one) - 2.0 * with[one] + own).max(0.0);
+        (0..self.count).map(squared).collect()
+    }
+
+    /// The matrix of the sums that `mixing` makes.
+    pub fn mixed(&self, mixing: &Mixing) -> Self {
+        let count = mixing.count();
+        // Of each sum with each vector, then with each sum.
+        let half: Vec<Vec<f64>> = (0..count)
+            .map(|one| {
+                let mut row = vec![0.0; self.count];
+                for &(from, weight) in mixing.row(one) {
+                    let products = row.iter_mut().zip(self.row(from));
+                    products.for_each(|(sum, &product)| *sum += weight * product);
+                }
+                row
+            })
+            .collect();
+        let mut gram = Self { count, products: vec![0.0; count * count] };
+        for (one, half) in half.iter().enumerate() {
+            for other in 0..=one {
+                let terms = mixing.row(other).iter().map(|&(from, it)| it * half[from]);
+                gram.set(one, other, terms.sum());
+            }
+        }
+        gram
+    }
+}
+
+/// The sum of products, in order.
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(left, right)| left * right).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_norms_and_distances() {
+        let rows = [&[3.0_f64, 4.0][..], &[0.0, 0.0], &[3.0, 0.0]];
+        let gram = Gram::of(&Vectors::new(rows.to_vec()).expect("sound rows"));
+        assert_eq!([0, 1, 2].map(|it| gram.norm(it)), [5.0, 0.0, 3.0]);
+        assert_eq!((gram.squared_distance(0, 2), gram.squared_distance(1, 2)), (16.0, 9.0));
+        assert_eq!(gram.squared_distances_from(&[0.0, 0.0, 1.0]), [16.0, 9.0, 0.0]);
+        let mixing = Mixing::new(vec![vec![(0, 0.5), (2, 0.5)], vec![(0, 1.0)]]);
+        let mixed = gram.mixed(&mixing);
+        // (3, 2) and (3, 4).
+        assert_eq!((mixed.product(0, 0), mixed.product(0, 1), mixed.norm(1)), (13.0, 17.0, 5.0));
+        let rows: Vec<_> = (0..3).map(|it| gram.row(it).to_vec()).collect();
+        assert_eq!(Gram::from_rows(&rows), gram);
+    }
+}

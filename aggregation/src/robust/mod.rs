@@ -1,0 +1,158 @@
+//! Robust aggregation over floats: the published rules, fast, bounded and safe on any input.
+//!
+//! The rules here are those of the literature on vectors of `f32` or `f64`, for research,
+//! for figures beside other libraries, and as the mathematics that the exact fold follows.
+//! What a manifest names is exact and in integers ([`crate::rule`]).
+//!
+//! # Two passes
+//!
+//! Nearly every published rule is one of two kinds, and every published pre-aggregation is
+//! linear once its weights are known:
+//!
+//! - *Gram rules* ask for nothing but dot products of the inputs, and give a weight to each
+//!   input. [`Gram`] is computed in one pass; the output is one further pass.
+//! - *Coordinate rules* sort or compare within each coordinate, in tiles of columns.
+//! - A *pre-aggregation* ([`Pre`]) turns n vectors into m weighted sums of them: a
+//!   [`Mixing`]. It changes the Gram matrix by two small products, and a tile as it is read,
+//!   so that a pipeline of any length reads the inputs twice.
+//!
+//! Working memory besides inputs and output is some n x n numbers and a tile.
+//!
+//! # What is promised
+//!
+//! - Inputs that are not finite are refused by their place; nothing panics on any bits.
+//! - Outputs are finite where the inputs are at most [`MAGNITUDE_MAX`] in magnitude; larger
+//!   ones are refused too.
+//! - Ties are broken by the order of the inputs. The order of float additions is fixed, so
+//!   that runs on one machine agree to the bit; machines with other vector widths may differ
+//!   in the last bits of dot products.
+//! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps.
+
+mod columns;
+mod eigen;
+mod gram;
+mod input;
+mod kernel;
+mod mixing;
+pub mod pre;
+pub mod rule;
+
+pub use gram::Gram;
+pub use input::{InputError, MAGNITUDE_MAX, Real, Vectors};
+pub use mixing::Mixing;
+pub use pre::Pre;
+pub use rule::{KrumNeighbours, Rule};
+
+/// Most steps of a search over subsets: some seconds.
+pub const STEPS_MAX: u64 = 1 << 30;
+
+/// Pre-aggregations in order, and a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// What is done to the vectors before.
+    pub pre: Vec<Pre>,
+    /// What makes one vector of them.
+    pub rule: Rule,
+}
+
+/// Why a rule gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RobustError {
+    /// More attackers than the rule bears among so many vectors.
+    #[error("{rule} bears {attackers} attackers among {least} vectors or more, not among {count}")]
+    Attackers {
+        /// The rule.
+        rule: &'static str,
+        /// Attackers assumed.
+        attackers: usize,
+        /// Vectors that it takes.
+        least: usize,
+        /// Vectors that there are.
+        count: usize,
+    },
+    /// A number that belongs to a vector names none.
+    #[error("there is no vector {index} among {count}")]
+    Index {
+        /// The number.
+        index: usize,
+        /// Vectors that there are.
+        count: usize,
+    },
+    /// A parameter of a rule is out of its range.
+    #[error("{what} is {value}, which is not {range}")]
+    Parameter {
+        /// Which parameter.
+        what: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// The search would take too long.
+    #[error("{0} searches too many subsets: choose fewer vectors or attackers, or another rule")]
+    TooManySubsets(&'static str),
+    /// The order of vectors is no permutation of them.
+    #[error("the order given is no permutation of the {0} vectors")]
+    Order(usize),
+}
+
+impl Pipeline {
+    /// A rule with nothing before it.
+    pub const fn of(rule: Rule) -> Self {
+        Self { pre: Vec::new(), rule }
+    }
+
+    /// Makes one vector of `vectors`.
+    ///
+    /// Cost: one pass for the Gram matrix if anything asks for it (n^2 / 2 products for each
+    /// coordinate), and one for the output.
+    pub fn aggregate<T: Real>(&self, vectors: &Vectors<'_, T>) -> Result<Vec<T>, RobustError> {
+        let asks = self.rule.asks_gram() || self.pre.iter().any(Pre::asks_gram);
+        let gram = if asks { Gram::of(vectors) } else { Gram::unasked(vectors.count()) };
+        let (mixing, gram) = self.mix(gram)?;
+        match self.rule.weights(&gram)? {
+            Some(weights) => Ok(kernel::combine(vectors, &mixing.weighed(&weights))),
+            None => columns::aggregate(vectors, &mixing, &self.rule, &gram),
+        }
+    }
+
+    /// What the pre-aggregations make of the vectors, and the Gram matrix of that.
+    fn mix(&self, mut gram: Gram) -> Result<(Mixing, Gram), RobustError> {
+        let mut mixing = Mixing::identity(gram.count());
+        for pre in &self.pre {
+            let step = pre.mixing(&gram)?;
+            gram = gram.mixed(&step);
+            mixing = step.after(&mixing);
+        }
+        Ok((mixing, gram))
+    }
+}
+
+/// Checks that `attackers` of `count` leave `least(attackers)` vectors.
+fn bears(
+    rule: &'static str,
+    attackers: usize,
+    count: usize,
+    least: usize,
+) -> Result<(), RobustError> {
+    match count >= least {
+        true => Ok(()),
+        false => Err(RobustError::Attackers { rule, attackers, least, count }),
+    }
+}
+
+/// Checks that a majority rule has `2 f + 1` vectors.
+fn majority(rule: &'static str, attackers: usize, count: usize) -> Result<(), RobustError> {
+    bears(rule, attackers, count, attackers.saturating_mul(2).saturating_add(1))
+}
+
+/// Checks a parameter that is a positive finite number.
+fn positive(what: &'static str, value: f64) -> Result<f64, RobustError> {
+    match value > 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => {
+            let range = "positive and finite";
+            Err(RobustError::Parameter { what, value: value.to_string(), range })
+        }
+    }
+}

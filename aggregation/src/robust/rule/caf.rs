@@ -1,0 +1,80 @@
+//! CAF: the covariance-bound agnostic filter (Allouah et al. 2025, arXiv 2506.01437, after
+//! Diakonikolas et al., ICML 2017).
+//!
+//! Weights begin at one. While they add up to more than `n - 2 f`, each vector loses weight by
+//! how far it lies along the direction in which the weighted covariance is largest, and the
+//! farthest loses all of it: so there are at most n rounds, whatever the inputs. The output is
+//! the weighted mean of the round whose largest eigenvalue was least. Bears f < n / 2.
+//!
+//! Everything follows from the Gram matrix. Cost: that, and some products of n x n matrices for
+//! each round.
+
+use super::super::gram::Gram;
+use super::super::{RobustError, eigen, majority};
+
+/// The weights of the best round.
+pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustError> {
+    let count = gram.count();
+    majority("CAF", attackers, count)?;
+    let least = (count - 2 * attackers) as f64;
+    let mut held = vec![1.0; count];
+    let mut best = (f64::INFINITY, vec![1.0 / count as f64; count]);
+    for _ in 0..=count {
+        let sum: f64 = held.iter().sum();
+        if sum <= least {
+            break;
+        }
+        let mean: Vec<f64> = held.iter().map(|weight| weight / sum).collect();
+        let differences = centered(gram, &mean);
+        let roots: Vec<f64> = mean.iter().map(|weight| weight.sqrt()).collect();
+        let row = |one: usize| {
+            let entries = differences[one].iter().zip(&roots);
+            entries.map(|(entry, root)| entry * roots[one] * root).collect()
+        };
+        let spread: Vec<Vec<f64>> = (0..count).map(row).collect();
+        let (value, vector) = eigen::dominant(&spread);
+        if value < best.0 {
+            best = (value, mean);
+        }
+        // Along the direction, up to one factor for all.
+        let along = |row: &Vec<f64>| {
+            let parts = row.iter().zip(&roots).zip(&vector);
+            parts.map(|((entry, root), part)| entry * root * part).sum::<f64>().powi(2)
+        };
+        let along: Vec<f64> = differences.iter().map(along).collect();
+        let farthest = along.iter().copied().fold(0.0, f64::max);
+        if value <= 0.0 || farthest == 0.0 {
+            break;
+        }
+        held.iter_mut().zip(along).for_each(|(weight, far)| *weight *= 1.0 - far / farthest);
+    }
+    Ok(best.1)
+}
+
+/// The products of the differences of all vectors to their weighted mean.
+fn centered(gram: &Gram, mean: &[f64]) -> Vec<Vec<f64>> {
+    let count = gram.count();
+    let with: Vec<f64> =
+        (0..count).map(|one| super::super::gram::dot(gram.row(one), mean)).collect();
+    let own = super::super::gram::dot(&with, mean);
+    let row = |one: usize| {
+        (0..count).map(|other| gram.product(one, other) - with[one] - with[other] + own).collect()
+    };
+    (0..count).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Vectors;
+    use super::*;
+
+    #[test]
+    fn filters_what_spreads_and_always_ends() {
+        let rows = [[0.0_f64, 0.1], [0.1, 0.0], [9e14, 9e14], [0.0, 0.0], [0.1, 0.1]];
+        let vectors = Vectors::new(rows.iter().map(|row| &row[..]).collect()).expect("sound");
+        let found = weights(&Gram::of(&vectors), 1).expect("enough vectors");
+        assert!(found[2] < 1e-12, "{found:?}");
+        let equal = Vectors::new(vec![&rows[0][..]; 5]).expect("sound");
+        assert_eq!(weights(&Gram::of(&equal), 2), Ok(vec![0.2; 5]));
+    }
+}
