@@ -17,6 +17,44 @@ pub fn divide_half_even(numerator: i64, denominator: i64) -> i64 {
     floor + up
 }
 
+/// A positive denominator for many divisions: a product with its inverse finds the quotient
+/// but for one, which the remainder tells, and a machine's division is ten times a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Divisor {
+    denominator: i64,
+    inverse: f64,
+}
+
+/// Quotients beyond it are found by division: a product is off by at most 2^-51 of one.
+const GUESS_MAX: f64 = (1_u64 << 50) as f64;
+
+/// Twice as much fits 63 bits, and so does what a guess leaves.
+const DENOMINATOR_MAX: i64 = 1 << 61;
+
+impl Divisor {
+    /// A denominator, which is positive.
+    pub const fn new(denominator: i64) -> Self {
+        Self { denominator, inverse: 1.0 / denominator as f64 }
+    }
+
+    /// The same as [`divide_half_even`].
+    pub fn half_even(self, numerator: i64) -> i64 {
+        let guess = numerator as f64 * self.inverse;
+        if guess.abs() > GUESS_MAX || self.denominator > DENOMINATOR_MAX {
+            return divide_half_even(numerator, self.denominator);
+        }
+        let near = guess as i64;
+        let from = |quotient: i64| numerator.wrapping_sub(quotient.wrapping_mul(self.denominator));
+        let left = from(near);
+        // At most one off, and cut towards zero: bring the remainder into 0..denominator.
+        let floor = near + i64::from(left >= self.denominator) - i64::from(left < 0);
+        let floor = floor - i64::from(left < -self.denominator);
+        let remainder = from(floor);
+        let other = self.denominator - remainder;
+        floor + i64::from(remainder > other || (remainder == other && floor & 1 == 1))
+    }
+}
+
 /// [`divide_half_even`] for 128 bits; faster where both fit 64.
 pub fn divide_half_even_wide(numerator: i128, denominator: i128) -> i128 {
     if let (Ok(numerator), Ok(denominator)) = (numerator.try_into(), denominator.try_into()) {
@@ -98,6 +136,22 @@ mod tests {
             prop_assert_eq!(divide_half_even_wide(value, denominator), narrow);
             let (value, denominator) = (value << 60, denominator << 60);
             prop_assert_eq!(divide_half_even_wide(value, denominator), narrow);
+        }
+
+        #[test]
+        fn a_divisor_divides_as_division_does(
+            value in any::<i64>(),
+            denominator in 1_i64..=i64::MAX,
+            bits in (0_u32..63, 0_u32..62),
+            ties in -(1_i64 << 30)..1 << 30,
+        ) {
+            let (value, denominator) = (value >> bits.0, (denominator >> bits.1).max(1));
+            let half = denominator.checked_mul(2 * ties + 1).map(|it| it / 2);
+            for value in [Some(value), half, half.and_then(|it| it.checked_add(1))] {
+                let Some(value) = value else { continue };
+                let found = Divisor::new(denominator).half_even(value);
+                prop_assert_eq!(found, divide_half_even(value, denominator), "{} {}", value, denominator);
+            }
         }
 
         #[test]

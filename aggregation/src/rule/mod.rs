@@ -25,7 +25,7 @@ pub mod recipe;
 pub mod trimmed_mean;
 pub(crate) mod vector;
 
-use crate::round::{divide_half_even, divide_half_even_wide};
+use crate::round::{Divisor, divide_half_even_wide};
 use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
@@ -207,7 +207,8 @@ impl Sums {
         let wide = i128::from(narrow);
         match self.entries {
             Entries::Narrow(entries) => {
-                let means = entries.into_iter().map(|sum| divide_half_even(sum, narrow));
+                let divisor = Divisor::new(narrow);
+                let means = entries.into_iter().map(|sum| divisor.half_even(sum));
                 means.map(|mean| to_term(i128::from(mean))).collect()
             }
             Entries::Wide(entries) => {

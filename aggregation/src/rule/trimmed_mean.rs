@@ -4,6 +4,8 @@
 //! The kept sum is the whole sum minus the `trim` largest and the `trim`
 //! smallest entries; ties do not matter, because equal entries are equal.
 
+use pulp::Arch;
+
 use super::mean;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 
@@ -20,9 +22,15 @@ pub(super) fn sums(vectors: &[Weighted<'_>], trim: usize) -> Vec<i64> {
     }
     let mut block = Block::new(vectors.len());
     let mut gone = [0; BLOCK];
+    let arch = Arch::new();
     for_each_block(vectors, |rows, from, entries| {
-        block.fill(rows, from, entries.len());
-        extremes(&block, vectors.len(), trim, &mut gone);
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                block.fill(rows, from, entries.len());
+                extremes(&block, vectors.len(), trim, &mut gone);
+            },
+        );
         for (sum, &gone) in sums[entries].iter_mut().zip(&gone) {
             // A sum of some of the entries that the whole sum has.
             *sum -= i64::try_from(gone).expect("sums of weighted entries fit 64 bits");
@@ -33,6 +41,7 @@ pub(super) fn sums(vectors: &[Weighted<'_>], trim: usize) -> Vec<i64> {
 
 /// For each entry of a block of `count` rows, the sum of the `trim` largest and
 /// the `trim` smallest.
+#[inline(always)]
 pub(super) fn extremes(block: &Block, count: usize, trim: usize, out: &mut [i128; BLOCK]) {
     assert!(2 * trim < count, "something is left after trimming");
     out.fill(0);
@@ -43,6 +52,7 @@ pub(super) fn extremes(block: &Block, count: usize, trim: usize, out: &mut [i128
 }
 
 /// Keeps the `trim` largest and smallest of each entry, by insertion.
+#[inline(always)]
 fn add_short(block: &Block, trim: usize, out: &mut [i128; BLOCK]) {
     let mut largest = [[i64::MIN; BLOCK]; SHORT_TRIM];
     let mut smallest = [[i64::MAX; BLOCK]; SHORT_TRIM];

@@ -135,6 +135,7 @@ fn square(units: i32) -> u64 {
 
 impl Row<'_> {
     /// Writes the entries from `from` on into `out`.
+    #[inline(always)]
     pub fn fill(&self, from: usize, out: &mut [i64]) {
         let end = from + out.len();
         match *self {
@@ -157,6 +158,7 @@ impl Block {
     }
 
     /// Fills the block with `len` entries of each row from `from` on.
+    #[inline(always)]
     pub fn fill(&mut self, rows: &[Row<'_>], from: usize, len: usize) {
         self.len = len;
         for (row, out) in rows.iter().zip(self.entries.chunks_exact_mut(BLOCK)) {
