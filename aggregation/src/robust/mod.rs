@@ -28,6 +28,7 @@
 //!   in the last bits of dot products.
 //! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps.
 
+pub mod attack;
 mod columns;
 mod eigen;
 mod gram;

@@ -3,7 +3,8 @@
 //!
 //! Weights begin at one. While they add up to more than `n - 2 f`, each vector loses weight by
 //! how far it lies along the direction in which the weighted covariance is largest, and the
-//! farthest loses all of it: so there are at most n rounds, whatever the inputs. The output is
+//! farthest that has any loses all of it: so there are at most n rounds, whatever the inputs.
+//! (Measured by the farthest of all, vectors without weight included, there is no such bound.) The output is
 //! the weighted mean of the round whose largest eigenvalue was least. Bears f < n / 2.
 //!
 //! Everything follows from the Gram matrix. Cost: that, and some products of n x n matrices for
@@ -42,11 +43,13 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
             parts.map(|((entry, root), part)| entry * root * part).sum::<f64>().powi(2)
         };
         let along: Vec<f64> = differences.iter().map(along).collect();
-        let farthest = along.iter().copied().fold(0.0, f64::max);
+        let weighed = along.iter().zip(&held).filter(|(_, held)| **held > 0.0);
+        let farthest = weighed.map(|(&along, _)| along).fold(0.0, f64::max);
         if value <= 0.0 || farthest == 0.0 {
             break;
         }
-        held.iter_mut().zip(along).for_each(|(weight, far)| *weight *= 1.0 - far / farthest);
+        let left = |far: f64| (1.0 - far / farthest).max(0.0);
+        held.iter_mut().zip(along).for_each(|(weight, far)| *weight *= left(far));
     }
     Ok(best.1)
 }
