@@ -8,7 +8,7 @@ use super::{Pipeline, RobustError};
 /// An attack on the vectors of honest peers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attack {
-    /// The mean, reversed (Li et al., AAAI 2019, arXiv 1811.03761).
+    /// The mean, reversed (Allen-Zhu et al., ICLR 2020).
     SignFlip,
     /// The mean, by a factor.
     Scaled {
@@ -27,8 +27,8 @@ pub enum Attack {
         /// z.
         deviations: f64,
     },
-    /// The strongest of either family against a pipeline, by line search (Shejwalkar and
-    /// Houmansadr, NDSS 2021).
+    /// The strongest of either family against a pipeline, by line search (Allouah et al.,
+    /// AISTATS 2023, arXiv 2302.01772).
     Optimal {
         /// The family.
         family: Family,

@@ -11,7 +11,6 @@ use pulp::Arch;
 use super::RobustError;
 use super::gram::Gram;
 use super::input::{Real, Vectors};
-use super::kernel::add_weighted;
 use super::mixing::Mixing;
 use super::rule::{Coordinate, Rule};
 
@@ -34,7 +33,7 @@ pub(super) fn aggregate<T: Real>(
         None => all,
     };
     let network = Network::of(mixing.count(), coordinate);
-    let mut tile = Tile::new(&mixing);
+    let mut tile = Tile::new(&mixing, vectors.count());
     let mut out = vec![T::default(); vectors.len()];
     let arch = Arch::new();
     for (number, out) in out.chunks_mut(WIDTH).enumerate() {
@@ -55,35 +54,59 @@ pub(super) fn aggregate<T: Real>(
 struct Tile<'a, T> {
     mixing: &'a Mixing,
     plain: bool,
+    /// The vectors as they are, where they are mixed.
+    sources: Vec<Columns<T>>,
     columns: Vec<Columns<T>>,
 }
 
 impl<'a, T: Real> Tile<'a, T> {
-    fn new(mixing: &'a Mixing) -> Self {
+    fn new(mixing: &'a Mixing, count: usize) -> Self {
         let plain = (0..mixing.count()).all(|it| matches!(mixing.row(it), [(_, 1.0)]));
-        Self { mixing, plain, columns: vec![[T::default(); WIDTH]; mixing.count()] }
+        let columns = |count| vec![[T::default(); WIDTH]; count];
+        Self { mixing, plain, sources: columns(count), columns: columns(mixing.count()) }
     }
 
     #[inline(always)]
     fn fill(&mut self, vectors: &Vectors<'_, T>, from: usize, len: usize) {
+        if self.plain {
+            for (number, columns) in self.columns.iter_mut().enumerate() {
+                let source = self.mixing.row(number)[0].0;
+                columns[..len].copy_from_slice(&vectors.rows()[source][from..][..len]);
+            }
+            return;
+        }
+        for (columns, row) in self.sources.iter_mut().zip(vectors.rows()) {
+            columns[..len].copy_from_slice(&row[from..][..len]);
+        }
         for (number, columns) in self.columns.iter_mut().enumerate() {
-            let row = self.mixing.row(number);
-            if self.plain {
-                columns[..len].copy_from_slice(&vectors.rows()[row[0].0][from..][..len]);
-                continue;
-            }
-            *columns = [T::default(); WIDTH];
-            let equal = row.iter().all(|&(_, weight)| weight == row[0].1);
-            for &(source, weight) in row {
-                let entries = &vectors.rows()[source][from..][..len];
-                add_weighted(&[(entries, if equal { 1.0 } else { weight })], &mut columns[..len]);
-            }
-            if let (true, Some(&(_, weight))) = (equal, row.first()) {
-                let weight = T::from_f64(weight);
-                columns.iter_mut().for_each(|entry| *entry = entry.times(weight));
-            }
+            *columns = mixed(self.mixing.row(number), &self.sources);
         }
     }
+}
+
+/// The sum by weights; where all are one, they scale the plain sum.
+#[inline(always)]
+fn mixed<T: Real>(row: &[(usize, f64)], sources: &[Columns<T>]) -> Columns<T> {
+    let mut sums = [T::default(); WIDTH];
+    let Some(&(_, first)) = row.first() else { return sums };
+    let equal = row.iter().all(|&(_, weight)| weight == first);
+    if equal {
+        for &(source, _) in row {
+            let entries = &sources[source];
+            for lane in 0..WIDTH {
+                sums[lane] = sums[lane].plus(entries[lane]);
+            }
+        }
+        let scale = T::from_f64(first);
+        return sums.map(|sum| sum.times(scale));
+    }
+    for &(source, weight) in row {
+        let (entries, weight) = (&sources[source], T::from_f64(weight));
+        for lane in 0..WIDTH {
+            sums[lane] = sums[lane].plus(weight.times(entries[lane]));
+        }
+    }
+    sums
 }
 
 /// What is done to each column.

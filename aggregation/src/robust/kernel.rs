@@ -14,6 +14,8 @@ const LANES: usize = 16;
 const BLOCK: usize = 1024;
 /// Products worked on at a time, so that each load serves several.
 const AT_ONCE: usize = 4;
+/// Entries of the output that are summed at a time.
+const SUM_BLOCK: usize = 4096;
 
 /// The dot products of each vector with itself and those behind it, in that order.
 pub(super) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
@@ -73,8 +75,8 @@ fn dots<T: Real, const N: usize>(row: &[T], others: &[&[T]; N]) -> [f64; N] {
 pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)]) -> Vec<T> {
     let mut out = vec![T::default(); vectors.len()];
     let arch = Arch::new();
-    for (number, out) in out.chunks_mut(BLOCK).enumerate() {
-        let from = number * BLOCK;
+    for (number, out) in out.chunks_mut(SUM_BLOCK).enumerate() {
+        let from = number * SUM_BLOCK;
         let row =
             |&(row, weight): &(usize, f64)| (&vectors.rows()[row][from..][..out.len()], weight);
         let rows: Vec<(&[T], f64)> = weights.iter().map(row).collect();
@@ -88,10 +90,18 @@ pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)
 
 /// Adds rows by weights to `out`; where all weights are one, they scale the plain sum.
 #[inline(always)]
-pub(super) fn add_weighted<T: Real>(rows: &[(&[T], f64)], out: &mut [T]) {
+fn add_weighted<T: Real>(rows: &[(&[T], f64)], out: &mut [T]) {
     let Some(&(_, first)) = rows.first() else { return };
     if rows.iter().all(|&(_, weight)| weight == first) {
-        for (row, _) in rows {
+        // Four at a time, in their order, so that a sum is loaded and stored once for them.
+        let (groups, rest) = rows.as_chunks::<4>();
+        for group in groups {
+            let [a, b, c, d] = group.map(|(row, _)| &row[..out.len()]);
+            for (at, sum) in out.iter_mut().enumerate() {
+                *sum = sum.plus(a[at]).plus(b[at]).plus(c[at]).plus(d[at]);
+            }
+        }
+        for (row, _) in rest {
             out.iter_mut().zip(*row).for_each(|(sum, &entry)| *sum = sum.plus(entry));
         }
         let scale = T::from_f64(first);

@@ -1,5 +1,5 @@
-//! CAF: the covariance-bound agnostic filter (Allouah et al. 2025, arXiv 2506.01437, after
-//! Diakonikolas et al., ICML 2017).
+//! CAF: the covariance-bound agnostic filter (Allouah, Guerraoui and Stephan, ICML
+//! 2025).
 //!
 //! Weights begin at one. While they add up to more than `n - 2 f`, each vector loses weight by
 //! how far it lies along the direction in which the weighted covariance is largest, and the

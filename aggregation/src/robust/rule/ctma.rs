@@ -1,4 +1,4 @@
-//! CTMA: centered trimmed meta-aggregation (Dorfman et al. 2025, arXiv 2501.09621), here
+//! CTMA: centered trimmed meta-aggregation (arXiv 2501.09621), here
 //! around a geometric median and with equal weights.
 //!
 //! The mean of the `n - f` vectors nearest to what another rule gives. Bears f < n / 2, with
