@@ -295,6 +295,9 @@ async fn write_frames(
         };
         let Some(frame) = frame else {
             let _ = in_time(writer.close(), shared).await;
+            // Whoever hears of the end ends its side too, which the reader sees. A stream that
+            // is dropped before that may take the word of its end with it.
+            tokio::time::sleep(FLUSH_MAX).await;
             return LinkEnd::Here;
         };
         if let Err(end) = in_time(write_frame(&mut writer, &frame), shared).await {
