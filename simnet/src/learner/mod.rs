@@ -46,9 +46,10 @@ impl Outcome {
         let result = learner.train(peer, request);
         let digest = match &result {
             Ok(trained) => {
-                let floats = trained.parameters.iter().chain([&trained.shared_loss]);
-                let floats = floats.chain(&trained.trial_loss);
-                let bytes: Vec<u8> = floats.flat_map(|value| value.to_le_bytes()).collect();
+                let losses = [Some(trained.shared_loss), trained.trial_loss];
+                let mut bytes = Vec::with_capacity(4 * (trained.parameters.len() + losses.len()));
+                let floats = trained.parameters.iter().chain(losses.iter().flatten());
+                floats.for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
                 ContentHash::of(&bytes)
             }
             Err(why) => ContentHash::of(why.as_bytes()),
