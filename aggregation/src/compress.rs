@@ -144,7 +144,8 @@ fn quantise_chunk(values: &[i64], rounding: Rounding) -> (u8, Vec<u8>) {
             values.iter().map(|&value| narrow(shift_half_even(value, exponent))).collect()
         }
         Rounding::TowardsZero => {
-            values.iter().map(|&value| narrow(round(value, exponent))).collect()
+            let step = 1 << exponent;
+            values.iter().map(|&value| narrow(value / step)).collect()
         }
     };
     (exponent, quantised)

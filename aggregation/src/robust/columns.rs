@@ -27,13 +27,10 @@ pub(super) fn aggregate<T: Real>(
     gram: &Gram,
 ) -> Result<Vec<T>, RobustError> {
     let (chosen, coordinate) = rule.coordinate(gram)?;
-    let all = Mixing::new((0..mixing.count()).map(|it| mixing.row(it).to_vec()).collect());
-    let mixing = match chosen {
-        Some(chosen) => Mixing::new(chosen.into_iter().map(|it| all.row(it).to_vec()).collect()),
-        None => all,
-    };
+    let chosen = chosen.map(|chosen| mixing.selected(&chosen));
+    let mixing = chosen.as_ref().unwrap_or(mixing);
     let network = Network::of(mixing.count(), coordinate);
-    let mut tile = Tile::new(&mixing, vectors.count());
+    let mut tile = Tile::new(mixing, vectors.count());
     let mut out = vec![T::default(); vectors.len()];
     let arch = Arch::new();
     for (number, out) in out.chunks_mut(WIDTH).enumerate() {

@@ -77,10 +77,26 @@ impl Gram {
 
     /// For each vector its squared distance from the sum of all by `weights`.
     pub fn squared_distances_from(&self, weights: &[f64]) -> Vec<f64> {
-        let with: Vec<f64> = (0..self.count).map(|one| dot(self.row(one), weights)).collect();
-        let own = dot(&with, weights);
+        let (with, own) = self.with_sum(weights);
         let squared = |one: usize| (self.product(one, one) - 2.0 * with[one] + own).max(0.0);
         (0..self.count).map(squared).collect()
+    }
+
+    /// The products of the differences of `chosen` vectors to the sum of all by `weights`.
+    pub(super) fn centered(&self, chosen: &[usize], weights: &[f64]) -> Vec<Vec<f64>> {
+        let (with, own) = self.with_sum(weights);
+        let row = |&one: &usize| {
+            let entry = |&other: &usize| self.product(one, other) - with[one] - with[other] + own;
+            chosen.iter().map(entry).collect()
+        };
+        chosen.iter().map(row).collect()
+    }
+
+    /// The products of the sum of all by `weights` with each vector, and with itself.
+    fn with_sum(&self, weights: &[f64]) -> (Vec<f64>, f64) {
+        let with: Vec<f64> = (0..self.count).map(|one| dot(self.row(one), weights)).collect();
+        let own = dot(&with, weights);
+        (with, own)
     }
 
     /// The matrix of the sums that `mixing` makes.

@@ -41,6 +41,11 @@ impl Mixing {
         &self.rows[number]
     }
 
+    /// Some of the vectors made.
+    pub(super) fn selected(&self, chosen: &[usize]) -> Self {
+        Self::new(chosen.iter().map(|&it| self.rows[it].clone()).collect())
+    }
+
     /// True if each vector stays as it is.
     pub(super) fn is_identity(&self) -> bool {
         self.rows.iter().enumerate().all(|(number, row)| row[..] == [(number, 1.0)])

@@ -18,6 +18,7 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
     let count = gram.count();
     majority("CAF", attackers, count)?;
     let least = (count - 2 * attackers) as f64;
+    let all: Vec<usize> = (0..count).collect();
     let mut held = vec![1.0; count];
     let mut best = (f64::INFINITY, vec![1.0 / count as f64; count]);
     for _ in 0..=count {
@@ -26,7 +27,7 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
             break;
         }
         let mean: Vec<f64> = held.iter().map(|weight| weight / sum).collect();
-        let differences = centered(gram, &mean);
+        let differences = gram.centered(&all, &mean);
         let roots: Vec<f64> = mean.iter().map(|weight| weight.sqrt()).collect();
         let row = |one: usize| {
             let entries = differences[one].iter().zip(&roots);
@@ -52,18 +53,6 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
         held.iter_mut().zip(along).for_each(|(weight, far)| *weight *= left(far));
     }
     Ok(best.1)
-}
-
-/// The products of the differences of all vectors to their weighted mean.
-fn centered(gram: &Gram, mean: &[f64]) -> Vec<Vec<f64>> {
-    let count = gram.count();
-    let with: Vec<f64> =
-        (0..count).map(|one| super::super::gram::dot(gram.row(one), mean)).collect();
-    let own = super::super::gram::dot(&with, mean);
-    let row = |one: usize| {
-        (0..count).map(|other| gram.product(one, other) - with[one] - with[other] + own).collect()
-    };
-    (0..count).map(row).collect()
 }
 
 #[cfg(test)]

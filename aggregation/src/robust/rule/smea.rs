@@ -23,29 +23,13 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
     }
     let mut best = (f64::INFINITY, Vec::new());
     subsets::each(count, size, |chosen| {
-        let (value, _) = eigen::dominant(&centered(gram, chosen));
+        let (value, _) = eigen::dominant(&gram.centered(chosen, &mean_of(chosen, count)));
         if value < best.0 {
             best = (value, chosen.to_vec());
         }
         true
     });
     Ok(mean_of(&best.1, count))
-}
-
-/// The products of the differences of some vectors to their mean.
-fn centered(gram: &Gram, chosen: &[usize]) -> Vec<Vec<f64>> {
-    let size = chosen.len() as f64;
-    let with_mean =
-        |&one: &usize| chosen.iter().map(|&it| gram.product(one, it)).sum::<f64>() / size;
-    let means: Vec<f64> = chosen.iter().map(with_mean).collect();
-    let mean = means.iter().sum::<f64>() / size;
-    let row = |(one, of_one): (&usize, &f64)| {
-        let entries = chosen.iter().zip(&means);
-        entries
-            .map(|(other, of_other)| gram.product(*one, *other) - of_one - of_other + mean)
-            .collect()
-    };
-    chosen.iter().zip(&means).map(row).collect()
 }
 
 #[cfg(test)]
