@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::chart::{Chart, lanes};
+use super::axis::Axis;
+use super::chart::{COLUMN, Chart, Grid, Spec, lanes};
 use super::data::{FaultKind, FaultMark, Partition, ReportData};
 use super::legend::{Key, Swatch};
 use super::number;
@@ -101,6 +102,23 @@ impl<'a> Timeline<'a> {
             Key::new(format!("{}{times}", noun(kind)), Swatch::Mark(kind))
         }));
         keys
+    }
+
+    /// A chart over time in a column of the page, with everything of the timeline drawn.
+    pub fn column(&self, plot_height: f64, y: Axis, mut keys: Vec<Key>) -> Chart {
+        keys.extend(self.keys());
+        let mut chart = Chart::new(Spec {
+            width: COLUMN,
+            plot_height,
+            x: Axis::of_time(self.end_s(), 7),
+            y,
+            keys: &keys,
+            grid: Grid::Both,
+            above: self.above(COLUMN - 80.0),
+            below: self.below(),
+        });
+        self.draw(&mut chart);
+        chart
     }
 
     /// Draws epochs, cuts and faults into `chart`, below its data.

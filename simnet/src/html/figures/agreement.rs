@@ -2,7 +2,7 @@
 //! peers lag.
 
 use crate::html::axis::Axis;
-use crate::html::chart::{COLUMN, Chart, Grid, Spec, n_of};
+use crate::html::chart::{Chart, n_of};
 use crate::html::data::{AgreementPoint, ReportData};
 use crate::html::document::{Content, Figure};
 use crate::html::legend::{Key, Swatch};
@@ -54,21 +54,8 @@ fn finite(data: &ReportData) -> Vec<AgreementPoint> {
     data.agreement.iter().filter(is_finite).copied().collect()
 }
 
-fn chart(data: &ReportData, y: Axis, mut keys: Vec<Key>) -> Chart {
-    let timeline = Timeline::of(data);
-    keys.extend(timeline.keys());
-    let mut chart = Chart::new(Spec {
-        width: COLUMN,
-        plot_height: PLOT_HEIGHT,
-        x: Axis::of_time(timeline.end_s(), 7),
-        y,
-        keys: &keys,
-        grid: Grid::Both,
-        above: timeline.above(COLUMN - 80.0),
-        below: timeline.below(),
-    });
-    timeline.draw(&mut chart);
-    chart
+fn chart(data: &ReportData, y: Axis, keys: Vec<Key>) -> Chart {
+    Timeline::of(data).column(PLOT_HEIGHT, y, keys)
 }
 
 fn draw_models(data: &ReportData, points: &[AgreementPoint]) -> Drawing {

@@ -2,7 +2,7 @@
 //! updates they held because of it.
 
 use crate::html::axis::Axis;
-use crate::html::chart::{COLUMN, Chart, Grid, Spec, n_of};
+use crate::html::chart::{Chart, n_of};
 use crate::html::data::ReportData;
 use crate::html::document::{Content, Figure};
 use crate::html::legend::{Key, Swatch};
@@ -148,21 +148,8 @@ fn draw_held(data: &ReportData, points: &[HeldPoint]) -> Drawing {
     chart.finish()
 }
 
-fn chart(data: &ReportData, y: Axis, mut keys: Vec<Key>) -> Chart {
-    let timeline = Timeline::of(data);
-    keys.extend(timeline.keys());
-    let mut chart = Chart::new(Spec {
-        width: COLUMN,
-        plot_height: PLOT_HEIGHT,
-        x: Axis::of_time(timeline.end_s(), 7),
-        y,
-        keys: &keys,
-        grid: Grid::Both,
-        above: timeline.above(COLUMN - 80.0),
-        below: timeline.below(),
-    });
-    timeline.draw(&mut chart);
-    chart
+fn chart(data: &ReportData, y: Axis, keys: Vec<Key>) -> Chart {
+    Timeline::of(data).column(PLOT_HEIGHT, y, keys)
 }
 
 fn draw_steps(
