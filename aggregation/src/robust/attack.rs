@@ -100,16 +100,15 @@ impl Attack {
                 moved(&mean, &self::deviations(honest, &mean), *deviations)
             }
             Self::Optimal { family, target, attackers, search } => {
-                let direction = match family {
-                    Family::InnerProduct => scaled(&mean, -1.0),
-                    Family::LittleIsEnough => self::deviations(honest, &mean),
-                };
-                let forge = |factor: f64| match family {
-                    Family::InnerProduct => scaled(&direction, factor),
-                    Family::LittleIsEnough => moved(&mean, &direction, factor),
-                };
-                let harm = |factor| harm(honest, &mean, &forge(factor), *attackers, target);
-                forge(search.best(harm)?)
+                optimal(*family, honest, *search, |forged| {
+                    let copies = (0..*attackers).map(|_| forged);
+                    let rows = honest.rows().iter().copied().chain(copies).collect();
+                    match Vectors::new(rows) {
+                        Ok(all) => target.aggregate(&all),
+                        // What would be refused does no harm.
+                        Err(_) => Ok(mean.clone()),
+                    }
+                })?
             }
             Self::Mimic { copied } => {
                 let (index, count) = (*copied, honest.count());
@@ -144,18 +143,25 @@ impl LineSearch {
     }
 }
 
-/// How far the output is from the honest mean.
-fn harm(
+/// The strongest attack of a family: the one with which `target`, what the attacked make of
+/// a forged vector, is farthest from the honest mean.
+pub fn optimal(
+    family: Family,
     honest: &Vectors<'_, f64>,
-    mean: &[f64],
-    forged: &[f64],
-    attackers: usize,
-    target: &Pipeline,
-) -> Result<f64, RobustError> {
-    let rows = honest.rows().iter().copied().chain((0..attackers).map(|_| forged)).collect();
-    // What would be refused does no harm.
-    let Ok(all) = Vectors::new(rows) else { return Ok(0.0) };
-    Ok(squared_distance(&target.aggregate(&all)?, mean).sqrt())
+    search: LineSearch,
+    mut target: impl FnMut(&[f64]) -> Result<Vec<f64>, RobustError>,
+) -> Result<Vec<f64>, RobustError> {
+    let mean = mean(honest);
+    let direction = match family {
+        Family::InnerProduct => scaled(&mean, -1.0),
+        Family::LittleIsEnough => deviations(honest, &mean),
+    };
+    let forge = |factor: f64| match family {
+        Family::InnerProduct => scaled(&direction, factor),
+        Family::LittleIsEnough => moved(&mean, &direction, factor),
+    };
+    let harm = |factor| Ok(squared_distance(&target(&forge(factor))?, &mean).sqrt());
+    Ok(forge(search.best(harm)?))
 }
 
 /// The mean less the deviations, as far as `measure` of its squared distances to the honest
@@ -268,8 +274,12 @@ mod tests {
             };
             let mean = mean(&honest());
             let forged = optimal.forge(&honest()).expect("a vector");
-            let found = harm(&honest(), &mean, &forged, 1, &target).expect("enough vectors");
-            let still = harm(&honest(), &mean, &mean, 1, &target).expect("enough vectors");
+            let harm = |forged: &[f64]| {
+                let rows = ROWS.iter().map(|row| &row[..]).chain([forged]).collect();
+                let all = Vectors::new(rows).expect("sound rows");
+                squared_distance(&target.aggregate(&all).expect("enough vectors"), &mean)
+            };
+            let (found, still) = (harm(&forged), harm(&mean));
             assert!(found > still, "{family:?} {found} {still}");
         }
     }

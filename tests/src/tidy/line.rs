@@ -8,7 +8,7 @@ use super::source::SourceFile;
 use super::workspace::TextFile;
 
 /// The crates from left to right, by their folders.
-pub const LINE: [&str; 6] = ["dtn", "aggregation", "proofs", "registry", "node", "simnet"];
+pub const LINE: [&str; 7] = ["dtn", "aggregation", "proofs", "registry", "node", "lab", "simnet"];
 
 /// The files of `dtn` that hold the shared vocabulary and use nothing else of it.
 pub const LEAVES: [&str; 4] =
