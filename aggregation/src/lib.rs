@@ -38,7 +38,10 @@ pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, Upd
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
-pub use rule::{Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, Small, Trim};
+pub use rule::{
+    Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, RuleNameError, Samples,
+    Small, Staleness, Trim, Weighting,
+};
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use seal::{
     AdmittedVote, Attempt, Cast, Due, HeaderKind, Phase, SealPolicy, SealRules, SealValue,

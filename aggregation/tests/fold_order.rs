@@ -14,7 +14,7 @@ use std::sync::Arc;
 use common::{Memo, SEED};
 use longhaul_aggregation::{
     Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, PoolSpan, Recipe, Rule,
-    Schema, Setting, Slot, Small, TermStatus, Trim,
+    Samples, Schema, Setting, Slot, Small, Staleness, TermStatus, Trim, Weighting,
 };
 use plans::{EPOCHS, MEMBERS, WINDOW, arb_delivery, arb_plans, deliver, make, schema};
 use proptest::prelude::*;
@@ -31,21 +31,54 @@ fn arb_cohorts() -> impl Strategy<Value = Cohorts> {
     })
 }
 
-fn arb_recipe() -> impl Strategy<Value = Recipe> {
+fn arb_rule() -> impl Strategy<Value = Rule> {
     let trim = prop_oneof![Just(Trim::Auto), (0_u16..3).prop_map(Trim::Fixed)];
-    let rule = prop_oneof![Just(Rule::Mean), trim.prop_map(|trim| Rule::TrimmedMean { trim })];
+    let weighting = prop_oneof![
+        Just(Weighting::Krum),
+        Just(Weighting::MultiKrum),
+        (1_u8..9).prop_map(|iterations| Weighting::GeometricMedian { iterations }),
+        (1_u32..9_000, 1_u8..4).prop_map(|(radius_milli, iterations)| {
+            Weighting::CenteredClipping { radius_milli, iterations }
+        }),
+        Just(Weighting::CenteredTrimmed),
+        Just(Weighting::CovarianceFilter),
+        Just(Weighting::Diversity),
+    ];
+    prop_oneof![
+        1 => Just(Rule::Mean),
+        2 => trim.prop_map(|trim| Rule::TrimmedMean { trim }),
+        1 => Just(Rule::Median),
+        1 => Just(Rule::MeanAroundMedian),
+        3 => weighting.prop_map(Rule::Weighted),
+    ]
+}
+
+fn arb_weights() -> impl Strategy<Value = (Staleness, Samples)> {
+    let staleness = prop_oneof![
+        3 => Just(Staleness::Constant),
+        1 => (1_u8..=8).prop_map(|halves| Staleness::Polynomial { halves }),
+        1 => (0_u16..3, 1_u16..3).prop_map(|(after, slope)| Staleness::Hinge { after, slope }),
+        1 => (1_u16..3).prop_map(|half_life| Staleness::Exponential { half_life }),
+    ];
+    let samples = prop_oneof![2 => Just(Samples::Alike), 1 => (1_u32..200).prop_map(Samples::UpTo)];
+    (staleness, samples)
+}
+
+fn arb_recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Median)];
     let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
     let cohorts = prop::option::weighted(0.7, arb_cohorts());
     let pool = (0..4).prop_map(|doublings| PoolSpan::new(1_u16 << doublings).expect("a span"));
-    (rule, clip, mix, cohorts, 1_u16..=6, pool).prop_map(
-        |(rule, clip, mix, cohorts, quorum, pool)| Recipe {
+    (arb_rule(), clip, mix, cohorts, 1_u16..=6, pool, arb_weights()).prop_map(
+        |(rule, clip, mix, cohorts, quorum, pool, (staleness, samples))| Recipe {
             rule,
             clip,
             mix,
             cohorts,
             quorum,
             pool,
+            staleness,
+            samples,
         },
     )
 }

@@ -5,7 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{MEAN, admitted, fold_of, payload, schema};
-use longhaul_aggregation::{Clip, Fold, Mix, Recipe, Rule, Schema, Setting, Trim};
+use longhaul_aggregation::robust::{Pipeline, Pre, Vectors};
+use longhaul_aggregation::{Clip, Fold, Mix, Recipe, Rule, Schema, Setting, Trim, Weighting};
 use proptest::prelude::*;
 
 /// One chunk of each update: an exponent and its values.
@@ -214,4 +215,83 @@ proptest! {
             prop_assert!(column.iter().min() <= Some(&found) && Some(&found) <= column.iter().max());
         }
     }
+}
+
+/// Every rule by dot products beside the published rule over floats.
+#[test]
+fn rules_by_weights_are_those_over_floats() {
+    let rules = [
+        Weighting::Krum,
+        Weighting::MultiKrum,
+        Weighting::GeometricMedian { iterations: 8 },
+        Weighting::CenteredClipping { radius_milli: 100, iterations: 3 },
+        Weighting::CenteredTrimmed,
+        Weighting::CovarianceFilter,
+        Weighting::Diversity,
+    ];
+    let arb = (arb_rows(7..12, 6), 0..rules.len(), prop::bool::ANY);
+    proptest!(ProptestConfig::with_cases(2_000), |((rows, rule, mixes) in arb)| {
+        let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(rows.len()) };
+        let attackers = setting.attackers(1);
+        let weighting = rules[rule];
+        let mix = if mixes { Mix::NearestNeighbours } else { Mix::None };
+        let recipe = Recipe { mix, ..Recipe::plain(Rule::Weighted(weighting), Clip::None, 1) };
+        let schema = schema(&[6]);
+        let updates: Vec<_> = (0..)
+            .zip(&rows)
+            .map(|(member, (exponent, values))| {
+                let payload = payload(&[(u64::from(*exponent), values)]);
+                admitted(&schema, member, 0, None, &payload)
+            })
+            .collect();
+        let mut fold = Fold::new(Arc::clone(&schema), &common::SEED, recipe, setting);
+        // The fold's order is that of hashes; ties aside it does not matter.
+        let mut sorted: Vec<_> = updates.iter().zip(&rows).collect();
+        sorted.sort_by_key(|(update, _)| update.header_hash);
+        let float = |(_, (exponent, values)): &(_, &(u8, Vec<i8>))| -> Vec<f64> {
+            let unit = 2_f64.powi(i32::from(*exponent) - 24);
+            values.iter().map(|value| f64::from(*value) * unit).collect()
+        };
+        let floats: Vec<Vec<f64>> = sorted.iter().map(float).collect();
+        for update in updates {
+            fold.insert(update);
+        }
+        let vectors = Vectors::new(floats.iter().map(Vec::as_slice).collect()).expect("sound");
+        let pre = mixes.then_some(Pre::NearestNeighbourMixing { attackers });
+        let pipeline = Pipeline {
+            pre: pre.into_iter().collect(),
+            rule: weighting.over_floats(attackers),
+        };
+        let expected = pipeline.aggregate(&vectors).expect("enough vectors");
+        for (found, expected) in fold.model().as_slice().iter().zip(expected) {
+            let expected = (expected * 2_f64.powi(24)).clamp(-2.13e9, 2.13e9);
+            // Weights to 2^-30 of the longest vector, and one rounding.
+            prop_assert!((*found as f64 - expected).abs() < 64.0, "{} {}", found, expected);
+        }
+    });
+}
+
+#[test]
+fn medians_and_means_around_them_are_exact() {
+    let rows = vec![(0, vec![1]), (0, vec![2]), (0, vec![4]), (0, vec![100])];
+    let of = |rule, share| {
+        let schema = schema(&[1]);
+        let setting = Setting { attacker_share_permille: share, ..Setting::trusting(4) };
+        let mut fold = Fold::new(
+            Arc::clone(&schema),
+            &common::SEED,
+            Recipe::plain(rule, Clip::None, 1),
+            setting,
+        );
+        for (member, (exponent, values)) in (0..).zip(&rows) {
+            let payload = payload(&[(*exponent, values)]);
+            fold.insert(admitted(&schema, member, 0, None, &payload));
+        }
+        fold.model().as_slice().to_vec()
+    };
+    assert_eq!(of(Rule::Median, 0), [3]);
+    // 2.333 without the farthest.
+    assert_eq!(of(Rule::MeanAroundMedian, 250), [2]);
+    // 26.75 where nobody attacks.
+    assert_eq!(of(Rule::MeanAroundMedian, 0), [27]);
 }

@@ -17,7 +17,7 @@ use crate::admission::Admitted;
 use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
 use crate::memo::TermMemo;
-use crate::rule::{Bearing, Cohorts, Group, Recipe, Small, Vector};
+use crate::rule::{Bearing, Claims, Cohorts, Group, Recipe, Small, Vector};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
@@ -228,7 +228,16 @@ impl<'a> Plan<'a> {
             let updates: Vec<_> = part.iter().map(|admitted| &admitted.update).collect();
             Vector::of(&updates)
         };
-        let group = |parts: &Vec<Part<'a>>| Group { vectors: parts.iter().map(vector).collect() };
+        let claims = |part: &Part<'a>| Claims::of(&part[part.len() - 1].header);
+        let group = |parts: &Vec<Part<'a>>| {
+            // In the order of their hashes, so that no place in the member list breaks ties.
+            let mut parts: Vec<&Part<'a>> = parts.iter().collect();
+            parts.sort_by_key(|part| part[part.len() - 1].header_hash);
+            Group {
+                vectors: parts.iter().map(|part| vector(part)).collect(),
+                claims: parts.iter().map(|part| claims(part)).collect(),
+            }
+        };
         let groups: Vec<_> = self.cohorts.iter().map(group).collect();
         recipe.term(&groups, self.bearing)
     }

@@ -68,7 +68,7 @@ impl Mixing {
     }
 
     /// The weight of each original vector in the sum of what is made by `weights`.
-    pub(super) fn weighed(&self, weights: &[f64]) -> Vec<(usize, f64)> {
+    pub(crate) fn weighed(&self, weights: &[f64]) -> Vec<(usize, f64)> {
         let one = Self::new(vec![weights.iter().copied().enumerate().collect()]);
         let row = one.after(self).rows.swap_remove(0);
         row.into_iter().filter(|&(_, weight)| weight != 0.0).collect()

@@ -10,7 +10,8 @@ use super::vector::{Vector, Weighted};
 
 /// The weight of an update that is not clipped: one, in units of 2^-16.
 pub const WEIGHT_ONE: i64 = 1 << WEIGHT_BITS;
-const WEIGHT_BITS: u32 = 16;
+/// Bits below one of a weight.
+pub(super) const WEIGHT_BITS: u32 = 16;
 
 /// How a cohort's updates are shortened before the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

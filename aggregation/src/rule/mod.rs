@@ -1,10 +1,11 @@
 //! Rules: how the updates of one epoch become one term.
 //!
 //! A term is a pure function of a set of updates, which stand in one or several
-//! cohorts (see [`crate::fold`]). In each cohort clipping gives an update a weight
-//! in units of 2^-16, mixing replaces each vector by the sum of its neighbours, and
-//! the rule turns what it has into an exact integer sum over a number of
-//! contributions. Cohorts are averaged by the number of their updates, and each
+//! cohorts (see [`crate::fold`]). In each cohort staleness, the number of samples and clipping
+//! give an update a weight in units of 2^-16 ([`weights`], [`clip`]), mixing replaces each
+//! vector by the sum of its neighbours, and the rule turns what it has into an exact
+//! integer sum over a number of contributions, or by coefficients in units of 2^-30
+//! ([`weighting`]). Cohorts are averaged by the number of their updates, and each
 //! entry is rounded once, to the nearest unit of 2^-24, ties to even. Where there
 //! are several cohorts, the mean of each is cut before to whole 2^-32 of a unit,
 //! downwards, since their exact average can have a denominator of any size.
@@ -15,15 +16,21 @@
 //! times 2^16, and a sum has at most 65,535 of them, which stays below 2^63; so
 //! does a mixed vector. Sums of mixed vectors, and means with 32 more bits, are
 //! held in 128. A term's entry is a mean of entries, so it is at most `127 * 2^24`
-//! again and fits 32 bits. The assertions below hold the constants to this.
+//! again and fits 32 bits; where coefficients sum to more than one, it is clamped to that.
+//! The assertions below hold the constants to this.
 
 pub mod clip;
 pub mod cohorts;
+mod extremes;
+mod gram;
 pub mod mean;
+pub mod name;
 pub mod nearest_neighbour_mixing;
 pub mod recipe;
 pub mod trimmed_mean;
 pub(crate) mod vector;
+pub mod weighting;
+pub mod weights;
 
 use crate::round::{Divisor, divide_half_even_wide};
 use crate::slot::MEMBERS_MAX;
@@ -31,8 +38,16 @@ use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
+pub use name::RuleNameError;
 pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;
+pub use weighting::{ITERATIONS_MAX, Weighting};
+pub(crate) use weights::Claims;
+pub use weights::{Samples, Staleness};
+
+use extremes::Keep;
+use vector::Weighted;
+use weighting::COEFFICIENT_ONE;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.
 pub const ENTRY_UNITS_MAX: i64 = (VALUE_MAX as i64) << EXPONENT_MAX;
@@ -62,6 +77,12 @@ pub enum Rule {
         /// How many to leave out at each end; at least one always stays.
         trim: Trim,
     },
+    /// Entry by entry, the median; of an even number the mean of the two in the middle.
+    Median,
+    /// Entry by entry, the mean of those nearest to the median: as many as are no attackers.
+    MeanAroundMedian,
+    /// The sum by weights that follow from dot products.
+    Weighted(Weighting),
 }
 
 /// How many entries a trimmed mean leaves out at each end.
@@ -87,6 +108,8 @@ pub enum Mix {
 pub(crate) struct Group<'a> {
     /// One vector for each author that counts; at least one.
     pub vectors: Vec<Vector<'a>>,
+    /// What each author claims that gives it a weight; as many.
+    pub claims: Vec<Claims>,
 }
 
 /// How many attackers the rule of a term has to bear.
@@ -144,23 +167,41 @@ impl Recipe {
 
     /// The exact result of the rule in one cohort.
     fn sums(&self, group: &Group<'_>, bearing: Bearing) -> Sums {
-        let vectors = self.clip.weigh(&group.vectors);
+        let vectors = self.weighed(group);
         let count = vectors.len();
-        let trim = match self.rule {
-            Rule::Mean => 0,
-            Rule::TrimmedMean { trim } => bearing.trim(trim, count),
-        };
         let attackers = bearing.among(count);
+        let keep = match self.rule {
+            Rule::Mean => Keep::Middle(0),
+            Rule::TrimmedMean { trim } => Keep::Middle(bearing.trim(trim, count)),
+            Rule::Median => Keep::Middle((count - 1) / 2),
+            Rule::MeanAroundMedian => Keep::NearMedian(count - attackers),
+            Rule::Weighted(weighting) => {
+                let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
+                let entries = Entries::Narrow(weighting::sums(&vectors, &coefficients));
+                return Sums { entries, divisor: COEFFICIENT_ONE };
+            }
+        };
         match self.mix {
             // Everybody's neighbours are all: each mixed vector is the mean.
             Mix::NearestNeighbours if attackers == 0 => Sums::narrow(mean::sums(&vectors), count),
             Mix::NearestNeighbours => {
-                let mixed = nearest_neighbour_mixing::sums(&vectors, attackers, trim);
+                let mixed = nearest_neighbour_mixing::sums(&vectors, attackers, keep);
                 let entries = Entries::Wide(mixed.entries);
-                Sums { entries, divisor: divisor((count - 2 * trim) * mixed.neighbours) }
+                Sums { entries, divisor: divisor(keep.of(count) * mixed.neighbours) }
             }
-            Mix::None => Sums::narrow(trimmed_mean::sums(&vectors, trim), count - 2 * trim),
+            Mix::None => Sums::narrow(trimmed_mean::sums(&vectors, keep), keep.of(count)),
         }
+    }
+
+    /// The vectors with the weights that their claims and clipping give them.
+    fn weighed<'a>(&self, group: &'a Group<'a>) -> Vec<Weighted<'a>> {
+        let mut vectors = self.clip.weigh(&group.vectors);
+        for (weighted, claims) in vectors.iter_mut().zip(&group.claims) {
+            let claimed = self.staleness.weight(*claims) * self.samples.weight(*claims);
+            weighted.weight =
+                (weighted.weight * (claimed >> clip::WEIGHT_BITS)) >> clip::WEIGHT_BITS;
+        }
+        vectors
     }
 
     /// The average of the cohorts' means by the number of their vectors.
@@ -225,5 +266,6 @@ fn divisor(contributions: usize) -> i64 {
 }
 
 fn to_term(mean: i128) -> i32 {
-    i32::try_from(mean).expect("a mean is within its entries")
+    let largest = i128::from(ENTRY_UNITS_MAX);
+    i32::try_from(mean.clamp(-largest, largest)).expect("a term's entry fits 32 bits")
 }

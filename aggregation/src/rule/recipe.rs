@@ -1,8 +1,12 @@
 //! Recipe: what a manifest fixes about merging, with its bytes and its id.
 //!
-//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts, pool]`; the rule is `[0]` for the
-//! mean or `[1, trim]` for the trimmed mean (a number, or null for as many as there
-//! may be attackers), clip is 0 for none and 1 for the median, mix is 0 for none
+//! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts, pool]`, and `weights` behind it
+//! where they are not all one (see [`super::weights`]); the rule is `[0]` for the
+//! mean, `[1, trim]` for the trimmed mean (a number, or null for as many as there
+//! may be attackers), `[2]` for the median, `[3]` for the mean around it, `[4]` for Krum,
+//! `[5]` for Multi-Krum, `[6, iterations]` for the geometric median, `[7, radius in
+//! thousandths, iterations]` for centered clipping, `[8]` for CTMA, `[9]` for CAF and `[10]` for
+//! diversity; clip is 0 for none and 1 for the median, mix is 0 for none
 //! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`];
 //! pool is the number of doublings that the span of pooled epochs has from one, 0 to 5.
 
@@ -10,6 +14,8 @@ use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
 use super::cohorts::Cohorts;
+use super::weighting::Weighting;
+use super::weights::{self, Samples, Staleness};
 use super::{Clip, Mix, Rule, Trim};
 use crate::setting::Setting;
 use crate::slot::MEMBERS_MAX;
@@ -18,9 +24,22 @@ use crate::slot::MEMBERS_MAX;
 /// updates: with 2,048 a chunk of 65,000 entries takes some 20 CPU seconds.
 pub const COMPARED_AUTHORS_MAX: usize = 2048;
 
+/// Most authors expected in an epoch whose covariance is filtered: each of up to n rounds takes
+/// 16 products of n x n matrices, 128 of them some seconds.
+pub const FILTERED_AUTHORS_MAX: usize = 128;
+
 const RECIPE_CONTEXT: &str = "longhaul 2026 recipe v1";
 const MEAN: u64 = 0;
 const TRIMMED_MEAN: u64 = 1;
+const MEDIAN: u64 = 2;
+const MEAN_AROUND_MEDIAN: u64 = 3;
+const KRUM: u64 = 4;
+const MULTI_KRUM: u64 = 5;
+const GEOMETRIC_MEDIAN: u64 = 6;
+const CENTERED_CLIPPING: u64 = 7;
+const CENTERED_TRIMMED: u64 = 8;
+const COVARIANCE_FILTER: u64 = 9;
+const DIVERSITY: u64 = 10;
 
 /// What a manifest fixes about merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +58,10 @@ pub struct Recipe {
     pub quorum: u16,
     /// How many epochs below the quorum may be pooled.
     pub pool: PoolSpan,
+    /// How updates weigh by their staleness.
+    pub staleness: Staleness,
+    /// How updates weigh by their samples.
+    pub samples: Samples,
 }
 
 /// The largest span of epochs that are pooled: 1 (none), 2, 4, 8, 16 or 32.
@@ -75,6 +98,12 @@ pub enum RecipeError {
          {COMPARED_AUTHORS_MAX}); draw a committee"
     )]
     Compared(usize),
+    /// Too many authors in an epoch for the covariance filter.
+    #[error(
+        "{0} authors in an epoch are too many for the covariance filter (at most \
+         {FILTERED_AUTHORS_MAX}); draw a committee, or use another rule"
+    )]
+    Filtered(usize),
     /// Pooled epochs can be so far apart that their headers speak of no epoch that
     /// both look back to.
     #[error("{span} epochs pooled where base summaries look {window} back; choose at most that")]
@@ -84,6 +113,23 @@ pub enum RecipeError {
         /// Epochs that a base summary looks back.
         window: u32,
     },
+    /// A rule by majority with fewer authors than make one.
+    #[error(
+        "{rule} needs a majority: with {attackers} assumed attackers a quorum of {least}, not {quorum}"
+    )]
+    Majority {
+        /// The rule.
+        rule: Rule,
+        /// F.
+        attackers: usize,
+        /// 2F + 1.
+        least: usize,
+        /// The quorum.
+        quorum: u16,
+    },
+    /// A parameter of the rule or of a weight is out of its range.
+    #[error("{0} is out of its range")]
+    Parameter(&'static str),
     /// A share of similarities beyond all of them, or none.
     #[error("a cohort threshold of {0} thousandths; choose 1 to 1000")]
     CohortThreshold(u16),
@@ -119,7 +165,16 @@ impl PoolSpan {
 impl Recipe {
     /// A rule with its clipping and quorum and nothing else.
     pub const fn plain(rule: Rule, clip: Clip, quorum: u16) -> Self {
-        Self { rule, clip, mix: Mix::None, cohorts: None, quorum, pool: PoolSpan::ONE }
+        Self {
+            rule,
+            clip,
+            mix: Mix::None,
+            cohorts: None,
+            quorum,
+            pool: PoolSpan::ONE,
+            staleness: Staleness::Constant,
+            samples: Samples::Alike,
+        }
     }
 
     /// Checks the recipe against a federation's size.
@@ -134,9 +189,15 @@ impl Recipe {
         if quorum == 0 || usize::from(quorum) > authors {
             return Err(RecipeError::Quorum { quorum, authors });
         }
-        let compares = self.mix == Mix::NearestNeighbours || self.cohorts.is_some();
+        self.validate_rule(setting)?;
+        let weighs = matches!(self.rule, Rule::Weighted(_));
+        let compares = weighs || self.mix == Mix::NearestNeighbours || self.cohorts.is_some();
         if compares && authors > COMPARED_AUTHORS_MAX {
             return Err(RecipeError::Compared(authors));
+        }
+        let filters = self.rule == Rule::Weighted(Weighting::CovarianceFilter);
+        if filters && authors > FILTERED_AUTHORS_MAX {
+            return Err(RecipeError::Filtered(authors));
         }
         if let Some(cohorts) = &self.cohorts {
             cohorts.validate(authors)?;
@@ -155,16 +216,37 @@ impl Recipe {
         }
     }
 
+    /// Checks the rule's parameters, and that a rule by weights cannot be outvoted. A trimmed mean
+    /// with a lower quorum is a stated choice of availability: it trims less then.
+    fn validate_rule(&self, setting: &Setting) -> Result<(), RecipeError> {
+        let Self { rule, quorum, .. } = *self;
+        let attackers = setting.attackers(self.pool.epochs());
+        let least = 2 * attackers + 1;
+        match rule {
+            Rule::Weighted(weighting) if !weighting.is_sound() => {
+                return Err(RecipeError::Parameter("the rule's radius or number of iterations"));
+            }
+            Rule::Weighted(_) if usize::from(quorum) < least => {
+                return Err(RecipeError::Majority { rule, attackers, least, quorum });
+            }
+            _ => {}
+        }
+        match (self.staleness.is_sound(), self.samples) {
+            (false, _) => Err(RecipeError::Parameter("how weights fall with staleness")),
+            (_, Samples::UpTo(0)) => Err(RecipeError::Parameter("the number of samples counted")),
+            _ => Ok(()),
+        }
+    }
+
+    /// True if all authors weigh alike before clipping.
+    fn weighs_alike(&self) -> bool {
+        self.staleness == Staleness::Constant && self.samples == Samples::Alike
+    }
+
     /// Writes the recipe.
     pub fn encode(&self, writer: &mut Writer) {
-        writer.array(6);
-        match self.rule {
-            Rule::Mean => writer.array(1).unsigned(MEAN),
-            Rule::TrimmedMean { trim: Trim::Auto } => writer.array(2).unsigned(TRIMMED_MEAN).null(),
-            Rule::TrimmedMean { trim: Trim::Fixed(trim) } => {
-                writer.array(2).unsigned(TRIMMED_MEAN).unsigned(u64::from(trim))
-            }
-        };
+        writer.array(if self.weighs_alike() { 6 } else { 7 });
+        encode_rule(self.rule, writer);
         writer.unsigned(u64::from(self.clip == Clip::Median)).unsigned(u64::from(self.quorum));
         writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
         match &self.cohorts {
@@ -174,12 +256,19 @@ impl Recipe {
             Some(cohorts) => cohorts.encode(writer),
         }
         writer.unsigned(u64::from(self.pool.doublings));
+        if !self.weighs_alike() {
+            weights::encode(self.staleness, self.samples, writer);
+        }
     }
 
     /// Reads a recipe, strictly. Whether it fits a federation is for
     /// [`Recipe::validate`] to say.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        reader.tuple(6)?;
+        let wrong = reader.invalid("an array of 6 or 7");
+        let fields = reader.array(7)?;
+        if fields < 6 {
+            return Err(wrong);
+        }
         let rule = read_rule(reader)?;
         let clip = match reader.unsigned(1)? {
             0 => Clip::None,
@@ -197,7 +286,14 @@ impl Recipe {
         let at = reader.invalid("an 8-bit number");
         let doublings = reader.unsigned(u64::from(PoolSpan::DOUBLINGS_MAX))?;
         let pool = PoolSpan { doublings: u8::try_from(doublings).map_err(|_| at)? };
-        Ok(Self { rule, clip, mix, cohorts, quorum, pool })
+        let plain = Self { mix, cohorts, pool, ..Self::plain(rule, clip, quorum) };
+        if fields == 6 {
+            return Ok(plain);
+        }
+        let alike = reader.invalid("weights that are not all one");
+        let (staleness, samples) = weights::decode(reader)?;
+        let recipe = Self { staleness, samples, ..plain };
+        if recipe.weighs_alike() { Err(alike) } else { Ok(recipe) }
     }
 
     /// The name of the recipe: blake3 derive-key under
@@ -209,14 +305,66 @@ impl Recipe {
     }
 }
 
-fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
-    let at = reader.invalid("a rule: [0], [1, trim] or [1, null]");
-    let fields = reader.array(2)?;
-    match (fields, reader.unsigned(TRIMMED_MEAN)?) {
-        (1, MEAN) => Ok(Rule::Mean),
-        (2, TRIMMED_MEAN) => Ok(Rule::TrimmedMean { trim: read_trim(reader)? }),
-        _ => Err(at),
+fn encode_rule(rule: Rule, writer: &mut Writer) {
+    let bare = |writer: &mut Writer, code| {
+        writer.array(1).unsigned(code);
+    };
+    match rule {
+        Rule::Mean => bare(writer, MEAN),
+        Rule::TrimmedMean { trim } => {
+            writer.array(2).unsigned(TRIMMED_MEAN);
+            match trim {
+                Trim::Auto => writer.null(),
+                Trim::Fixed(trim) => writer.unsigned(trim.into()),
+            };
+        }
+        Rule::Median => bare(writer, MEDIAN),
+        Rule::MeanAroundMedian => bare(writer, MEAN_AROUND_MEDIAN),
+        Rule::Weighted(Weighting::Krum) => bare(writer, KRUM),
+        Rule::Weighted(Weighting::MultiKrum) => bare(writer, MULTI_KRUM),
+        Rule::Weighted(Weighting::GeometricMedian { iterations }) => {
+            writer.array(2).unsigned(GEOMETRIC_MEDIAN).unsigned(iterations.into());
+        }
+        Rule::Weighted(Weighting::CenteredClipping { radius_milli, iterations }) => {
+            writer.array(3).unsigned(CENTERED_CLIPPING);
+            writer.unsigned(radius_milli.into()).unsigned(iterations.into());
+        }
+        Rule::Weighted(Weighting::CenteredTrimmed) => bare(writer, CENTERED_TRIMMED),
+        Rule::Weighted(Weighting::CovarianceFilter) => bare(writer, COVARIANCE_FILTER),
+        Rule::Weighted(Weighting::Diversity) => bare(writer, DIVERSITY),
     }
+}
+
+fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
+    let at = reader.invalid("a rule: its number and parameters");
+    let fields = reader.array(3)?;
+    let number = reader.unsigned(DIVERSITY)?;
+    Ok(match (fields, number) {
+        (1, MEAN) => Rule::Mean,
+        (2, TRIMMED_MEAN) => Rule::TrimmedMean { trim: read_trim(reader)? },
+        (1, MEDIAN) => Rule::Median,
+        (1, MEAN_AROUND_MEDIAN) => Rule::MeanAroundMedian,
+        (1, KRUM) => Rule::Weighted(Weighting::Krum),
+        (1, MULTI_KRUM) => Rule::Weighted(Weighting::MultiKrum),
+        (2, GEOMETRIC_MEDIAN) => {
+            Rule::Weighted(Weighting::GeometricMedian { iterations: read_u8(reader)? })
+        }
+        (3, CENTERED_CLIPPING) => {
+            let radius = reader.unsigned(u32::MAX.into())?;
+            let radius_milli = u32::try_from(radius).map_err(|_| at)?;
+            let iterations = read_u8(reader)?;
+            Rule::Weighted(Weighting::CenteredClipping { radius_milli, iterations })
+        }
+        (1, CENTERED_TRIMMED) => Rule::Weighted(Weighting::CenteredTrimmed),
+        (1, COVARIANCE_FILTER) => Rule::Weighted(Weighting::CovarianceFilter),
+        (1, DIVERSITY) => Rule::Weighted(Weighting::Diversity),
+        _ => return Err(at),
+    })
+}
+
+fn read_u8(reader: &mut Reader<'_>) -> Result<u8, CodecError> {
+    let at = reader.invalid("an 8-bit number");
+    u8::try_from(reader.unsigned(u8::MAX.into())?).map_err(|_| at)
 }
 
 fn read_trim(reader: &mut Reader<'_>) -> Result<Trim, CodecError> {
@@ -253,6 +401,10 @@ mod tests {
         pool: PoolSpan { doublings: 2 },
         ..MIXED
     };
+    const WEIGHED: Recipe = Recipe {
+        staleness: Staleness::Hinge { after: 3, slope: 1 },
+        ..Recipe::plain(Rule::Weighted(Weighting::Diversity), Clip::None, 5)
+    };
 
     fn bytes(recipe: &Recipe) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -262,12 +414,27 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_wrote() {
-        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED] {
+        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED, WEIGHED] {
+            assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
+        }
+        for rule in [
+            Rule::Median,
+            Rule::MeanAroundMedian,
+            Rule::Weighted(Weighting::Krum),
+            Rule::Weighted(Weighting::MultiKrum),
+            Rule::Weighted(Weighting::GeometricMedian { iterations: 8 }),
+            Rule::Weighted(Weighting::CenteredClipping { radius_milli: 1500, iterations: 3 }),
+            Rule::Weighted(Weighting::CenteredTrimmed),
+            Rule::Weighted(Weighting::CovarianceFilter),
+        ] {
+            let recipe = Recipe { rule, samples: Samples::UpTo(600), ..WEIGHED };
             assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
         }
         assert_eq!(bytes(&TRIMMED), [0x86, 0x82, 1, 2, 1, 5, 0, 0xf6, 0]);
         assert_eq!(bytes(&MEAN_OF_ONE), [0x86, 0x81, 0, 0, 1, 0, 0xf6, 0]);
         assert_eq!(bytes(&MIXED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0xf6, 0]);
+        let weighed = [0x87, 0x81, 10, 0, 5, 0, 0xf6, 0, 0x82, 0x83, 2, 3, 1, 0xf6];
+        assert_eq!(bytes(&WEIGHED), weighed);
         assert_eq!(bytes(&PARTED), [0x86, 0x82, 1, 0xf6, 0, 7, 1, 0x83, 0x19, 0x01, 0xf4, 3, 1, 2]);
     }
 
@@ -278,6 +445,10 @@ mod tests {
             &[0x86, 0x82, 0, 0xf6, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x81, 1, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x82, 2, 2, 1, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 6, 0, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 11, 0, 5, 0, 0xf6, 0],
+            &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6],
+            &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x82, 1, 9, 0xf6],
             &[0x86, 0x81, 0, 2, 5, 0, 0xf6, 0],
             &[0x86, 0x81, 0, 0, 5, 2, 0xf6, 0],
             &[0x86, 0x81, 0, 0, 5, 0, 0, 0],
@@ -316,10 +487,33 @@ mod tests {
             (parted(1000, Minimum::Fixed(0)), 7, minimum(0, 7)),
             (parted(1, Minimum::Fixed(8)), 7, minimum(8, 7)),
             (parted(1, Minimum::Fixed(7)), 7, Ok(())),
+            (WEIGHED, 9, Ok(())),
+            (WEIGHED, 3000, Err(RecipeError::Compared(3000))),
+            (
+                Recipe { rule: Rule::Weighted(Weighting::CovarianceFilter), ..WEIGHED },
+                129,
+                Err(RecipeError::Filtered(129)),
+            ),
+            (
+                Recipe { samples: Samples::UpTo(0), ..WEIGHED },
+                9,
+                Err(RecipeError::Parameter("the number of samples counted")),
+            ),
         ] {
             let setting = Setting { summary_window: 4, ..Setting::trusting(members) };
             assert_eq!(recipe.validate(&setting), expected, "{recipe:?} for {members}");
         }
+    }
+
+    #[test]
+    fn a_rule_by_weights_asks_for_a_majority() {
+        let assumed = |share| Setting { attacker_share_permille: share, ..Setting::trusting(12) };
+        assert_eq!(WEIGHED.validate(&assumed(200)), Ok(()));
+        let Err(error) = WEIGHED.validate(&assumed(250)) else { panic!("3 of 12 need 7") };
+        assert!(error.to_string().contains("a quorum of 7, not 5"), "{error}");
+        let endless = Rule::Weighted(Weighting::GeometricMedian { iterations: 65 });
+        let recipe = Recipe { rule: endless, ..WEIGHED };
+        assert!(matches!(recipe.validate(&assumed(200)), Err(RecipeError::Parameter(_))));
     }
 
     #[test]

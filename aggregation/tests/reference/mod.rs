@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use longhaul_aggregation::robust::Gram;
 use longhaul_aggregation::{
-    Admitted, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule, Schema,
-    Setting, Small, Trim,
+    Admitted, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule, Samples,
+    Schema, Setting, Small, Staleness, Trim, Weighting,
 };
 
 use crate::common::SEED;
@@ -30,6 +31,7 @@ pub struct Fact {
     /// The epochs in which slots may be named.
     window: BTreeSet<u32>,
     vouch: bool,
+    samples: u32,
     units: Vec<i64>,
 }
 
@@ -53,6 +55,7 @@ impl Fact {
             known: rows().flat_map(row).collect(),
             window: rows().map(|(epoch, _)| epoch.get()).collect(),
             vouch: header.vouch,
+            samples: header.samples,
             units: units.as_slice().to_vec(),
         }
     }
@@ -289,7 +292,9 @@ fn term(recipe: Recipe, cohorts: &[Vec<Part<'_>>], bearing: Bearing) -> Vec<i64>
             nearest(sum, sizes().sum::<i128>() << 32)
         }
     };
-    (0..means[0].0.len()).map(entry).collect()
+    // A rule can give more than its longest vector; a term's entry is no longer than an update's.
+    let most = 127 << 24;
+    (0..means[0].0.len()).map(|it| entry(it).clamp(-most, most)).collect()
 }
 
 /// An author's sum, each entry within what one update can say.
@@ -301,23 +306,46 @@ fn units(part: &Part<'_>) -> Vec<i64> {
 
 /// The rule's sums over a cohort, and what they are divided by.
 fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (Vec<i128>, i128) {
-    // Of equally near vectors those of smaller members are the nearer.
+    // Of equally near vectors those of smaller hashes are the nearer.
     let mut cohort = cohort.to_vec();
-    cohort.sort_by_key(|part| part[0].member);
+    cohort.sort_by_key(|part| part[part.len() - 1].hash);
     let sums: Vec<Vec<i64>> = cohort.iter().map(units).collect();
-    let weighted = clipped(recipe.clip, &sums);
+    let weights: Vec<i128> = clip_weights(recipe.clip, &sums)
+        .into_iter()
+        .zip(&cohort)
+        .map(|(clip, part)| (clip * claimed(recipe, part[part.len() - 1])) >> 16)
+        .collect();
+    let weighted: Vec<Vec<i128>> = sums
+        .iter()
+        .zip(&weights)
+        .map(|(units, weight)| units.iter().map(|&it| i128::from(it) * weight).collect())
+        .collect();
     let most = (cohort.len() - 1) / 2;
     let attackers = attackers.saturating_sub(voids).min(most);
+    let (rows, neighbours) = match recipe.mix {
+        Mix::None => (weighted.clone(), 1),
+        Mix::NearestNeighbours => mixed(&weighted, cohort.len() - attackers),
+    };
     let trim = match recipe.rule {
         Rule::Mean => 0,
+        Rule::Median => most,
         Rule::TrimmedMean { trim: Trim::Auto } => attackers,
         Rule::TrimmedMean { trim: Trim::Fixed(trim) } => {
             usize::from(trim).saturating_sub(voids).min(most)
         }
-    };
-    let (rows, neighbours) = match recipe.mix {
-        Mix::None => (weighted, 1),
-        Mix::NearestNeighbours => mixed(&weighted, cohort.len() - attackers),
+        Rule::MeanAroundMedian => {
+            let kept = rows.len() - attackers;
+            let column = |entry: usize| near_median(rows.iter().map(|row| row[entry]), kept);
+            let sums = (0..rows[0].len()).map(column).collect();
+            return (sums, 65_536 * (kept * neighbours) as i128);
+        }
+        Rule::Weighted(rule) => {
+            let shares: Vec<Vec<usize>> = match recipe.mix {
+                Mix::NearestNeighbours => near(&weighted, cohort.len() - attackers),
+                Mix::None => (0..weighted.len()).map(|it| vec![it]).collect(),
+            };
+            return by_weights(rule, &sums, &weights, &shares, attackers);
+        }
     };
     let column = |entry: usize| {
         let mut column: Vec<i128> = rows.iter().map(|row| row[entry]).collect();
@@ -328,7 +356,94 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
     ((0..rows[0].len()).map(column).collect(), 65_536 * (kept * neighbours) as i128)
 }
 
-fn clipped(clip: Clip, cohort: &[Vec<i64>]) -> Vec<Vec<i128>> {
+/// The sum of the entries nearest to the median; of equally near ones the smaller.
+fn near_median(column: impl Iterator<Item = i128>, kept: usize) -> i128 {
+    let mut column: Vec<i128> = column.collect();
+    column.sort();
+    let twice = column[(column.len() - 1) / 2] + column[column.len() / 2];
+    column.sort_by_key(|&entry| ((2 * entry - twice).abs(), entry));
+    column[..kept].iter().sum()
+}
+
+/// A rule by dot products: exact products, then the published rule over floats, each of whose
+/// inputs is the mean of those that `shares` names, then whole coefficients.
+fn by_weights(
+    rule: Weighting,
+    sums: &[Vec<i64>],
+    weights: &[i128],
+    shares: &[Vec<usize>],
+    attackers: usize,
+) -> (Vec<i128>, i128) {
+    let product = |one: usize, other: usize| {
+        let pairs = sums[one].iter().zip(&sums[other]);
+        let plain: i128 = pairs.map(|(a, b)| i128::from(*a) * i128::from(*b)).sum();
+        (plain * weights[one] * weights[other]) as f64 / 2_f64.powi(80)
+    };
+    let all: Vec<Vec<f64>> =
+        (0..sums.len()).map(|one| (0..sums.len()).map(|it| product(one, it)).collect()).collect();
+    let mean = |share: &Vec<usize>| {
+        let mut share = share.clone();
+        share.sort_unstable();
+        let weight = 1.0 / share.len() as f64;
+        share.into_iter().map(|it| (it, weight)).collect::<Vec<_>>()
+    };
+    let shares: Vec<_> = shares.iter().map(mean).collect();
+    let half: Vec<Vec<f64>> = shares
+        .iter()
+        .map(|share| {
+            let entry =
+                |other: usize| share.iter().fold(0.0, |sum, (it, by)| sum + by * all[*it][other]);
+            (0..sums.len()).map(entry).collect()
+        })
+        .collect();
+    let mixed = |one: usize, other: usize| {
+        shares[other].iter().map(|&(it, by)| by * half[one][it]).sum::<f64>()
+    };
+    let rows: Vec<Vec<f64>> =
+        (0..shares.len()).map(|one| (0..=one).map(|other| mixed(one, other)).collect()).collect();
+    let gram = Gram::from_rows(&rows);
+    let found = (0..=attackers).rev().find_map(|f| rule.over_floats(f).weights(&gram).ok());
+    let found = found.flatten().unwrap_or_else(|| vec![1.0 / shares.len() as f64; shares.len()]);
+    let mut coefficients = vec![0.0; sums.len()];
+    for (share, weight) in shares.iter().zip(&found) {
+        share.iter().for_each(|(it, by)| coefficients[*it] += weight * by);
+    }
+    let whole = |(coefficient, weight): (&f64, &i128)| {
+        (coefficient * (*weight as f64 / 65_536.0) * 2_f64.powi(30)).round_ties_even() as i128
+    };
+    let whole: Vec<i128> = coefficients.iter().zip(weights).map(whole).collect();
+    let entry = |entry: usize| {
+        whole.iter().zip(sums).map(|(by, units)| by * i128::from(units[entry])).sum()
+    };
+    ((0..sums[0].len()).map(entry).collect(), 1 << 30)
+}
+
+/// The weight that a header's claims give.
+fn claimed(recipe: Recipe, fact: &Fact) -> i128 {
+    let newest = fact.known.iter().map(|(epoch, _)| *epoch).max();
+    let stale = newest.map_or(fact.window.len() as i128, |it| i128::from(fact.epoch - 1 - it));
+    let by_age = match recipe.staleness {
+        Staleness::Constant => 65_536,
+        Staleness::Polynomial { halves } => {
+            ((1_u128 << 32) / (stale as u128 + 1).pow(halves.into())).isqrt() as i128
+        }
+        Staleness::Hinge { after, slope } => {
+            65_536 / (1 + i128::from(slope) * (stale - i128::from(after)).max(0))
+        }
+        Staleness::Exponential { half_life } => {
+            let half_life = i128::from(half_life);
+            let full = 65_536 >> (stale / half_life);
+            full - full * (stale % half_life) / (2 * half_life)
+        }
+    };
+    let by_samples = match recipe.samples {
+        Samples::Alike => 65_536,
+        Samples::UpTo(most) => i128::from(fact.samples.min(most)) * 65_536 / i128::from(most),
+    };
+    (by_age * by_samples) >> 16
+}
+
+fn clip_weights(clip: Clip, cohort: &[Vec<i64>]) -> Vec<i128> {
     let norms: Vec<u128> = cohort
         .iter()
         .map(|units| units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
@@ -341,24 +456,29 @@ fn clipped(clip: Clip, cohort: &[Vec<i64>]) -> Vec<Vec<i128>> {
         Clip::Median if norm > 0 => (median * 65_536 / norm).min(65_536) as i128,
         _ => 65_536,
     };
-    let scale = |(units, norm): (&Vec<i64>, u128)| {
-        units.iter().map(|&entry| i128::from(entry) * weight(norm)).collect()
-    };
-    cohort.iter().zip(norms).map(scale).collect()
+    norms.into_iter().map(weight).collect()
 }
 
 /// Each vector's sum with its nearest ones, and how many that are.
 fn mixed(rows: &[Vec<i128>], neighbours: usize) -> (Vec<Vec<i128>>, usize) {
+    let sum = |near: &Vec<usize>| {
+        (0..rows[0].len()).map(|entry| near.iter().map(|&other| rows[other][entry]).sum()).collect()
+    };
+    (near(rows, neighbours).iter().map(sum).collect(), neighbours)
+}
+
+/// For each vector itself and those nearest to it.
+fn near(rows: &[Vec<i128>], neighbours: usize) -> Vec<Vec<usize>> {
     let distance = |one: &[i128], other: &[i128]| -> i128 {
         one.iter().zip(other).map(|(a, b)| (a - b).pow(2)).sum()
     };
-    let mix = |(place, row): (usize, &Vec<i128>)| {
+    let near = |place: usize| {
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&other| (other != place, distance(row, &rows[other]), other));
-        let near = &order[..neighbours];
-        (0..row.len()).map(|entry| near.iter().map(|&other| rows[other][entry]).sum()).collect()
+        order.sort_by_key(|&other| (other != place, distance(&rows[place], &rows[other]), other));
+        order.truncate(neighbours);
+        order
     };
-    (rows.iter().enumerate().map(mix).collect(), neighbours)
+    (0..rows.len()).map(near).collect()
 }
 
 /// The nearest integer to a fraction; of two, the even one.

@@ -90,7 +90,7 @@ impl SignedManifest {
             steps: manifest.training.steps,
             batch: manifest.training.batch,
             rate_micro: manifest.training.rate_micro,
-            rule: rule_text(manifest.recipe.rule),
+            rule: manifest.recipe.rule.to_string(),
             mix: mix_text(manifest.recipe.mix).to_owned(),
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
             pooled_epochs_max: manifest.recipe.pool.epochs(),
@@ -106,14 +106,6 @@ impl SignedManifest {
             seal_window_epochs: manifest.seal.map(|seal| seal.window_epochs),
             seal_every_epochs: manifest.seal.map(|seal| seal.every_epochs),
         }
-    }
-}
-
-fn rule_text(rule: Rule) -> String {
-    match rule {
-        Rule::Mean => "mean".to_owned(),
-        Rule::TrimmedMean { trim: Trim::Auto } => "trimmed-mean:auto".to_owned(),
-        Rule::TrimmedMean { trim: Trim::Fixed(trim) } => format!("trimmed-mean:{trim}"),
     }
 }
 

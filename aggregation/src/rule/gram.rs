@@ -1,0 +1,143 @@
+//! Gram matrix in exact integers: the dot products of all pairs of vectors.
+//!
+//! A chunk's dot product of quantised values is at most 65,000 * 127^2 < 2^31; it is shifted
+//! by the two exponents (48 bits at most) into 128 bits, where at most 2^26 entries of 2^62 and
+//! weights of 2^32 sum to less than 2^122. The matrix takes n^2 / 2 products per entry, of which
+//! the compiler makes vector code.
+
+use pulp::Arch;
+
+use super::clip::WEIGHT_ONE;
+use super::vector::{Block, Row, Vector, Weighted, for_each_block};
+use crate::robust;
+use crate::schema::CHUNK_ENTRIES_MAX;
+use crate::update::VALUE_MAX;
+
+/// Entries of each vector that a step of the matrix takes, so that a block of 64
+/// vectors stays in the second-level cache.
+const GRAM_BLOCK: usize = 2048;
+
+const _: () = assert!(
+    CHUNK_ENTRIES_MAX * (VALUE_MAX as usize).pow(2) <= i32::MAX as usize,
+    "a chunk's dot product fits 32 bits"
+);
+
+/// The dot products of all pairs of vectors without their weights.
+#[derive(Debug)]
+pub(super) struct Gram {
+    count: usize,
+    /// Row by row, in units of 2^-48; only columns behind the row are filled.
+    products: Vec<i128>,
+}
+
+impl Gram {
+    /// The products of `vectors`.
+    pub fn of(vectors: &[Weighted<'_>]) -> Self {
+        let count = vectors.len();
+        let mut gram = Self { count, products: vec![0; count * count] };
+        let quantised = vectors.iter().all(|it| matches!(it.vector, Vector::Update(_)));
+        if quantised {
+            gram.add_quantised(vectors)
+        } else {
+            gram.add_units(vectors)
+        }
+        gram
+    }
+
+    /// The dot product of two weighted vectors in units of 2^-80.
+    fn product(&self, vectors: &[Weighted<'_>], one: usize, other: usize) -> i128 {
+        let weights = i128::from(vectors[one].weight) * i128::from(vectors[other].weight);
+        let product = match one == other {
+            true => i128::try_from(vectors[one].vector.squared_norm())
+                .expect("a squared norm is below 2^88"),
+            false => self.products[one.min(other) * self.count + one.max(other)],
+        };
+        weights * product
+    }
+
+    /// The squared distance of two weighted vectors in units of 2^-80.
+    pub fn squared_distance(&self, vectors: &[Weighted<'_>], one: usize, other: usize) -> i128 {
+        let product = |one: usize, other: usize| self.product(vectors, one, other);
+        product(one, one) + product(other, other) - 2 * product(one, other)
+    }
+
+    /// The matrix of the weighted vectors in double precision; each entry is rounded once,
+    /// to the nearest, so that it is the same on every machine.
+    pub fn in_floats(&self, vectors: &[Weighted<'_>]) -> robust::Gram {
+        // Units of 2^-80: a power of two, so that the product with it is exact.
+        let unit = 1.0 / (1_u128 << 48) as f64 / (WEIGHT_ONE as f64 * WEIGHT_ONE as f64);
+        let entry = |one: usize, other: usize| self.product(vectors, one, other) as f64 * unit;
+        let row = |one: usize| (0..=one).map(|other| entry(one, other)).collect();
+        robust::Gram::from_rows(&(0..self.count).map(row).collect::<Vec<_>>())
+    }
+
+    /// Adds up products of quantised values, chunk by chunk.
+    fn add_quantised(&mut self, vectors: &[Weighted<'_>]) {
+        let arch = Arch::new();
+        let all: Vec<Vec<_>> = vectors.iter().map(|it| it.vector.rows(1)).collect();
+        for chunk in 0..all.first().map_or(0, Vec::len) {
+            let rows: Vec<(&[u8], i64)> = all.iter().map(|rows| bytes(&rows[chunk].1)).collect();
+            let mut products = vec![0_i32; self.count * self.count];
+            let mut wide = vec![0_i16; self.count * GRAM_BLOCK];
+            let len = rows[0].0.len();
+            for from in (0..len).step_by(GRAM_BLOCK) {
+                let end = len.min(from + GRAM_BLOCK);
+                for (wide, (bytes, _)) in wide.chunks_exact_mut(GRAM_BLOCK).zip(&rows) {
+                    let bytes = wide.iter_mut().zip(&bytes[from..end]);
+                    bytes.for_each(|(wide, &byte)| *wide = i16::from(byte.cast_signed()));
+                }
+                arch.dispatch(
+                    #[inline(always)]
+                    || add_products(&wide, self.count, end - from, &mut products),
+                );
+            }
+            for (place, (sum, &product)) in self.products.iter_mut().zip(&products).enumerate() {
+                let factor = rows[place / self.count].1 * rows[place % self.count].1;
+                *sum += i128::from(product) * i128::from(factor);
+            }
+        }
+    }
+
+    /// Adds up products of entries in units, block by block.
+    fn add_units(&mut self, vectors: &[Weighted<'_>]) {
+        let plain: Vec<_> = vectors.iter().map(|it| Weighted { weight: 1, ..*it }).collect();
+        let mut block = Block::new(self.count);
+        for_each_block(&plain, |rows, from, range| {
+            block.fill(rows, from, range.len());
+            for one in 0..self.count {
+                for other in one + 1..self.count {
+                    let pairs = block.row(one).iter().zip(block.row(other));
+                    // Below 2^62 each: entries are below 2^31.
+                    let product: i128 = pairs.map(|(&a, &b)| i128::from(a * b)).sum();
+                    self.products[one * self.count + other] += product;
+                }
+            }
+        });
+    }
+}
+
+/// The values of a quantised row and their power of two.
+fn bytes<'a>(row: &Row<'a>) -> (&'a [u8], i64) {
+    match *row {
+        Row::Bytes(bytes, factor) => (bytes, factor),
+        Row::Units(..) => unreachable!("only updates are read as bytes"),
+    }
+}
+
+/// Adds the products of all pairs of rows of [`GRAM_BLOCK`] values, `len` of them
+/// filled.
+#[inline(always)]
+fn add_products(wide: &[i16], count: usize, len: usize, products: &mut [i32]) {
+    let row = |number: usize| &wide[number * GRAM_BLOCK..][..len];
+    for one in 0..count {
+        let behind = &mut products[one * count + one + 1..(one + 1) * count];
+        for (other, product) in (one + 1..).zip(behind) {
+            *product += dot(row(one), row(other));
+        }
+    }
+}
+
+#[inline(always)]
+fn dot(left: &[i16], right: &[i16]) -> i32 {
+    left.iter().zip(right).map(|(&left, &right)| i32::from(left) * i32::from(right)).sum()
+}

@@ -1,0 +1,143 @@
+//! Names of rules, as people write them: `mean`, `trimmed-mean:2`, `centered-clipping:1.5:3`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Rule, Trim, Weighting};
+
+/// Why a text names no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0}: use mean, median, trimmed-mean:K or trimmed-mean:auto, mean-around-median, krum, \
+     multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS, \
+     centered-trimmed, covariance-filter or diversity"
+)]
+pub struct RuleNameError(String);
+
+impl FromStr for Rule {
+    type Err = RuleNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let rule = match parts[..] {
+            ["mean"] => Some(Self::Mean),
+            ["median"] => Some(Self::Median),
+            ["mean-around-median"] => Some(Self::MeanAroundMedian),
+            ["trimmed-mean", "auto"] => Some(Self::TrimmedMean { trim: Trim::Auto }),
+            ["trimmed-mean", trim] => {
+                trim.parse().ok().map(|trim| Self::TrimmedMean { trim: Trim::Fixed(trim) })
+            }
+            _ => weighting(&parts).filter(|it| it.is_sound()).map(Self::Weighted),
+        };
+        rule.ok_or_else(|| RuleNameError(text.to_owned()))
+    }
+}
+
+fn weighting(parts: &[&str]) -> Option<Weighting> {
+    Some(match *parts {
+        ["krum"] => Weighting::Krum,
+        ["multi-krum"] => Weighting::MultiKrum,
+        ["geometric-median", iterations] => {
+            Weighting::GeometricMedian { iterations: iterations.parse().ok()? }
+        }
+        ["centered-clipping", radius, iterations] => Weighting::CenteredClipping {
+            radius_milli: milli(radius)?,
+            iterations: iterations.parse().ok()?,
+        },
+        ["centered-trimmed"] => Weighting::CenteredTrimmed,
+        ["covariance-filter"] => Weighting::CovarianceFilter,
+        ["diversity"] => Weighting::Diversity,
+        _ => return None,
+    })
+}
+
+/// Thousandths of a decimal number with at most three places.
+fn milli(text: &str) -> Option<u32> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    if places.len() > 3 || !places.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    let places: u32 = format!("{places:0<3}").parse().ok()?;
+    whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(places)
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Mean => f.write_str("mean"),
+            Self::Median => f.write_str("median"),
+            Self::MeanAroundMedian => f.write_str("mean-around-median"),
+            Self::TrimmedMean { trim: Trim::Auto } => f.write_str("trimmed-mean:auto"),
+            Self::TrimmedMean { trim: Trim::Fixed(trim) } => write!(f, "trimmed-mean:{trim}"),
+            Self::Weighted(weighting) => weighting.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Weighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::Krum => "krum",
+            Self::MultiKrum => "multi-krum",
+            Self::GeometricMedian { iterations } => {
+                return write!(f, "geometric-median:{iterations}");
+            }
+            Self::CenteredClipping { radius_milli, iterations } => {
+                let (whole, places) = (radius_milli / 1000, radius_milli % 1000);
+                return write!(f, "centered-clipping:{whole}.{places:03}:{iterations}");
+            }
+            Self::CenteredTrimmed => "centered-trimmed",
+            Self::CovarianceFilter => "covariance-filter",
+            Self::Diversity => "diversity",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_one_name_each() {
+        for text in [
+            "mean",
+            "median",
+            "mean-around-median",
+            "trimmed-mean:auto",
+            "trimmed-mean:3",
+            "krum",
+            "multi-krum",
+            "geometric-median:8",
+            "centered-clipping:1.500:3",
+            "centered-trimmed",
+            "covariance-filter",
+            "diversity",
+        ] {
+            assert_eq!(text.parse().map(|rule: Rule| rule.to_string()), Ok(text.to_owned()));
+        }
+        let clipping = Weighting::CenteredClipping { radius_milli: 250, iterations: 1 };
+        assert_eq!("centered-clipping:0.25:1".parse(), Ok(Rule::Weighted(clipping)));
+    }
+
+    #[test]
+    fn says_which_rules_there_are() {
+        for text in [
+            "",
+            "Mean",
+            "trimmed-mean",
+            "trimmed-mean:-1",
+            "krum:2",
+            "geometric-median:0",
+            "geometric-median:65",
+            "centered-clipping:0:1",
+            "centered-clipping:1.2345:1",
+            "centered-clipping:1.+5:1",
+            "centered-clipping:9999999:1",
+            "mean:",
+        ] {
+            let found = text.parse::<Rule>();
+            let says = |why: RuleNameError| why.to_string().contains("covariance-filter or");
+            assert!(found.is_err_and(says), "{text}");
+        }
+    }
+}
