@@ -40,7 +40,7 @@ pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
 pub use rule::{
     Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, RuleNameError, Samples,
-    Small, Staleness, Trim, Weighting,
+    Small, Staleness, StalenessNameError, Trim, Weighting,
 };
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use seal::{

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Schema, SealPolicy, Small, Trim,
+    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Samples, Schema, SealPolicy,
+    Small, Trim,
 };
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
@@ -132,6 +133,7 @@ fn recipe(recipe: &scenario::Recipe) -> Recipe {
         rule: match recipe.rule {
             scenario::Rule::Mean => Rule::Mean,
             scenario::Rule::TrimmedMean => Rule::TrimmedMean { trim },
+            scenario::Rule::Other(rule) => rule,
         },
         clip: match recipe.clip {
             scenario::Clip::None => Clip::None,
@@ -144,6 +146,8 @@ fn recipe(recipe: &scenario::Recipe) -> Recipe {
         cohorts: recipe.cohorts.map(cohorts),
         quorum: recipe.quorum,
         pool: PoolSpan::new(recipe.pool_epochs).unwrap_or(PoolSpan::ONE),
+        staleness: recipe.staleness.0,
+        samples: recipe.samples_max.map_or(Samples::Alike, Samples::UpTo),
     }
 }
 

@@ -38,7 +38,7 @@ use crate::update::{EXPONENT_MAX, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
-pub use name::RuleNameError;
+pub use name::{RuleNameError, StalenessNameError};
 pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;
 pub use weighting::{ITERATIONS_MAX, Weighting};

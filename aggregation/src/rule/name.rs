@@ -1,9 +1,10 @@
-//! Names of rules, as people write them: `mean`, `trimmed-mean:2`, `centered-clipping:1.5:3`.
+//! Names, as people write them: of rules (`mean`, `trimmed-mean:2`, `centered-clipping:1.5:3`)
+//! and of weights by staleness (`constant`, `polynomial:1`, `hinge:10:1`, `exponential:12`).
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Rule, Trim, Weighting};
+use super::{Rule, Staleness, Trim, Weighting};
 
 /// Why a text names no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,14 @@ use super::{Rule, Trim, Weighting};
      centered-trimmed, covariance-filter or diversity"
 )]
 pub struct RuleNameError(String);
+
+/// Why a text names no weight by staleness.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0}: use constant, polynomial:HALVES (1 to 8; the exponent is half of it), hinge:AFTER:SLOPE \
+     or exponential:HALF-LIFE, in epochs"
+)]
+pub struct StalenessNameError(String);
 
 impl FromStr for Rule {
     type Err = RuleNameError;
@@ -93,6 +102,38 @@ impl fmt::Display for Weighting {
     }
 }
 
+impl FromStr for Staleness {
+    type Err = StalenessNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let found = match parts[..] {
+            ["constant"] => Some(Self::Constant),
+            ["polynomial", halves] => halves.parse().ok().map(|halves| Self::Polynomial { halves }),
+            ["hinge", after, slope] => match (after.parse(), slope.parse()) {
+                (Ok(after), Ok(slope)) => Some(Self::Hinge { after, slope }),
+                _ => None,
+            },
+            ["exponential", half_life] => {
+                half_life.parse().ok().map(|half_life| Self::Exponential { half_life })
+            }
+            _ => None,
+        };
+        found.filter(|it| it.is_sound()).ok_or_else(|| StalenessNameError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Staleness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Constant => f.write_str("constant"),
+            Self::Polynomial { halves } => write!(f, "polynomial:{halves}"),
+            Self::Hinge { after, slope } => write!(f, "hinge:{after}:{slope}"),
+            Self::Exponential { half_life } => write!(f, "exponential:{half_life}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +158,19 @@ mod tests {
         }
         let clipping = Weighting::CenteredClipping { radius_milli: 250, iterations: 1 };
         assert_eq!("centered-clipping:0.25:1".parse(), Ok(Rule::Weighted(clipping)));
+    }
+
+    #[test]
+    fn weights_by_staleness_have_one_name_each() {
+        for text in ["constant", "polynomial:1", "hinge:10:2", "exponential:12"] {
+            let found = text.parse().map(|it: Staleness| it.to_string());
+            assert_eq!(found, Ok(text.to_owned()));
+        }
+        for text in ["", "polynomial:0", "polynomial:9", "hinge:1:0", "hinge:1", "exponential:0"] {
+            let found = text.parse::<Staleness>();
+            let says = |why: StalenessNameError| why.to_string().contains("use constant,");
+            assert!(found.is_err_and(says), "{text}");
+        }
     }
 
     #[test]

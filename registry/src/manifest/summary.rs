@@ -1,6 +1,6 @@
 //! The manifest for people and programs: every value under a stable name.
 
-use longhaul_aggregation::{Clip, Cohorts, Minimum, Mix, Rule, Small, Trim};
+use longhaul_aggregation::{Clip, Cohorts, Minimum, Mix, Samples, Small};
 use serde::Serialize;
 
 use super::SignedManifest;
@@ -36,9 +36,13 @@ pub struct ManifestSummary {
     pub batch: u32,
     /// Learning rate in millionths.
     pub rate_micro: u32,
-    /// The rule by which updates become a term: `mean`, `trimmed-mean:K` or
-    /// `trimmed-mean:auto`.
+    /// The rule by which updates become a term, such as `mean`, `trimmed-mean:K` or
+    /// `diversity`.
     pub rule: String,
+    /// How updates weigh by their staleness, such as `constant` or `hinge:10:1`.
+    pub staleness: String,
+    /// Samples up to which updates weigh in proportion; none weighs all alike.
+    pub samples_max: Option<u32>,
     /// What replaces updates before the rule: `none` or `nearest-neighbours`.
     pub mix: String,
     /// How updates are parted by their bases: `none`, or for example
@@ -91,6 +95,11 @@ impl SignedManifest {
             batch: manifest.training.batch,
             rate_micro: manifest.training.rate_micro,
             rule: manifest.recipe.rule.to_string(),
+            staleness: manifest.recipe.staleness.to_string(),
+            samples_max: match manifest.recipe.samples {
+                Samples::Alike => None,
+                Samples::UpTo(most) => Some(most),
+            },
             mix: mix_text(manifest.recipe.mix).to_owned(),
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
             pooled_epochs_max: manifest.recipe.pool.epochs(),
@@ -151,6 +160,11 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
         writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
         writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
+        write!(f, "            weights by staleness {}", self.staleness)?;
+        match self.samples_max {
+            Some(most) => writeln!(f, ", by samples up to {most}")?,
+            None => writeln!(f)?,
+        }
         if let Some(size) = self.committee {
             writeln!(f, "committee   {size} authors in an epoch, drawn by lot")?;
         }

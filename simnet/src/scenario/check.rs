@@ -66,8 +66,8 @@ fn recipe(scenario: &Scenario) -> Checked {
         format!("{} is not 1, 2, 4, 8, 16 or 32", recipe.pool_epochs)
     })?;
     match (recipe.rule, recipe.trim) {
-        (Rule::Mean, trim) => require(trim.is_none(), "recipe.trim", || {
-            "the mean trims nothing; use rule = \"trimmed-mean\"".to_owned()
+        (Rule::Mean | Rule::Other(_), trim) => require(trim.is_none(), "recipe.trim", || {
+            "only the trimmed mean trims; use rule = \"trimmed-mean\"".to_owned()
         }),
         (Rule::TrimmedMean, None) => require(false, "recipe.trim", || {
             "a trimmed mean needs a number, or \"auto\"".to_owned()

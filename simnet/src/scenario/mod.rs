@@ -15,6 +15,7 @@ pub(crate) mod values;
 
 use std::path::PathBuf;
 
+use longhaul_aggregation::{RuleNameError, StalenessNameError};
 use serde::{Deserialize, Serialize};
 
 pub use crate::contacts::Contacts;
@@ -223,6 +224,12 @@ pub struct Recipe {
     /// Mixing before the rule.
     #[serde(default)]
     pub mix: Mix,
+    /// How updates weigh by their staleness.
+    #[serde(default, skip_serializing_if = "Staleness::is_constant")]
+    pub staleness: Staleness,
+    /// Samples up to which updates weigh in proportion; all alike when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_max: Option<u32>,
     /// Distinct authors below which a term stays empty.
     pub quorum: u16,
     /// Most epochs below the quorum that are pooled: 1 (none), 2, 4, 8, 16 or 32.
@@ -318,14 +325,69 @@ pub struct Committee {
     pub accumulate_epochs_max: u16,
 }
 
-/// The aggregation rule.
+/// The aggregation rule, by its name on the command line; the trimmed mean goes with `trim`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Rule {
     /// The mean.
     Mean,
     /// The mean without the `trim` largest and smallest of every entry.
     TrimmedMean,
+    /// Any other.
+    Other(longhaul_aggregation::Rule),
+}
+
+impl TryFrom<String> for Rule {
+    type Error = RuleNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "mean" => Ok(Self::Mean),
+            "trimmed-mean" => Ok(Self::TrimmedMean),
+            text => text.parse().map(Self::Other),
+        }
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Mean => "mean".to_owned(),
+            Rule::TrimmedMean => "trimmed-mean".to_owned(),
+            Rule::Other(rule) => rule.to_string(),
+        }
+    }
+}
+
+/// How updates weigh by their staleness, by its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Staleness(pub longhaul_aggregation::Staleness);
+
+impl Staleness {
+    fn is_constant(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Staleness {
+    fn default() -> Self {
+        Self(longhaul_aggregation::Staleness::Constant)
+    }
+}
+
+impl TryFrom<String> for Staleness {
+    type Error = StalenessNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Staleness> for String {
+    fn from(staleness: Staleness) -> Self {
+        staleness.0.to_string()
+    }
 }
 
 /// Clipping of updates before the rule.

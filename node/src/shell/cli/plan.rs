@@ -1,11 +1,10 @@
 //! From what a person asks for to a signed manifest.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use longhaul_aggregation::{Clip, NormBound, Recipe, Rule, SealPolicy, Trim};
+use longhaul_aggregation::{Clip, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{Bounds, InvalidManifest, Manifest, SignedManifest, Task, TrainingPlan};
@@ -19,23 +18,6 @@ use crate::train::data::edgesense;
 const SUMMARY_WINDOW: u8 = 12;
 /// How long after the last epoch bundles still travel, at least.
 const LIFETIME_SLACK: Span = Span::from_ms(30 * 24 * 3_600 * 1_000);
-
-/// An aggregation rule as named on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::shell) struct RuleChoice(pub Rule);
-
-impl FromStr for RuleChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "mean" {
-            return Ok(Self(Rule::Mean));
-        }
-        let trim = text.strip_prefix("trimmed-mean:").and_then(|trim| trim.parse().ok());
-        let trim = trim.ok_or_else(|| format!("{text}: use mean or trimmed-mean:K"))?;
-        Ok(Self(Rule::TrimmedMean { trim: Trim::Fixed(trim) }))
-    }
-}
 
 /// What a manifest is made from; amounts as a person says them.
 #[derive(Debug, Clone)]
@@ -57,9 +39,15 @@ pub(in crate::shell) struct ManifestPlan {
     /// Distinct authors that an epoch needs; none takes a third of the members.
     pub quorum: Option<u16>,
     /// The rule.
-    pub rule: RuleChoice,
+    pub rule: Rule,
     /// Whether updates are clipped to the epoch's median norm first.
     pub clip_to_median: bool,
+    /// Whether each update is mixed with its nearest neighbours before the rule.
+    pub mix_neighbours: bool,
+    /// How updates weigh by their staleness.
+    pub staleness: Staleness,
+    /// Samples up to which updates weigh in proportion; none weighs all alike.
+    pub samples_max: Option<u32>,
     /// Local steps per epoch.
     pub steps: u32,
     /// Samples per step.
@@ -88,7 +76,10 @@ impl ManifestPlan {
             epochs: 0,
             epoch_length: Span::from_ms(500),
             quorum: Some(2),
-            rule: RuleChoice(Rule::Mean),
+            rule: Rule::Mean,
+            mix_neighbours: false,
+            staleness: Staleness::Constant,
+            samples_max: None,
             clip_to_median: false,
             steps: 20,
             batch: 16,
@@ -112,11 +103,22 @@ impl ManifestPlan {
         }
     }
 
+    fn attackers_permille(&self) -> u16 {
+        (self.attacker_share * 1e3).round() as u16
+    }
+
     fn recipe(&self) -> anyhow::Result<Recipe> {
         let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
-        let quorum = self.quorum.unwrap_or(third.max(2));
+        // A rule by weights counts a majority; the others may be available instead.
+        let attackers = self.members.len() * usize::from(self.attackers_permille()) / 1000;
+        let majority = u16::try_from(2 * attackers + 1).context("too many members")?;
+        let least = if matches!(self.rule, Rule::Weighted(_)) { majority } else { 2 };
+        let quorum = self.quorum.unwrap_or(third.max(2).max(least));
         let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
-        Ok(Recipe::plain(self.rule.0, clip, quorum))
+        let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
+        let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
+        let staleness = self.staleness;
+        Ok(Recipe { mix, staleness, samples, ..Recipe::plain(self.rule, clip, quorum) })
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
@@ -172,7 +174,7 @@ pub(in crate::shell) fn make_manifest(
             rate_micro: (plan.rate * 1e6).round() as u32,
         },
         recipe: plan.recipe()?,
-        attacker_share_permille: (plan.attacker_share * 1e3).round() as u16,
+        attacker_share_permille: plan.attackers_permille(),
         bounds: plan.bounds(schema.payload_bytes_max())?,
         members,
         committee: None,
@@ -220,20 +222,21 @@ fn check_data(kind: &ModelKind, data: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_dtn::identity::SecretKey;
+
     use super::*;
 
     #[test]
-    fn reads_rules_as_people_write_them() {
-        assert_eq!("mean".parse(), Ok(RuleChoice(Rule::Mean)));
-        let trimmed = RuleChoice(Rule::TrimmedMean { trim: Trim::Fixed(3) });
-        assert_eq!("trimmed-mean:3".parse(), Ok(trimmed));
-    }
-
-    #[test]
-    fn says_which_rules_there_are() {
-        for text in ["median", "trimmed-mean", "trimmed-mean:-1", ""] {
-            let found = text.parse::<RuleChoice>();
-            assert!(found.is_err_and(|why| why.contains("trimmed-mean:K")), "{text}");
-        }
+    fn a_rule_by_weights_has_a_majority_by_default() {
+        let members: Vec<PeerId> =
+            (0..12).map(|seed| SecretKey::from_bytes(&[seed; 32]).peer_id()).collect();
+        let plan = ManifestPlan { members, quorum: None, ..ManifestPlan::demo_sensors() };
+        let quorum = |rule: &str, attacker_share| {
+            let rule = rule.parse().expect("a rule");
+            let plan = ManifestPlan { rule, attacker_share, ..plan.clone() };
+            plan.recipe().expect("a recipe").quorum
+        };
+        assert_eq!((quorum("mean", 0.25), quorum("diversity", 0.25)), (4, 7));
+        assert_eq!((quorum("trimmed-mean:1", 0.4), quorum("krum", 0.4)), (4, 9));
     }
 }

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, value_parser};
-use longhaul_aggregation::SealPolicy;
+use longhaul_aggregation::{Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 
 use super::DEFAULT_DIR;
-use super::plan::{ManifestPlan, RuleChoice, make_manifest};
+use super::plan::{ManifestPlan, make_manifest};
 use crate::shell::cli::say;
 use crate::shell::clock;
 use crate::shell::config::Config;
@@ -76,7 +76,8 @@ const NEW_EXAMPLES: &str = "\
 Examples:
   longhaul manifest new --member ID --member ID --member ID --out team.manifest
   longhaul manifest new --member ID --member ID --data idx --model mlp:784-32-10 \\
-      --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest";
+      --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest
+  longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest";
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
@@ -112,9 +113,23 @@ pub(super) struct NewArgs {
     /// third of the members, at least 2.
     #[arg(long, value_name = "N")]
     quorum: Option<u16>,
-    /// Aggregation rule: mean or trimmed-mean:K.
+    /// Aggregation rule: mean, median, trimmed-mean:K, trimmed-mean:auto, mean-around-median,
+    /// krum, multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS,
+    /// centered-trimmed, covariance-filter or diversity. Those from krum on need a quorum of
+    /// twice the assumed attackers and one more.
     #[arg(long, default_value = "mean", value_name = "RULE")]
-    rule: RuleChoice,
+    rule: Rule,
+    /// Mix each update with its nearest neighbours before the rule.
+    #[arg(long)]
+    mix_neighbours: bool,
+    /// How updates weigh by how far their base is behind: constant, polynomial:HALVES,
+    /// hinge:AFTER:SLOPE or exponential:HALF-LIFE, in epochs.
+    #[arg(long, default_value = "constant", value_name = "WEIGHT")]
+    staleness: Staleness,
+    /// Let updates weigh in proportion to the samples behind them, up to this number, which
+    /// counts as one; default: all alike.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    samples_max: Option<u32>,
     /// Scale every update down to the median norm of its epoch.
     #[arg(long)]
     clip_to_median: bool,
@@ -162,6 +177,9 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         quorum: args.quorum,
         rule: args.rule,
         clip_to_median: args.clip_to_median,
+        mix_neighbours: args.mix_neighbours,
+        staleness: args.staleness,
+        samples_max: args.samples_max,
         steps: args.steps,
         batch: args.batch,
         rate: args.rate,
