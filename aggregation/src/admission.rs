@@ -292,7 +292,7 @@ impl From<HeaderError> for Refusal {
 impl From<UpdateError> for Refusal {
     fn from(error: UpdateError) -> Self {
         match error {
-            UpdateError::Malformed(_) => Self::PayloadMalformed(error),
+            UpdateError::Malformed(_) | UpdateError::Coded(_) => Self::PayloadMalformed(error),
             UpdateError::ChunkCount { .. } | UpdateError::ChunkLength { .. } => Self::Shape(error),
             UpdateError::Exponent { .. } => Self::ExponentRange(error),
             UpdateError::Value { .. } => Self::ValueRange(error),

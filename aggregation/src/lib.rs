@@ -32,7 +32,7 @@ pub mod update;
 
 pub use admission::{AdmissionPolicy, Admitted, Refusal, RefusalKind, admit};
 pub use chain::{Equivocation, VoidReason};
-pub use compress::Compressor;
+pub use compress::{Compressor, Encoding};
 pub use fold::{Fold, Inserted, TermStatus};
 pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, UpdateHeader};
 pub use memo::TermMemo;

@@ -7,6 +7,10 @@
 //! `127 * 2^24` units (127.0) the largest change. The value -128 is refused, so
 //! that every magnitude has both signs. Floats never occur: "finite" is a
 //! property of the format.
+//!
+//! That is the payload of [`Encoding::Int8`](crate::compress::Encoding::Int8). With another
+//! [`Encoding`](crate::compress::Encoding) the payload is shorter, and the update in memory is
+//! the same: quantised values and an exponent for each chunk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
+use crate::compress::CodedError;
 use crate::parameters::Parameters;
 use crate::schema::Schema;
 
@@ -31,11 +36,13 @@ pub const VALUE_MAX: i8 = 127;
 #[derive(Debug, Clone)]
 pub struct Update {
     payload: Arc<[u8]>,
+    /// Where the values are: the payload itself, or what it was decoded to.
+    values: Arc<[u8]>,
     chunks: Arc<[Place]>,
     squared_norm: u128,
 }
 
-/// One chunk of an update, borrowed from its payload.
+/// One chunk of an update, borrowed from it.
 #[derive(Debug, Clone)]
 pub struct Chunk<'a> {
     /// Which entries of the flat vector the chunk covers.
@@ -45,7 +52,7 @@ pub struct Chunk<'a> {
     bytes: &'a [u8],
 }
 
-/// Where a chunk stands in the payload and in the flat vector.
+/// Where a chunk stands in the values and in the flat vector.
 #[derive(Debug, Clone)]
 struct Place {
     entries: Range<usize>,
@@ -91,6 +98,9 @@ pub enum UpdateError {
         /// Position of the chunk.
         chunk: usize,
     },
+    /// The body of a coded payload is not what its encoding writes.
+    #[error("the coded values are not well-formed: {0}")]
+    Coded(#[from] CodedError),
 }
 
 impl Update {
@@ -116,7 +126,37 @@ impl Update {
             squared_norm += squared;
         }
         reader.finish()?;
-        Ok(Self { payload, chunks: chunks.into(), squared_norm })
+        let values = Arc::clone(&payload);
+        Ok(Self { payload, values, chunks: chunks.into(), squared_norm })
+    }
+
+    /// Takes values within -127..=127 and the exponents of `ranges`, up to
+    /// [`EXPONENT_MAX`], with the payload that says them.
+    pub(crate) fn from_values(
+        payload: Arc<[u8]>,
+        exponents: &[u8],
+        values: &[i8],
+        ranges: &[Range<usize>],
+    ) -> Self {
+        let values: Arc<[u8]> = values.iter().map(|value| value.cast_unsigned()).collect();
+        let place = |(entries, &exponent): (&Range<usize>, _)| Place {
+            entries: entries.clone(),
+            bytes: entries.clone(),
+            exponent,
+        };
+        let chunks: Arc<[Place]> = ranges.iter().zip(exponents).map(place).collect();
+        let squared = |place: &Place| squared_norm(place.exponent, &values[place.bytes.clone()]);
+        let squared_norm = chunks.iter().map(squared).sum();
+        Self { payload, values, chunks, squared_norm }
+    }
+
+    /// The same change with a payload of one byte for each value.
+    pub(crate) fn to_plain(&self) -> Self {
+        let chunks: Vec<_> =
+            self.values().map(|chunk| (chunk.exponent, chunk.bytes.to_vec())).collect();
+        let ranges: Vec<_> = self.values().map(|chunk| chunk.range).collect();
+        Self::decode_chunks(encode_payload(&chunks), &ranges)
+            .expect("an update reads back as it was written")
     }
 
     /// The square of the Euclidean norm in units of 2^-48.
@@ -144,7 +184,7 @@ impl Update {
         self.chunks.iter().map(|place| Chunk {
             range: place.entries.clone(),
             exponent: place.exponent,
-            bytes: &self.payload[place.bytes.clone()],
+            bytes: &self.values[place.bytes.clone()],
         })
     }
 
@@ -170,7 +210,7 @@ impl Update {
 }
 
 impl<'a> Chunk<'a> {
-    /// The quantised values as they stand in the payload.
+    /// The quantised values in two's complement.
     pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -217,9 +257,14 @@ fn read_chunk(
     }
     let end = reader.position();
     let place = Place { entries, bytes: end - values.len()..end, exponent };
+    Ok((place, squared_norm(exponent, values)))
+}
+
+/// The squared norm of one chunk in units of 2^-48.
+fn squared_norm(exponent: u8, values: &[u8]) -> u128 {
     // At most 65,000 * 127^2 < 2^31 before the shift by at most 48 bits.
     let squared: u64 = values.iter().map(|&byte| square(byte)).sum();
-    Ok((place, u128::from(squared) << (2 * exponent)))
+    u128::from(squared) << (2 * exponent)
 }
 
 fn square(byte: u8) -> u64 {
