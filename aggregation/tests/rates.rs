@@ -7,8 +7,8 @@
 mod common;
 
 use common::schema;
-use longhaul_aggregation::compress::{Levels, MaskKey, Share};
-use longhaul_aggregation::{Compressor, Encoding, Epoch, NormBound, Parameters, Update};
+use longhaul_aggregation::compress::{Coarse, Layers, Levels, MaskKey, Share};
+use longhaul_aggregation::{Compressor, Encoding, Epoch, NormBound, Parameters, Schema, Update};
 
 const UNBOUNDED: NormBound = NormBound::from_units(u64::MAX);
 const ENTRIES: u32 = 1 << 20;
@@ -124,5 +124,25 @@ fn rates_hold_once_residuals_have_built_up() {
             check(name, bits);
         }
         println!("| {name} | {bits:.4} |");
+    }
+}
+
+#[test]
+fn layers_cost_little_more_than_the_update_whole() {
+    let schema = schema(&[ENTRIES]);
+    let rate = |how: Coarse, update: &Update, schema: &Schema| {
+        let layers = Layers::split(update, schema, how);
+        (bits(&layers.coarse), bits(&layers.refinement))
+    };
+    let key = MaskKey::new(&[1; 32], Epoch::FIRST);
+    for (name, change) in changes() {
+        let delta = Parameters::from_units(change);
+        let update = Compressor::new(&schema).compress(&delta, UNBOUNDED);
+        let whole = bits(&Encoding::Int8Coded.write(&update, &schema, &key).expect("int8"));
+        for how in [Coarse::Ternary(Share::new(3300).expect("a sound share")), Coarse::Int4] {
+            let (coarse, rest) = rate(how, &update, &schema);
+            println!("| {name} | {how:?} | {whole:.3} | {coarse:.3} | {rest:.3} |");
+            assert!(coarse + rest < whole * 1.3, "{name}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! what quantisation left out for the next one (error feedback).
 //!
 //! What is lost is lost here, on the sender's side; behind it all is exact. An
-//! [`Encoding`] says how entries are quantised and written.
+//! [`Encoding`] says how entries are quantised and written, [`Layers`] part an update
+//! into a coarse one and its refinement.
 //!
 //! For each call, in exact integers and in this order:
 //! 1. carried = residual + delta, each entry clamped to +-2^40 units.
@@ -26,6 +27,7 @@
 
 mod coder;
 mod encoding;
+mod layers;
 mod mask;
 mod payload;
 mod quantise;
@@ -35,6 +37,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use encoding::{Encoding, EncodingError, Levels, Share};
+pub use layers::{Coarse, LayerHashes, LayerPolicy, Layers, LayersError};
 pub use mask::MaskKey;
 pub use payload::CodedError;
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::encoding::{Encoding, Levels, Share};
 use crate::round::shift_half_even;
-use crate::update::{EXPONENT_MAX, Update, encode_payload};
+use crate::update::{Chunk, EXPONENT_MAX, Update, encode_payload};
 
 /// Exponents below the one that fits that are tried with seven levels.
 const EXPONENTS_BELOW: u8 = 8;
@@ -39,6 +39,9 @@ struct Grid {
     levels: Levels,
     /// Most of the entries of a chunk that may be not zero, where there is one level.
     share: Share,
+    least_exponent: u8,
+    /// Longest that the quantised chunk may be, squared, in units of 2^-48.
+    squared_max: u128,
 }
 
 /// The entries of largest magnitude: all above one and some that equal it.
@@ -46,6 +49,15 @@ struct Grid {
 struct Cut {
     magnitude: u64,
     equal: usize,
+}
+
+/// What an exponent makes of a chunk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Score {
+    /// The square of what is left out.
+    error: u128,
+    /// The square of what is said.
+    squared: u128,
 }
 
 impl Quantised {
@@ -60,8 +72,20 @@ impl Quantised {
             Encoding::Ternary { share } => share,
             _ => Share::ALL,
         };
-        let grid = Grid { levels: encoding.levels(), share };
+        let grid =
+            Grid { levels: encoding.levels(), share, least_exponent: 0, squared_max: u128::MAX };
         Self(chunks.iter().map(|range| grid.quantise(&values[range.clone()], rounding)).collect())
+    }
+
+    /// Quantises an update to fewer levels. No exponent gets smaller and no chunk longer.
+    pub(super) fn coarser(update: &Update, levels: Levels, share: Share) -> Self {
+        let coarse = |chunk: Chunk<'_>| {
+            let units: Vec<i64> = chunk.units().collect();
+            let squared_max = units.iter().map(|it| u128::from(it.unsigned_abs()).pow(2)).sum();
+            Grid { levels, share, least_exponent: chunk.exponent, squared_max }
+                .quantise(&units, Rounding::Nearest)
+        };
+        Self(update.values().map(coarse).collect())
     }
 
     /// The square of the Euclidean norm in units of 2^-48.
@@ -146,12 +170,14 @@ impl Grid {
     fn exponent(self, values: &[i64], rounding: Rounding) -> u8 {
         let largest = values.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0);
         let largest = i64::try_from(largest).expect("carried entries are at most 2^40");
-        let fit = self.fit(largest, rounding);
+        let fit = self.fit(largest, rounding).max(self.least_exponent);
         if self.levels == Levels::Full {
             return fit;
         }
-        let least = fit.saturating_sub(EXPONENTS_BELOW);
-        (least..=fit).min_by_key(|&it| self.squared_error(values, it, rounding)).unwrap_or(fit)
+        let least = fit.saturating_sub(EXPONENTS_BELOW).max(self.least_exponent);
+        let scores = (least..=fit).map(|it| (it, self.score(values, it, rounding)));
+        let allowed = scores.filter(|(_, score)| score.squared <= self.squared_max);
+        allowed.min_by_key(|(_, score)| score.error).map_or(least, |(exponent, _)| exponent)
     }
 
     /// The smallest exponent with which `largest` fits, or the largest there is.
@@ -167,18 +193,21 @@ impl Grid {
         if round(least) <= self.limit() { least } else { EXPONENT_MAX.min(least + 1) }
     }
 
-    fn squared_error(self, values: &[i64], exponent: u8, rounding: Rounding) -> u128 {
+    fn score(self, values: &[i64], exponent: u8, rounding: Rounding) -> Score {
         let limit = self.limit();
-        let error = |&value: &i64| {
+        values.iter().fold(Score::default(), |score, &value| {
             let rounded = match rounding {
                 Rounding::Nearest => shift_half_even(value, exponent),
                 Rounding::TowardsZero => value / (1 << exponent),
             };
-            let error = value - (rounded.clamp(-limit, limit) << exponent);
+            let rounded = rounded.clamp(-limit, limit) << exponent;
+            let square = |it: i64| u128::from(it.unsigned_abs()).pow(2);
             // At most 2^40: 65,000 squares are below 2^96.
-            u128::from(error.unsigned_abs()).pow(2)
-        };
-        values.iter().map(error).sum()
+            Score {
+                error: score.error + square(value - rounded),
+                squared: score.squared + square(rounded),
+            }
+        })
     }
 
     fn ternary(self, values: &[i64], rounding: Rounding) -> (u8, Vec<u8>) {
@@ -203,17 +232,19 @@ impl Grid {
             Rounding::Nearest => usize::from(exponent).max(1),
             Rounding::TowardsZero => usize::from(exponent) + 1,
         };
-        // By how much the squared error is below that of all zeros.
+        // By how much the squared error is below that of all zeros, unless it is too long.
         let gain = |exponent: u8| {
             let (count, sum) = tally[shortest(exponent)];
-            let (count, sum) =
-                if count > most { (most, largest.unwrap_or(sum)) } else { (count, sum) };
-            let step = 1_i128 << exponent;
-            2 * step * i128::from(sum) - count as i128 * step * step
+            let sum = if count > most { largest.unwrap_or(sum) } else { sum };
+            let (count, step) = (count.min(most) as u128, 1_u128 << exponent);
+            let squared = count * step * step;
+            let gain = (2 * step * u128::from(sum)).cast_signed() - squared.cast_signed();
+            (squared <= self.squared_max).then_some((gain, exponent))
         };
-        let exponents = 0..=EXPONENT_MAX;
+        let exponents = (self.least_exponent..=EXPONENT_MAX).rev();
         // Of equal ones the smallest.
-        let exponent = exponents.rev().max_by_key(|&it| gain(it)).unwrap_or(EXPONENT_MAX);
+        let best = exponents.filter_map(gain).max_by_key(|&(gain, _)| gain);
+        let exponent = best.map_or(self.least_exponent, |(_, exponent)| exponent);
         let (shortest, mut cut) = (shortest(exponent), cut);
         let one = |&value: &i64| {
             let magnitude = value.unsigned_abs();
