@@ -130,10 +130,11 @@ impl Levels {
 impl Encoding {
     /// Ternary at no more than 1/25 of the size of `f32`.
     pub const TERNARY: Self = Self::Ternary { share: Share(3_300) };
-    /// One entry in 40 by a shared mask, eight bits each: less than 1/150 of `f32`.
-    pub const RAND_K: Self = Self::RandK { share: Share(250), levels: Levels::Full };
-    /// The largest entry in 100: less than 1/150 of `f32`.
-    pub const TOP_K: Self = Self::TopK { share: Share(100), levels: Levels::Full };
+    /// 12 % of the entries by a shared mask, as ternary: at most 1/160 of the size of `f32`.
+    pub const RAND_K: Self = Self::RandK { share: Share(1_200), levels: Levels::One };
+    /// The largest entry in 40, as ternary: at most 1/150 of the size of `f32`. At the same
+    /// size that leaves less out than fewer entries of more levels.
+    pub const TOP_K: Self = Self::TopK { share: Share(250), levels: Levels::One };
 
     /// The values that entries can take.
     pub const fn levels(&self) -> Levels {

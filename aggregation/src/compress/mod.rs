@@ -10,7 +10,7 @@
 //! 2. A sparse encoding sets all but the entries that travel to zero: those of the mask
 //!    (rand-k), or those of largest magnitude, of equal ones the first (top-k). They are not
 //!    scaled up for the others: these come later, from the residual.
-//! 3. Each chunk is quantised as [`quantise`] says: with 127 levels to the smallest exponent
+//! 3. Each chunk is quantised as `quantise.rs` says: with 127 levels to the smallest exponent
 //!    with which its largest magnitude rounds to at most 127 (or the largest exponent, then
 //!    entries saturate), with fewer to the exponent with the least squared error; values are
 //!    rounded to nearest, ties to even.

@@ -9,8 +9,8 @@
 //! is a plain one whose stream is shorter.
 //!
 //! **Bounds.** The schema fixes how many values are read, whatever the payload says; the
-//! payload is at most as long as an int8 one can be, and each value costs at most nine
-//! coded bits. Nothing is allocated before the lengths of both strings are checked.
+//! payload is at most as long as an int8 one can be, each value costs at most nine coded
+//! bits and each gap 31. Nothing is allocated before the lengths of both strings are checked.
 
 use std::sync::Arc;
 
