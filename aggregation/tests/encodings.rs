@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{payload, schema};
 use longhaul_aggregation::compress::{CodedError, EncodingError, Levels, MaskKey, Share};
 use longhaul_aggregation::{
-    Clip, Compressor, Encoding, Epoch, Mix, NormBound, Parameters, Recipe, Rule, Schema, Trim,
-    Update, UpdateError,
+    Clip, Compressor, Encoding, Epoch, Init, Mix, NormBound, Parameters, Recipe, Rule, Schema,
+    TensorSpec, Trim, Update, UpdateError,
 };
 use longhaul_dtn::codec::{Reader, Writer};
 use proptest::prelude::*;
@@ -15,6 +17,14 @@ use proptest::prelude::*;
 const UNBOUNDED: NormBound = NormBound::from_units(u64::MAX);
 const INT8_PLAIN: &str = include_str!("../../tests/vectors/update.hex");
 const ENCODINGS: &str = include_str!("../../tests/vectors/encodings.hex");
+
+/// A schema of tensors with these shapes.
+fn shaped(shapes: &[&[u32]]) -> Schema {
+    let tensors = (0..).zip(shapes).map(|(number, shape)| {
+        TensorSpec::new(format!("t{number}"), shape.to_vec(), Init::Zero).expect("a sound tensor")
+    });
+    Schema::new(tensors.collect()).expect("a sound schema")
+}
 
 fn share(ten_thousandths: u16) -> Share {
     Share::new(ten_thousandths).expect("a sound share")
@@ -76,7 +86,7 @@ fn coded(exponents: &[u8], body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_encoding_reads_as_it_was_written() {
-    let schema = schema(&[300, 1, 70_000, 5]);
+    let schema = shaped(&[&[10, 2, 15], &[1], &[700, 100], &[5, 1]]);
     for encoding in all() {
         let update = compressed(encoding, &schema, &delta(70_306, 5));
         let again = read(encoding, &schema, update.payload()).unwrap();
@@ -137,6 +147,47 @@ fn an_encoding_refuses_to_write_what_it_cannot_say() {
     ] {
         assert_eq!(encoding.write(update, &schema, &key()).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn each_of_all_small_updates_has_its_own_payload() {
+    let schema = shaped(&[&[4, 2]]);
+    let plain = (0..3_u32.pow(8)).map(|number| {
+        let values: Vec<i8> = (0..8).map(|at| (number / 3_u32.pow(at) % 3) as i8 - 1).collect();
+        Update::decode(payload(&[(5, &values)]), &schema).unwrap()
+    });
+    for encoding in [
+        Encoding::Ternary { share: Share::ALL },
+        Encoding::TopK { share: Share::ALL, levels: Levels::One },
+        Encoding::Int8Coded,
+    ] {
+        let mut payloads = BTreeSet::new();
+        let mut streams = 0;
+        for update in plain.clone() {
+            let written = encoding.write(&update, &schema, &key()).unwrap();
+            let read = read(encoding, &schema, written.payload()).unwrap();
+            assert_eq!(chunks(&read), chunks(&update));
+            streams += usize::from(written.payload().len() < 1 + 2 + 1 + 8);
+            payloads.insert(written.payload().clone());
+        }
+        assert_eq!(payloads.len(), 3_usize.pow(8));
+        assert!(streams > 100, "{encoding:?}: {streams} are coded");
+    }
+}
+
+#[test]
+fn values_above_make_values_cheaper() {
+    // Columns that have one sign each, as weights of one output do.
+    let columns: Vec<i64> = (0..64)
+        .map(|at: i64| if at * at % 7 == 2 { 0 } else { 1 - 2 * ((at * at % 5) & 1) })
+        .collect();
+    let delta = Parameters::from_units(columns.repeat(64));
+    let bytes = |shape: &[u32]| {
+        let encoding = Encoding::Ternary { share: Share::ALL };
+        compressed(encoding, &shaped(&[shape]), &delta).payload().len()
+    };
+    let (rows, flat) = (bytes(&[64, 64]), bytes(&[64 * 64]));
+    assert!(3 * rows < flat, "{rows} {flat}");
 }
 
 #[test]
@@ -304,9 +355,9 @@ fn top_k_wants_a_mean() {
     }
 }
 
-/// The golden payloads: one update of each encoding, of a schema of 6, 3 and 40 entries.
+/// The golden payloads: one update of each encoding, of tensors of 2 x 3, 3 and 8 x 5.
 fn golden() -> Vec<(&'static str, Encoding, Update)> {
-    let schema = schema(&[6, 3, 40]);
+    let schema = shaped(&[&[2, 3], &[3], &[8, 5]]);
     let mut entries = vec![1, -2, 3, -1000, 500, 0, 127, -127, 5];
     entries.extend((0..40).map(|at: i64| ((at % 7 - 3).pow(5) * (1 - 2 * (at % 2))) << (at / 4)));
     let delta = Parameters::from_units(entries);
@@ -326,7 +377,7 @@ fn golden() -> Vec<(&'static str, Encoding, Update)> {
 
 #[test]
 fn writes_and_reads_the_golden_payloads() {
-    let schema = schema(&[6, 3, 40]);
+    let schema = shaped(&[&[2, 3], &[3], &[8, 5]]);
     let mut lines = ENCODINGS.lines().filter(|line| !line.starts_with('#'));
     for (name, encoding, update) in golden() {
         let hex: String = update.payload().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -361,7 +412,7 @@ proptest! {
         deltas in prop::collection::vec(prop::collection::vec(-(1_i64 << 30)..1 << 30, 30), 1..5),
         shrink in 0_u32..30,
     ) {
-        let schema = schema(&[21, 9]);
+        let schema = shaped(&[&[7, 3], &[9]]);
         let mut compressor = Compressor::with(&schema, encoding);
         let (mut sent, mut wanted) = (Parameters::zeros(30), Parameters::zeros(30));
         for (epoch, delta) in (0..).zip(deltas) {
@@ -406,7 +457,7 @@ proptest! {
         body in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255), any::<u8>()], 0..34),
         raw in prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..60)),
     ) {
-        let schema = schema(&[25, 8]);
+        let schema = shaped(&[&[5, 5], &[2, 2, 2]]);
         let bytes = raw.unwrap_or_else(|| coded(&exponents, &body));
         if let Ok(update) = read(encoding, &schema, &bytes) {
             let written = encoding.write(&update, &schema, &key()).unwrap();
@@ -421,7 +472,7 @@ proptest! {
         flips in prop::collection::vec(any::<prop::sample::Index>(), 1..3),
         cut in any::<prop::sample::Index>(),
     ) {
-        let schema = schema(&[90, 33]);
+        let schema = shaped(&[&[9, 10], &[33]]);
         let good = compressed(encoding, &schema, &delta(123, seed)).payload().to_vec();
         let mut flipped = good.clone();
         for flip in flips {

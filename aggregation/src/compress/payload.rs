@@ -12,6 +12,7 @@
 //! payload is at most as long as an int8 one can be, each value costs at most nine coded
 //! bits and each gap 31. Nothing is allocated before the lengths of both strings are checked.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use longhaul_dtn::codec::{Reader, Writer};
@@ -19,8 +20,8 @@ use longhaul_dtn::codec::{Reader, Writer};
 use super::coder::{Decoder, Encoder};
 use super::encoding::Encoding;
 use super::mask::MaskKey;
-use super::values;
-use crate::schema::Schema;
+use super::values::{self, Rows};
+use crate::schema::{Schema, TensorSpec};
 use crate::update::{EXPONENT_MAX, Update, UpdateError};
 
 /// Why a body is not what an encoder writes.
@@ -84,7 +85,8 @@ impl Encoding {
             let exponent = u64::from(exponents[chunk]);
             return Err(UpdateError::Exponent { chunk, exponent });
         }
-        let values = self.read_body(body, kept)?;
+        let rows = if mask.is_none() { rows(schema) } else { one_row(kept).into() };
+        let values = self.read_body(body, kept, &rows)?;
         let values = match mask {
             None => values,
             Some(mask) => spread(&values, &mask, schema.parameter_count()),
@@ -117,8 +119,8 @@ impl Encoding {
             update.values().flat_map(|it| it.bytes().iter().map(|it| it.cast_signed())).collect();
         self.check(&values, schema)?;
         let body = match self.mask(schema, key) {
-            None => self.body(&values)?,
-            Some(mask) => self.body(&gather(&values, &mask)?)?,
+            None => self.body(&values, &rows(schema))?,
+            Some(mask) => self.body(&gather(&values, &mask)?, &one_row(mask.len()))?,
         };
         let mut writer = Writer::new();
         writer.array(2).bytes(&exponents).bytes(&body);
@@ -153,13 +155,13 @@ impl Encoding {
     }
 
     /// The body for kept values: their stream, or they themselves if that is not longer.
-    fn body(&self, kept: &[i8]) -> Result<Vec<u8>, CodedError> {
+    fn body(&self, kept: &[i8], rows: &[Rows]) -> Result<Vec<u8>, CodedError> {
         let mut encoder = Encoder::new();
         let mut values = kept.to_vec();
         let (levels, most) = (self.levels().largest(), self.share().of(kept.len()));
         match self {
             Self::TopK { .. } => values::sparse(&mut encoder, levels, most, &mut values)?,
-            _ => values::dense(&mut encoder, levels, &mut values)?,
+            _ => values::dense(&mut encoder, levels, rows, &mut values)?,
         }
         let stream = encoder.finish();
         match stream.len() < kept.len() {
@@ -168,14 +170,14 @@ impl Encoding {
         }
     }
 
-    fn read_body(&self, body: &[u8], kept: usize) -> Result<Vec<i8>, CodedError> {
+    fn read_body(&self, body: &[u8], kept: usize, rows: &[Rows]) -> Result<Vec<i8>, CodedError> {
         if body.len() == kept {
             let values: Vec<i8> = body.iter().map(|byte| byte.cast_signed()).collect();
             let levels = self.levels().largest();
             if values.iter().any(|value| value.unsigned_abs() > levels) {
                 return Err(CodedError::AboveLevels { levels });
             }
-            let shortest = self.body(&values)? == body;
+            let shortest = self.body(&values, rows)? == body;
             return if shortest { Ok(values) } else { Err(CodedError::NotShortest) };
         }
         let mut decoder = Decoder::new(body)?;
@@ -183,11 +185,25 @@ impl Encoding {
         let (levels, most) = (self.levels().largest(), self.share().of(kept));
         match self {
             Self::TopK { .. } => values::sparse(&mut decoder, levels, most, &mut values)?,
-            _ => values::dense(&mut decoder, levels, &mut values)?,
+            _ => values::dense(&mut decoder, levels, rows, &mut values)?,
         }
         decoder.finish()?;
         Ok(values)
     }
+}
+
+/// The tensors of a schema, in rows of their last dimension.
+fn rows(schema: &Schema) -> Vec<Rows> {
+    let rows = |(tensor, values): (&TensorSpec, Range<usize>)| {
+        let last = tensor.shape().last().and_then(|&side| usize::try_from(side).ok());
+        Rows { width: last.unwrap_or(values.len()), values }
+    };
+    schema.tensor_ranges().map(rows).collect()
+}
+
+/// Values with nothing above them.
+fn one_row(count: usize) -> [Rows; 1] {
+    [Rows { values: 0..count, width: count }]
 }
 
 fn spread(kept: &[i8], mask: &[usize], entries: usize) -> Vec<i8> {

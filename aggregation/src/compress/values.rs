@@ -3,25 +3,33 @@
 //! `width(x)` is the number of bits of `x` without leading zeros, `width(0) = 0`. A model
 //! is named by what it stands under; each stream begins with fresh ones.
 //!
-//! - **Dense**: for each value one bit, not zero, under `near`; then, unless it is zero, its
-//!   sign and its size. `near` is the width of the sum of the magnitudes of the two values
-//!   before (0 to 8); the values before the first are zero.
+//! - **Dense**: for each value one bit, not zero, under `near` and `above`; then, unless it is
+//!   zero, its sign and its size. `near` is the width of the sum of the magnitudes of the two
+//!   values before, `above` the same of the two values one and two rows above (each 0 to 8); a
+//!   row is as long as the last dimension of the tensor, and what is before the first value
+//!   or above a tensor counts as zero. The kept values of a mask have nothing above.
 //! - **Sparse**: for each nonzero value the gap of zeros before it, then sign and size; at
-//!   the end, unless the last value is not zero, the gap up to the end. `near` is here the
-//!   width of the magnitude of the nonzero value before.
-//! - **Sign**: one bit, negative, under the sign of the value before (dense) or of the
-//!   nonzero value before (sparse).
+//!   the end, unless the last value is not zero, the gap up to the end.
+//! - **Sign**: one bit, negative, under the signs of the value before and of the one above
+//!   (dense), or of the nonzero value before (sparse, with zero in the place of the other).
 //! - **Size**: magnitude less one in as many bits as `levels` has, the highest first, each
-//!   under `near` and the bits before it. No bits where `levels` is 1.
+//!   under the bits before it and the width of all four magnitudes added (dense) or of that of
+//!   the nonzero value before (sparse), 0 to 9. No bits where `levels` is 1.
 //! - **Gap**: `w = width(gap + 1)` in five bits, each under the bits before it; then the
 //!   `w - 1` bits below the highest of `gap + 1`: the first three under `w` and the bits
 //!   before, the others plain.
+
+use std::ops::Range;
 
 use super::coder::{Bit, Coder};
 use super::payload::CodedError;
 
 /// Widths of a sum of two magnitudes up to 127.
-const NEAR: usize = 9;
+const WIDTHS_OF_TWO: usize = 9;
+/// Widths of a sum of four.
+const WIDTHS_OF_FOUR: usize = 10;
+/// Negative, zero and positive.
+const SIGNS: usize = 3;
 /// Bits of a magnitude up to 127 less one.
 const SIZE_BITS_MAX: u32 = 7;
 /// Bits of the width of a gap: a model has at most 2^26 entries.
@@ -29,33 +37,62 @@ const GAP_WIDTH_BITS: u32 = 5;
 /// Bits of a gap that are learnt.
 const GAP_BITS_LEARNT: u32 = 3;
 
+/// Values of one tensor, in rows.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    /// Which of all values.
+    pub(super) values: Range<usize>,
+    /// Values in a row; at least one.
+    pub(super) width: usize,
+}
+
 /// The models of one stream.
 #[derive(Debug)]
 struct Models {
     levels: u8,
-    nonzero: [Bit; NEAR],
-    sign: [Bit; 3],
-    size: [[Bit; 1 << SIZE_BITS_MAX]; NEAR],
+    nonzero: [[Bit; WIDTHS_OF_TWO]; WIDTHS_OF_TWO],
+    sign: [[Bit; SIGNS]; SIGNS],
+    size: [[Bit; 1 << SIZE_BITS_MAX]; WIDTHS_OF_FOUR],
     gap_width: [Bit; 1 << GAP_WIDTH_BITS],
     gap: [[Bit; 1 << GAP_BITS_LEARNT]; 1 << GAP_WIDTH_BITS],
 }
 
-/// Codes each of `values`; a decoder overwrites them.
+/// What sign and size of a value are coded under.
+#[derive(Debug, Clone, Copy)]
+struct Around {
+    before: i8,
+    above: i8,
+    width: usize,
+}
+
+/// Codes each of `values`, which `tensors` part in order; a decoder overwrites them.
 pub(super) fn dense<C: Coder>(
     coder: &mut C,
     levels: u8,
+    tensors: &[Rows],
     values: &mut [i8],
 ) -> Result<(), CodedError> {
     let mut models = Models::new(levels);
     let mut before = [0_i8; 2];
-    for value in values {
-        let near = before[0].unsigned_abs() + before[1].unsigned_abs();
-        let near = width(near.into());
-        *value = match coder.bit(&mut models.nonzero[near], *value != 0)? {
-            true => models.nonzero_value(coder, near, before[1], *value)?,
-            false => 0,
-        };
-        before = [before[1], *value];
+    for Rows { values: range, width: row } in tensors {
+        let (values, row) = (&mut values[range.clone()], *row);
+        for at in 0..values.len() {
+            let up = |rows: usize| at.checked_sub(rows * row).map_or(0, |above| values[above]);
+            let above = [up(1), up(2)];
+            let sum = |[a, b]: [i8; 2]| u32::from(a.unsigned_abs()) + u32::from(b.unsigned_abs());
+            let (near, far) = (sum(before), sum(above));
+            let nonzero = &mut models.nonzero[width(near)][width(far)];
+            let value = match coder.bit(nonzero, values[at] != 0)? {
+                true => {
+                    let width = width(near + far);
+                    let around = Around { before: before[1], above: above[0], width };
+                    models.nonzero_value(coder, around, values[at])?
+                }
+                false => 0,
+            };
+            values[at] = value;
+            before = [before[1], value];
+        }
     }
     Ok(())
 }
@@ -82,8 +119,8 @@ pub(super) fn sparse<C: Coder>(
         if found > most {
             return Err(CodedError::TooMany { most });
         }
-        let near = width(u32::from(i8::unsigned_abs(before)));
-        *value = models.nonzero_value(coder, near, before, *value)?;
+        let around = Around { before, above: 0, width: width(i8::unsigned_abs(before).into()) };
+        *value = models.nonzero_value(coder, around, *value)?;
         before = *value;
         at += 1;
     }
@@ -93,6 +130,11 @@ pub(super) fn sparse<C: Coder>(
 /// Zeros before the first value that is none.
 fn zeros(values: &[i8]) -> usize {
     values.iter().position(|&value| value != 0).unwrap_or(values.len())
+}
+
+/// 0 for negative, 1 for zero, 2 for positive.
+const fn sign(value: i8) -> usize {
+    (value.signum() + 1).cast_unsigned() as usize
 }
 
 /// Bits without leading zeros.
@@ -121,9 +163,9 @@ impl Models {
         let fresh = Bit::default();
         Self {
             levels,
-            nonzero: [fresh; NEAR],
-            sign: [fresh; 3],
-            size: [[fresh; 1 << SIZE_BITS_MAX]; NEAR],
+            nonzero: [[fresh; WIDTHS_OF_TWO]; WIDTHS_OF_TWO],
+            sign: [[fresh; SIGNS]; SIGNS],
+            size: [[fresh; 1 << SIZE_BITS_MAX]; WIDTHS_OF_FOUR],
             gap_width: [fresh; 1 << GAP_WIDTH_BITS],
             gap: [[fresh; 1 << GAP_BITS_LEARNT]; 1 << GAP_WIDTH_BITS],
         }
@@ -133,20 +175,15 @@ impl Models {
     fn nonzero_value<C: Coder>(
         &mut self,
         coder: &mut C,
-        near: usize,
-        before: i8,
+        around: Around,
         value: i8,
     ) -> Result<i8, CodedError> {
-        let sign = match before.signum() {
-            0 => 0,
-            1 => 1,
-            _ => 2,
-        };
-        let negative = coder.bit(&mut self.sign[sign], value < 0)?;
+        let sign = &mut self.sign[sign(around.before)][sign(around.above)];
+        let negative = coder.bit(sign, value < 0)?;
         let levels = u32::from(self.levels);
         let count = u32::BITS - (levels - 1).leading_zeros();
         let size = u32::from(value.unsigned_abs()).saturating_sub(1);
-        let size = 1 + tree(coder, &mut self.size[near], count, size)?;
+        let size = 1 + tree(coder, &mut self.size[around.width], count, size)?;
         let size = u8::try_from(size).ok().filter(|&size| size <= self.levels);
         let size = size.ok_or(CodedError::AboveLevels { levels: self.levels })?.cast_signed();
         Ok(if negative { -size } else { size })
