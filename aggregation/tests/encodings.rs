@@ -326,6 +326,16 @@ fn encodings_have_bytes_and_refuse_others() {
         assert_eq!(Encoding::decode(&mut reader), Ok(encoding));
         assert_eq!(reader.finish(), Ok(()));
     }
+    for (encoding, expected) in [
+        (Encoding::Int8, &[0x81, 0][..]),
+        (Encoding::TERNARY, &[0x82, 3, 0x19, 0x0c, 0xe4]),
+        (Encoding::RAND_K, &[0x83, 4, 0x19, 0x04, 0xb0, 1]),
+        (Encoding::TopK { share: share(1), levels: Levels::Full }, &[0x83, 5, 1, 0x18, 0x7f]),
+    ] {
+        let mut writer = Writer::new();
+        encoding.encode(&mut writer);
+        assert_eq!(writer.into_bytes(), expected);
+    }
     for bytes in [
         &[][..],
         &[0x80],

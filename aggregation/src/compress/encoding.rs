@@ -95,8 +95,8 @@ impl Share {
 
     /// The share of `entries`, rounded up: `ceil(entries * share / 10000)`.
     pub fn of(self, entries: usize) -> usize {
-        // Entries are at most 2^26.
-        (entries * usize::from(self.0)).div_ceil(10_000)
+        // Entries are at most 2^26; of no more than there are, so it fits.
+        (entries as u64 * u64::from(self.0)).div_ceil(10_000) as usize
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {

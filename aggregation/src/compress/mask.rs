@@ -40,7 +40,7 @@ impl MaskKey {
         let kept = share.of(entries);
         let mut stream = ChaCha20Rng::from_seed(*self.0.as_bytes());
         // Entries are at most 2^26, so all products are below 2^64.
-        let start = |window: usize| window * entries / kept;
+        let start = |window: usize| (window as u64 * entries as u64 / kept as u64) as usize;
         let position = |window: usize| {
             let (from, to) = (start(window), start(window + 1));
             from + ((u64::from(stream.next_u32()) * (to - from) as u64) >> 32) as usize
