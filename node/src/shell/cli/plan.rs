@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_rule_by_weights_has_a_majority_by_default() {
         let members: Vec<PeerId> =
-            (0..12).map(|seed| SecretKey::from_bytes(&[seed; 32]).peer_id()).collect();
+            (0..12).map(|seed| SecretKey::from_seed(&[seed; 32]).peer_id()).collect();
         let plan = ManifestPlan { members, quorum: None, ..ManifestPlan::demo_sensors() };
         let quorum = |rule: &str, attacker_share| {
             let rule = rule.parse().expect("a rule");
