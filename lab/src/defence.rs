@@ -1,6 +1,11 @@
 //! Defence: what turns the vectors of a round into one.
 
+use std::sync::Arc;
+
 use longhaul_aggregation::robust::{Pipeline, RobustError, Rule, Vectors};
+use longhaul_aggregation::{Recipe, Schema};
+
+use crate::wire;
 
 /// What turns the vectors of a round into one.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +14,31 @@ pub enum Defence {
     HonestOnly,
     /// A pipeline over floats.
     Float(Pipeline),
+    /// A manifest's recipe: vectors become updates, and the term is exact.
+    Exact(Exact),
+}
+
+/// A recipe with what it has to know of a federation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exact {
+    /// The recipe; its quorum, cohorts and pools have no part in it.
+    pub recipe: Recipe,
+    /// Attackers assumed, F.
+    pub attackers: usize,
+    /// The parameters.
+    pub schema: Arc<Schema>,
+}
+
+impl Exact {
+    /// The term of vectors that become int8 updates.
+    fn term(&self, vectors: &[Vec<f64>]) -> Vec<f64> {
+        let updates: Vec<_> =
+            vectors.iter().filter_map(|vector| wire::quantised(vector, &self.schema)).collect();
+        let term = self.recipe.term_of(&updates, self.attackers);
+        let mut floats: Vec<f64> = term.into_iter().map(wire::to_float).collect();
+        floats.resize(self.schema.parameter_count(), 0.0);
+        floats
+    }
 }
 
 impl Defence {
@@ -21,6 +51,7 @@ impl Defence {
                 (&all[..all.len() - attackers.min(all.len() - 1)], &Pipeline::of(Rule::Average))
             }
             Self::Float(pipeline) => (&all[..], pipeline),
+            Self::Exact(exact) => return Ok(exact.term(vectors)),
         };
         match Vectors::sound(rows, len).0 {
             Some(vectors) => pipeline.aggregate(&vectors),
@@ -31,7 +62,26 @@ impl Defence {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_aggregation::Clip;
+
     use super::*;
+
+    #[test]
+    fn a_recipe_gives_the_term_of_quantised_vectors() {
+        let network = crate::network::Network { inputs: 1, hidden: 1, classes: 1 };
+        let exact = |rule: &str, attackers| Exact {
+            recipe: Recipe::plain(rule.parse().expect("a rule"), Clip::None, 1),
+            attackers,
+            schema: Arc::new(wire::schema(&network)),
+        };
+        let all = vec![vec![0.5, 0.0, 0.25, 1.0], vec![0.5; 4], vec![-64.0; 4]];
+        let mean = Defence::Exact(exact("mean", 1)).term(&all[..2], 1);
+        assert_eq!(mean, Ok(vec![0.5, 0.25, 0.375, 0.75]));
+        let median = Defence::Exact(exact("median", 1)).term(&all, 1);
+        assert_eq!(median, Ok(vec![0.5, 0.0, 0.25, 0.5]));
+        let nothing = Defence::Exact(exact("median", 1)).term(&[vec![f64::NAN; 4]], 1);
+        assert_eq!(nothing, Ok(vec![0.0; 4]));
+    }
 
     #[test]
     fn the_ceiling_leaves_out_the_forged_and_the_rest_leaves_out_the_unsound() {

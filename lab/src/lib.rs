@@ -10,3 +10,4 @@ pub mod draw;
 pub mod local_sgd;
 pub mod network;
 pub mod samples;
+pub mod wire;

@@ -3,6 +3,7 @@
 //! In each epoch every peer takes some steps from the model that all share and sends the change;
 //! the term of the changes is added. Attackers see all honest changes before they send.
 
+use longhaul_aggregation::Encoding;
 use longhaul_aggregation::robust::RobustError;
 
 use crate::adversary::{Adversary, Scene};
@@ -10,6 +11,7 @@ use crate::defence::Defence;
 use crate::draw::Draws;
 use crate::network::{Labels, Network};
 use crate::samples::Samples;
+use crate::wire::{self, Senders};
 
 /// The task that peers learn: samples to train on and to test with.
 #[derive(Debug, Clone)]
@@ -39,23 +41,54 @@ pub struct LocalSgd {
     pub rate: f32,
     /// Epochs.
     pub epochs: usize,
+    /// How changes are encoded; floats where it is none.
+    pub encoding: Option<Encoding>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learned {
+    /// The accuracy after each tenth epoch and the last, 0 to 1.
+    pub curve: Vec<Point>,
+    /// The accuracy after the last epoch.
+    pub accuracy: f64,
+}
+
+/// How far a run had come after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Epochs done.
+    pub epochs: usize,
+    /// Accuracy on the held-out samples, 0 to 1.
+    pub accuracy: f64,
+    /// Bytes of the payloads of honest peers so far; of floats four for each parameter.
+    pub bytes: u64,
 }
 
 impl Default for LocalSgd {
     fn default() -> Self {
-        Self { peers: 17, attackers: 4, alpha: 0.1, steps: 10, batch: 16, rate: 0.1, epochs: 80 }
+        Self {
+            peers: 17,
+            attackers: 4,
+            alpha: 0.1,
+            steps: 10,
+            batch: 16,
+            rate: 0.1,
+            epochs: 80,
+            encoding: None,
+        }
     }
 }
 
 impl LocalSgd {
-    /// The accuracy after each tenth epoch and the last.
+    /// Trains for all epochs.
     pub fn run(
         &self,
         task: &Task,
         defence: &Defence,
         adversary: &Adversary,
         seed: u64,
-    ) -> Result<Vec<(usize, f64)>, RobustError> {
+    ) -> Result<Learned, RobustError> {
         let honest = self.peers - self.attackers;
         let parts = task.train.split(honest, self.alpha, self.batch, seed);
         let mut model = task.network.initial(seed);
@@ -63,11 +96,18 @@ impl LocalSgd {
         let mut forging = Draws::new(seed, 2);
         let mut history: Vec<Vec<Vec<f64>>> = Vec::new();
         let mut curve = Vec::new();
+        let schema = wire::schema(&task.network);
+        let mut senders = self.encoding.map(|it| Senders::new(honest, &schema, it));
         for epoch in 0..self.epochs {
             let train = |part: &Vec<usize>, labels, draws: &mut Draws| {
                 self.change(task, &model, part, labels, draws)
             };
-            let changes = parts.iter().map(|part| train(part, Labels::True, &mut draws)).collect();
+            let changes: Vec<_> =
+                parts.iter().map(|part| train(part, Labels::True, &mut draws)).collect();
+            let changes = match &mut senders {
+                Some(senders) => senders.send(&changes, epoch as u32),
+                None => changes,
+            };
             let trained: Vec<_> = match adversary.trains() {
                 Some(labels) => (0..self.attackers)
                     .map(|it| train(&parts[it % honest], labels, &mut forging))
@@ -86,10 +126,14 @@ impl LocalSgd {
             let term = defence.term(&all, count)?;
             model.iter_mut().zip(term).for_each(|(it, change)| *it += change as f32);
             if (epoch + 1) % 10 == 0 || epoch + 1 == self.epochs {
-                curve.push((epoch + 1, task.network.accuracy(&model, &task.test)));
+                let floats = 4 * (honest * (epoch + 1) * model.len()) as u64;
+                let bytes = senders.as_ref().map_or(floats, Senders::bytes);
+                let accuracy = task.network.accuracy(&model, &task.test);
+                curve.push(Point { epochs: epoch + 1, accuracy, bytes });
             }
         }
-        Ok(curve)
+        let accuracy = curve.last().map_or(0.0, |it| it.accuracy);
+        Ok(Learned { curve, accuracy })
     }
 
     /// What training from `model` changes.
@@ -129,9 +173,10 @@ mod tests {
         let setting = LocalSgd { epochs: 40, alpha: 1.0, ..LocalSgd::default() };
         let defence = Defence::Float(Pipeline::of(rule));
         let task = Task { train, test, network };
-        let curve = setting.run(&task, &defence, adversary, 1).expect("enough vectors");
-        assert_eq!(curve.iter().map(|it| it.0).collect::<Vec<_>>(), [10, 20, 30, 40]);
-        curve[3].1
+        let learned = setting.run(&task, &defence, adversary, 1).expect("enough vectors");
+        let epochs: Vec<_> = learned.curve.iter().map(|it| it.epochs).collect();
+        assert_eq!(epochs, [10, 20, 30, 40]);
+        learned.accuracy
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub mod weights;
 
 use crate::round::{Divisor, divide_half_even_wide};
 use crate::slot::MEMBERS_MAX;
-use crate::update::{EXPONENT_MAX, VALUE_MAX};
+use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
@@ -162,6 +162,23 @@ impl Recipe {
             [] => unreachable!("a term has at least one cohort"),
             [group] => self.sums(group, bearing).round(),
             groups => self.average(groups, bearing),
+        }
+    }
+
+    /// The term of updates that stand in one cohort and weigh alike, in their order, among whom
+    /// so many attackers are assumed: what an experiment asks for. Empty where there is none.
+    ///
+    /// # Panics
+    /// If the updates are of different schemas.
+    pub fn term_of(&self, updates: &[Update], attackers: usize) -> Vec<i32> {
+        let claims = Claims { staleness: 0, samples: u32::MAX };
+        let group = Group {
+            vectors: updates.iter().map(|update| Vector::of(&[update])).collect(),
+            claims: vec![claims; updates.len()],
+        };
+        match updates {
+            [] => Vec::new(),
+            _ => self.term(&[group], Bearing { attackers, voids: 0 }),
         }
     }
 
