@@ -5,9 +5,11 @@
 //! simulator's to say; here the question is which rule to put into a manifest.
 
 pub mod adversary;
+pub mod catalogue;
 pub mod defence;
 pub mod draw;
 pub mod local_sgd;
 pub mod network;
 pub mod samples;
+pub mod table;
 pub mod wire;

@@ -5,6 +5,7 @@ mod claim;
 mod events;
 mod folder;
 mod input;
+mod learn;
 mod progress;
 mod replay;
 mod resume;
@@ -73,6 +74,9 @@ enum Command {
     /// Measures how fast the simulator is on this machine.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::BenchArgs),
+    /// Compares rules, attacks and encodings by what a model learns, without a network.
+    #[command(after_help = learn::EXAMPLES)]
+    Learn(learn::LearnArgs),
     /// Lists the built-in scenarios.
     #[command(
         visible_alias = "list",
@@ -92,6 +96,7 @@ pub fn execute(cli: Cli) -> Result<bool> {
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Events(args) => events::events(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Learn(args) => learn::learn(&args),
         Command::Report { folder } => folder::rebuild_page(&folder),
         Command::Check { scenario } => {
             let source = input::scenario(&scenario)?;
