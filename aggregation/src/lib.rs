@@ -33,14 +33,14 @@ pub mod update;
 pub use admission::{AdmissionPolicy, Admitted, Refusal, RefusalKind, admit};
 pub use chain::{Equivocation, VoidReason};
 pub use compress::{Compressor, Encoding};
-pub use fold::{Fold, Inserted, TermStatus};
+pub use fold::{CohortEvidence, Evidence, Fold, InputEvidence, InputVerdict, Inserted, TermStatus};
 pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, UpdateHeader};
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
 pub use rule::{
-    Clip, Cohorts, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, RuleNameError, Samples,
-    Small, Staleness, StalenessNameError, Trim, Weighting,
+    Clip, Cohorts, Influence, Minimum, Mix, PoolSpan, Recipe, RecipeError, Rule, RuleNameError,
+    Samples, Small, Staleness, StalenessNameError, Trim, Weighting,
 };
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use seal::{

@@ -34,6 +34,7 @@
 //! terms, so with M_0 (below 2^32) a model entry stays below 2^63. The training
 //! base replaces an empty term by an own update, which has the same bound.
 
+mod evidence;
 mod plan;
 mod pool;
 mod refresh;
@@ -58,6 +59,7 @@ use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
 use crate::update::Update;
 
+pub use self::evidence::{CohortEvidence, Evidence, InputEvidence, InputVerdict};
 pub(crate) use self::pool::block_of;
 use self::refresh::Term;
 

@@ -224,22 +224,29 @@ impl<'a> Plan<'a> {
 
     /// Computes the term; something counts.
     pub fn term(&self, recipe: &Recipe) -> Vec<i32> {
-        let vector = |part: &Part<'a>| {
+        let groups: Vec<_> =
+            self.cohorts.iter().map(|parts| Self::group(&Self::ordered(parts))).collect();
+        recipe.term(&groups, self.bearing)
+    }
+
+    /// The parts in the order of their hashes, so that no place in the member list breaks ties.
+    pub fn ordered<'b>(parts: &'b [Part<'a>]) -> Vec<&'b Part<'a>> {
+        let mut parts: Vec<&Part<'a>> = parts.iter().collect();
+        parts.sort_by_key(|part| part[part.len() - 1].header_hash);
+        parts
+    }
+
+    /// What the rule sees of a cohort.
+    pub fn group(parts: &[&Part<'a>]) -> Group<'a> {
+        let vector = |part: &&Part<'a>| {
             let updates: Vec<_> = part.iter().map(|admitted| &admitted.update).collect();
             Vector::of(&updates)
         };
-        let claims = |part: &Part<'a>| Claims::of(&part[part.len() - 1].header);
-        let group = |parts: &Vec<Part<'a>>| {
-            // In the order of their hashes, so that no place in the member list breaks ties.
-            let mut parts: Vec<&Part<'a>> = parts.iter().collect();
-            parts.sort_by_key(|part| part[part.len() - 1].header_hash);
-            Group {
-                vectors: parts.iter().map(|part| vector(part)).collect(),
-                claims: parts.iter().map(|part| claims(part)).collect(),
-            }
-        };
-        let groups: Vec<_> = self.cohorts.iter().map(group).collect();
-        recipe.term(&groups, self.bearing)
+        let claims = |part: &&Part<'a>| Claims::of(&part[part.len() - 1].header);
+        Group {
+            vectors: parts.iter().map(vector).collect(),
+            claims: parts.iter().map(claims).collect(),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! extremes of all columns are kept in sorted lists at once. Ties do not matter,
 //! because equal entries are equal.
 
+use std::ops::Range;
+
 use super::vector::{BLOCK, Block};
 
 /// Up to this trim the extremes are kept in a short sorted list per entry,
@@ -26,6 +28,25 @@ impl Keep {
             Self::Middle(trim) => count - 2 * trim,
             Self::NearMedian(kept) => kept,
         }
+    }
+
+    /// Which places of a sorted column, which is not empty, are kept.
+    pub fn range<T: Copy>(self, column: &[(i64, T)]) -> Range<usize> {
+        let (mut start, mut end) = (0, column.len());
+        match self {
+            Self::Middle(trim) => (start, end) = (trim, end - trim),
+            Self::NearMedian(kept) => {
+                let at = |place: usize| i128::from(column[place].0);
+                let twice = at((column.len() - 1) / 2) + at(column.len() / 2);
+                let apart = |place: usize| (2 * at(place) - twice).abs();
+                while end - start > kept {
+                    let first_goes = apart(start) > apart(end - 1);
+                    *(if first_goes { &mut start } else { &mut end }) =
+                        if first_goes { start + 1 } else { end - 1 };
+                }
+            }
+        }
+        start..end
     }
 }
 
@@ -94,22 +115,13 @@ fn add_selected(block: &Block, trim: usize, out: &mut [i128; BLOCK]) {
 fn add_far(block: &Block, kept: usize, out: &mut [i128; BLOCK]) {
     let rows: Vec<&[i64]> = block.rows().collect();
     let len = rows.first().map_or(0, |row| row.len());
-    let mut column = Vec::with_capacity(rows.len());
+    let mut column: Vec<(i64, ())> = Vec::with_capacity(rows.len());
     for (entry, sum) in out[..len].iter_mut().enumerate() {
         column.clear();
-        column.extend(rows.iter().map(|row| row[entry]));
+        column.extend(rows.iter().map(|row| (row[entry], ())));
         column.sort_unstable();
-        let middles = [column[(column.len() - 1) / 2], column[column.len() / 2]].map(i128::from);
-        // Twice the distance from the mean of the two in the middle.
-        let apart = |entry: i64| (2 * i128::from(entry) - middles[0] - middles[1]).abs();
-        let mut left = &column[..];
-        while let (true, Some((&first, rest)), Some((&last, start))) =
-            (left.len() > kept, left.split_first(), left.split_last())
-        {
-            let (gone, others) =
-                if apart(first) > apart(last) { (first, rest) } else { (last, start) };
-            *sum += i128::from(gone);
-            left = others;
-        }
+        let range = Keep::NearMedian(kept).range(&column);
+        let gone = column[..range.start].iter().chain(&column[range.end..]);
+        *sum += gone.map(|&(entry, ())| i128::from(entry)).sum::<i128>();
     }
 }

@@ -23,6 +23,7 @@ pub mod clip;
 pub mod cohorts;
 mod extremes;
 mod gram;
+mod influence;
 pub mod mean;
 pub mod name;
 pub mod nearest_neighbour_mixing;
@@ -38,6 +39,7 @@ use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
+pub use influence::Influence;
 pub use name::{RuleNameError, StalenessNameError};
 pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;
@@ -143,7 +145,7 @@ impl Bearing {
 
     /// The attackers that may be among `count` authors who contribute: at most
     /// as many as leave the others a majority.
-    fn among(self, count: usize) -> usize {
+    pub fn among(self, count: usize) -> usize {
         self.remaining().min((count - 1) / 2)
     }
 
@@ -187,17 +189,12 @@ impl Recipe {
         let vectors = self.weighed(group);
         let count = vectors.len();
         let attackers = bearing.among(count);
-        let keep = match self.rule {
-            Rule::Mean => Keep::Middle(0),
-            Rule::TrimmedMean { trim } => Keep::Middle(bearing.trim(trim, count)),
-            Rule::Median => Keep::Middle((count - 1) / 2),
-            Rule::MeanAroundMedian => Keep::NearMedian(count - attackers),
-            Rule::Weighted(weighting) => {
-                let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
-                let entries = Entries::Narrow(weighting::sums(&vectors, &coefficients));
-                return Sums { entries, divisor: COEFFICIENT_ONE };
-            }
-        };
+        if let Rule::Weighted(weighting) = self.rule {
+            let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
+            let entries = Entries::Narrow(weighting::sums(&vectors, &coefficients));
+            return Sums { entries, divisor: COEFFICIENT_ONE };
+        }
+        let keep = self.keep(count, bearing);
         match self.mix {
             // Everybody's neighbours are all: each mixed vector is the mean.
             Mix::NearestNeighbours if attackers == 0 => Sums::narrow(mean::sums(&vectors), count),
@@ -207,6 +204,16 @@ impl Recipe {
                 Sums { entries, divisor: divisor(keep.of(count) * mixed.neighbours) }
             }
             Mix::None => Sums::narrow(trimmed_mean::sums(&vectors, keep), keep.of(count)),
+        }
+    }
+
+    /// Which entries of a column are kept; all by rules by weights.
+    fn keep(&self, count: usize, bearing: Bearing) -> Keep {
+        match self.rule {
+            Rule::Mean | Rule::Weighted(_) => Keep::Middle(0),
+            Rule::TrimmedMean { trim } => Keep::Middle(bearing.trim(trim, count)),
+            Rule::Median => Keep::Middle((count - 1) / 2),
+            Rule::MeanAroundMedian => Keep::NearMedian(count - bearing.among(count)),
         }
     }
 

@@ -15,6 +15,7 @@
 //! its log (the file is then an honest older state), and updates that it never
 //! recorded. Compare the files of two peers for that.
 
+mod evidence;
 mod export;
 mod file;
 mod replay;
@@ -23,9 +24,10 @@ mod verify;
 
 use std::fmt;
 
+pub use evidence::{EvidenceReport, InputReport};
 pub use export::{ExportError, Exported, export};
 pub use file::{AuditFile, FileError};
-pub use replay::replay;
+pub use replay::{evidence, replay};
 pub use report::{
     AuditReport, Contributor, EpochReport, EquivocationReport, HeaderReport, PROBLEMS_LISTED_MAX,
     Problem, RefusedCount, ReplayReport, SealReport, Tip,

@@ -7,6 +7,7 @@
 use longhaul_aggregation::{Admitted, Epoch, Equivocation, Fold, HeaderHash, VoidReason};
 
 use super::Check;
+use super::evidence::{self, EvidenceReport};
 use super::file::AuditFile;
 use super::report::{AuditReport, EpochReport, EquivocationReport, HeaderReport, ReplayReport};
 use super::verify::{Observer, walk};
@@ -23,6 +24,22 @@ pub fn replay(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
         report.replay = Some(folding.report(file.manifest().manifest()));
     }
     report
+}
+
+/// Verifies a file, folds it, and tells what the term of `epoch` is made of, or why there is
+/// none to tell of; nothing if the file does not verify.
+pub fn evidence(
+    file: &AuditFile<'_>,
+    pin: Option<FederationId>,
+    epoch: Epoch,
+) -> (AuditReport, Option<Result<EvidenceReport, String>>) {
+    let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
+    let report = walk(file, pin, Check::Replay, &mut folding);
+    let found = report.is_verified().then(|| {
+        let evidence = folding.fold.evidence(epoch).ok_or_else(|| evidence::missing(epoch))?;
+        Ok(EvidenceReport::of(&evidence, file.manifest().manifest()))
+    });
+    (report, found)
 }
 
 struct Folding {

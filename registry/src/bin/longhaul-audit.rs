@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use longhaul_aggregation::Epoch;
 use longhaul_registry::audit::{AuditFile, AuditReport, Check, Verdict, audit};
 use longhaul_registry::{FederationId, ManifestSummary, SignedEntry};
 use serde::Serialize;
@@ -27,6 +28,7 @@ Examples:
   longhaul-audit replay run.audit --json
   longhaul-audit replay run.audit --federation 5f2c...   (64 digits, from somebody you trust)
   longhaul-audit show run.audit
+  longhaul-audit evidence run.audit --epoch 12
 
 Exit codes:
   0  verified: everything holds
@@ -56,6 +58,16 @@ enum Command {
     /// Shows the manifest and the log without judging them.
     #[command(after_help = "Example:\n  longhaul-audit show run.audit")]
     Show(FileArgs),
+    /// Verifies, folds, and shows what the term of an epoch is made of: every update with its
+    /// weight and the reason for it.
+    #[command(after_help = "Example:\n  longhaul-audit evidence run.audit --epoch 12")]
+    Evidence {
+        /// The epoch.
+        #[arg(long, value_name = "N")]
+        epoch: u32,
+        #[command(flatten)]
+        file: FileArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +118,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<Verdict> {
-    let (Command::Verify(args) | Command::Replay(args) | Command::Show(args)) = command;
+    let (Command::Verify(args)
+    | Command::Replay(args)
+    | Command::Show(args)
+    | Command::Evidence { file: args, .. }) = command;
     let bytes = read(&args.file)?;
     match command {
         Command::Verify(_) => {
@@ -116,6 +131,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
             print_report(&audit(&bytes, Check::Replay, args.federation), args.json)
         }
         Command::Show(_) => show(&bytes, args),
+        Command::Evidence { epoch, .. } => evidence(&bytes, args, Epoch::new(*epoch)),
     }
 }
 
@@ -155,6 +171,25 @@ fn show(bytes: &[u8], args: &FileArgs) -> anyhow::Result<Verdict> {
         false => print(&shown.to_string())?,
     }
     Ok(Verdict::Verified)
+}
+
+fn evidence(bytes: &[u8], args: &FileArgs, epoch: Epoch) -> anyhow::Result<Verdict> {
+    let file = match AuditFile::parse(bytes) {
+        Ok(file) => file,
+        Err(_) => return print_report(&audit(bytes, Check::Verify, args.federation), args.json),
+    };
+    let (report, found) = longhaul_registry::audit::evidence(&file, args.federation, epoch);
+    match found {
+        None => print_report(&report, args.json),
+        Some(Err(why)) => bail!(why),
+        Some(Ok(evidence)) => {
+            match args.json {
+                true => print(&(serde_json::to_string_pretty(&evidence)? + "\n"))?,
+                false => print(&evidence.to_string())?,
+            }
+            Ok(report.verdict)
+        }
+    }
 }
 
 fn shown_entry(entry: &SignedEntry) -> ShownEntry {

@@ -42,6 +42,21 @@ fn exits_0_when_verified() {
 }
 
 #[test]
+fn shows_what_a_term_is_made_of() {
+    let world = World::new();
+    let file = written("evidence.audit", &world.file());
+    check(&["evidence", &file, "--epoch", "0"], 0, "attackers  ");
+    check(&["evidence", &file, "--epoch", "0", "--json"], 0, "\"verdict\": \"counted\"");
+    let stderr = check(&["evidence", &file, "--epoch", "999"], 3, "");
+    assert!(stderr.contains("epoch 999 has no term here"), "{stderr}");
+    let mut bytes = world.file();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let bad = written("no-evidence.audit", &bytes);
+    check(&["evidence", &bad, "--epoch", "0"], 1, "found by content hash");
+}
+
+#[test]
 fn exits_1_when_failed() {
     let world = World::new();
     let mut bytes = world.file();

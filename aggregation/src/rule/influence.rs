@@ -1,0 +1,91 @@
+//! Influence: how much of a term each of its vectors is, for the evidence of a fold.
+
+use super::extremes::Keep;
+use super::vector::{BLOCK, Block, Weighted, for_each_block};
+use super::weighting::COEFFICIENT_ONE;
+use super::{Bearing, Group, Mix, Recipe, Rule, WEIGHT_ONE, gram::Gram, nearest_neighbour_mixing};
+
+/// How much of its cohort's mean a vector is, and why not more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Influence {
+    /// What clipping left of it, in units of 2^-16.
+    pub clip: i64,
+    /// What its staleness left of it, in units of 2^-16.
+    pub staleness: i64,
+    /// What its samples left of it, in units of 2^-16.
+    pub samples: i64,
+    /// Its weight in the mean of the cohort, in units of 2^-30: exact for rules by weights; for
+    /// rules within columns that of a column which keeps it, times how often mixing takes it.
+    pub weight: i64,
+    /// For rules within columns without mixing, the share of columns that keep it, in thousandths;
+    /// of equal entries those of the first vectors by hash are kept.
+    pub kept_permille: Option<u16>,
+}
+
+impl Recipe {
+    /// The influence of each vector of a cohort, in its order.
+    pub(crate) fn influence(&self, group: &Group<'_>, bearing: Bearing) -> Vec<Influence> {
+        let vectors = self.weighed(group);
+        let count = vectors.len();
+        let attackers = bearing.among(count);
+        let weights = match self.rule {
+            Rule::Weighted(weighting) => weighting.coefficients(&vectors, self.mix, attackers),
+            _ => {
+                let taken = self.taken(&vectors, attackers);
+                let kept = self.keep(count, bearing).of(count) as i64;
+                let weight = |((near, of), weighted): ((i64, i64), &Weighted<'_>)| {
+                    near * weighted.weight * (COEFFICIENT_ONE / WEIGHT_ONE) / (of * kept)
+                };
+                taken.into_iter().zip(&vectors).map(weight).collect()
+            }
+        };
+        let kept = match (self.rule, self.mix) {
+            (Rule::Weighted(_), _) | (_, Mix::NearestNeighbours) => vec![None; count],
+            (_, Mix::None) => kept_permille(&vectors, self.keep(count, bearing)),
+        };
+        let clipped = self.clip.weigh(&group.vectors);
+        let found = weights.into_iter().zip(kept).zip(&group.claims).zip(&clipped);
+        found
+            .map(|(((weight, kept_permille), claims), clipped)| Influence {
+                clip: clipped.weight,
+                staleness: self.staleness.weight(*claims),
+                samples: self.samples.weight(*claims),
+                weight,
+                kept_permille,
+            })
+            .collect()
+    }
+
+    /// For each vector of how many mixed ones it is a part, and the parts of each; one and one
+    /// where nothing is mixed.
+    fn taken(&self, vectors: &[Weighted<'_>], attackers: usize) -> Vec<(i64, i64)> {
+        if self.mix == Mix::None || attackers == 0 {
+            return vec![(1, 1); vectors.len()];
+        }
+        let gram = Gram::of(vectors);
+        let strangers = nearest_neighbour_mixing::strangers_by(&gram, vectors, attackers);
+        let near = |number: usize| strangers.iter().filter(|it| !it.contains(&number)).count();
+        let neighbours = vectors.len() - attackers;
+        (0..vectors.len()).map(|number| (near(number) as i64, neighbours as i64)).collect()
+    }
+}
+
+/// The share of columns that keep each vector's entry, in thousandths.
+fn kept_permille(vectors: &[Weighted<'_>], keep: Keep) -> Vec<Option<u16>> {
+    let mut kept = vec![0_u64; vectors.len()];
+    let mut columns = 0_u64;
+    let mut block = Block::new(vectors.len());
+    for_each_block(vectors, |rows, from, entries| {
+        block.fill(rows, from, entries.len());
+        let rows: Vec<&[i64]> = block.rows().collect();
+        for entry in 0..entries.len().min(BLOCK) {
+            let mut column: Vec<(i64, usize)> =
+                rows.iter().enumerate().map(|(number, row)| (row[entry], number)).collect();
+            column.sort_unstable();
+            columns += 1;
+            keep.range(&column).for_each(|place| kept[column[place].1] += 1);
+        }
+    });
+    let permille = |kept| u16::try_from(kept * 1000 / columns.max(1)).ok();
+    kept.into_iter().map(permille).collect()
+}
