@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const COUNTED: Epoch = Epoch::new(0);
 
 fn fold(recipe: Recipe, share: u16, rows: &[Vec<i8>]) -> Fold {
-    let schema = schema(&[u32::try_from(rows[0].len()).unwrap()]);
+    let schema = schema(&[u32::try_from(rows[0].len()).expect("short rows")]);
     let setting = Setting { attacker_share_permille: share, ..Setting::trusting(rows.len()) };
     let mut fold = Fold::new(Arc::clone(&schema), &SEED, recipe, setting);
     for (member, values) in (0..).zip(rows) {

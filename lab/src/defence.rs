@@ -42,6 +42,23 @@ impl Exact {
 }
 
 impl Defence {
+    /// The weight of each vector in the term, where the rule gives one to each; none for rules
+    /// within columns.
+    pub fn weights(&self, vectors: &[Vec<f64>]) -> Option<Vec<f64>> {
+        match self {
+            Self::HonestOnly => None,
+            Self::Float(pipeline) => {
+                let rows = vectors.iter().map(Vec::as_slice).collect();
+                pipeline.weights(&Vectors::new(rows).ok()?).ok().flatten()
+            }
+            Self::Exact(exact) => {
+                let all = vectors.iter().map(|it| wire::quantised(it, &exact.schema));
+                let updates: Option<Vec<_>> = all.collect();
+                exact.recipe.weights_of(&updates?, exact.attackers)
+            }
+        }
+    }
+
     /// The term of vectors; the last `attackers` of them may be forged.
     pub fn term(&self, vectors: &[Vec<f64>], attackers: usize) -> Result<Vec<f64>, RobustError> {
         let all: Vec<&[f64]> = vectors.iter().map(Vec::as_slice).collect();

@@ -137,7 +137,7 @@ impl LocalSgd {
     }
 
     /// What training from `model` changes.
-    fn change(
+    pub(crate) fn change(
         &self,
         task: &Task,
         model: &[f32],

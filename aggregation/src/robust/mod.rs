@@ -117,6 +117,18 @@ impl Pipeline {
         }
     }
 
+    /// The weight of each vector in the output; none where the rule works within coordinates.
+    pub fn weights<T: Real>(
+        &self,
+        vectors: &Vectors<'_, T>,
+    ) -> Result<Option<Vec<f64>>, RobustError> {
+        let (mixing, gram) = self.mix(Gram::of(vectors))?;
+        let Some(weights) = self.rule.weights(&gram)? else { return Ok(None) };
+        let mut found = vec![0.0; vectors.count()];
+        mixing.weighed(&weights).into_iter().for_each(|(at, weight)| found[at] = weight);
+        Ok(Some(found))
+    }
+
     /// What the pre-aggregations make of the vectors, and the Gram matrix of that.
     fn mix(&self, mut gram: Gram) -> Result<(Mixing, Gram), RobustError> {
         let mut mixing = Mixing::identity(gram.count());

@@ -4,6 +4,7 @@ use super::extremes::Keep;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 use super::weighting::COEFFICIENT_ONE;
 use super::{Bearing, Group, Mix, Recipe, Rule, WEIGHT_ONE, gram::Gram, nearest_neighbour_mixing};
+use crate::update::Update;
 
 /// How much of its cohort's mean a vector is, and why not more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,15 @@ impl Recipe {
                 kept_permille,
             })
             .collect()
+    }
+
+    /// The weight of each of the updates in [`Recipe::term_of`]; none for rules within columns.
+    pub fn weights_of(&self, updates: &[Update], attackers: usize) -> Option<Vec<f64>> {
+        if !matches!(self.rule, Rule::Weighted(_) | Rule::Mean) || updates.is_empty() {
+            return None;
+        }
+        let found = self.influence(&Group::of(updates), Bearing { attackers, voids: 0 });
+        Some(found.into_iter().map(|it| it.weight as f64 / COEFFICIENT_ONE as f64).collect())
     }
 
     /// For each vector of how many mixed ones it is a part, and the parts of each; one and one

@@ -114,6 +114,16 @@ pub(crate) struct Group<'a> {
     pub claims: Vec<Claims>,
 }
 
+impl<'a> Group<'a> {
+    /// Updates of one epoch by authors who are all fresh and have samples enough.
+    fn of(updates: &'a [Update]) -> Self {
+        Self {
+            vectors: updates.iter().map(|update| Vector::of(&[update])).collect(),
+            claims: vec![Claims { staleness: 0, samples: u32::MAX }; updates.len()],
+        }
+    }
+}
+
 /// How many attackers the rule of a term has to bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bearing {
@@ -173,14 +183,9 @@ impl Recipe {
     /// # Panics
     /// If the updates are of different schemas.
     pub fn term_of(&self, updates: &[Update], attackers: usize) -> Vec<i32> {
-        let claims = Claims { staleness: 0, samples: u32::MAX };
-        let group = Group {
-            vectors: updates.iter().map(|update| Vector::of(&[update])).collect(),
-            claims: vec![claims; updates.len()],
-        };
         match updates {
             [] => Vec::new(),
-            _ => self.term(&[group], Bearing { attackers, voids: 0 }),
+            _ => self.term(&[Group::of(updates)], Bearing { attackers, voids: 0 }),
         }
     }
 

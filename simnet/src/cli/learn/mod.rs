@@ -5,7 +5,9 @@
 
 mod data;
 mod encodings;
+mod momentum;
 mod rules;
+mod stale;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet learn rules --defence diversity --attack alie:1.5 --attack none --epochs 40
   longhaul-simnet learn rules --data mnist/ --defence clip+nnm+median --json
   longhaul-simnet learn encodings --data mnist/
+  longhaul-simnet learn momentum --data mnist/
+  longhaul-simnet learn stale --data mnist/ --peers 15 --attackers 3 --epochs 200
 
 Without --data the task is made of random points: quick, and good for nothing but a look.
 Exit codes: 0 done, 2 bad input.";
@@ -80,6 +84,10 @@ pub enum What {
     Rules,
     /// Encodings of updates: accuracy and bytes.
     Encodings,
+    /// Defences in distributed SGD with worker momentum, 200 steps of 25 samples at 0.1.
+    Momentum,
+    /// Peers who hear of terms up to 50 epochs late (median 10), beside the same who do not.
+    Stale,
 }
 
 /// Runs the comparison and prints it.
@@ -87,6 +95,8 @@ pub fn learn(args: &LearnArgs) -> Result<bool> {
     match args.what {
         What::Rules => rules::rules(args)?,
         What::Encodings => encodings::encodings(args)?,
+        What::Momentum => momentum::momentum(args)?,
+        What::Stale => stale::stale(args)?,
     }
     Ok(true)
 }

@@ -67,7 +67,7 @@ pub(super) fn rules(args: &LearnArgs) -> Result<()> {
 }
 
 /// The chosen names, or all, with what they name.
-fn named<T>(
+pub(super) fn named<T>(
     chosen: &[String],
     all: &[&str],
     read: impl Fn(&str) -> Result<T>,
