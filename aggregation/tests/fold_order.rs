@@ -56,7 +56,7 @@ fn arb_rule() -> impl Strategy<Value = Rule> {
 fn arb_weights() -> impl Strategy<Value = (Staleness, Samples)> {
     let staleness = prop_oneof![
         3 => Just(Staleness::Constant),
-        1 => (1_u8..=8).prop_map(|halves| Staleness::Polynomial { halves }),
+        1 => (1_u8..=16).prop_map(|quarters| Staleness::Polynomial { quarters }),
         1 => (0_u16..3, 1_u16..3).prop_map(|(after, slope)| Staleness::Hinge { after, slope }),
         1 => (1_u16..3).prop_map(|half_life| Staleness::Exponential { half_life }),
     ];

@@ -6,6 +6,7 @@
 //! complete in the end, whoever comes late, so the term is the rule over all updates of the
 //! epoch; the model is the initial one and all terms.
 
+use longhaul_aggregation::Staleness;
 use longhaul_aggregation::robust::RobustError;
 
 use crate::adversary::{Adversary, Scene};
@@ -41,11 +42,8 @@ pub struct Lateness {
 pub enum Weight {
     /// All alike.
     Constant,
-    /// `(1 + s)^-exponent`.
-    Polynomial {
-        /// The exponent.
-        exponent: f64,
-    },
+    /// As a manifest weighs the claims of headers that look 12 epochs back.
+    Claims(Staleness),
     /// All alike, and the rule runs among those who are about as late: s below and from this
     /// number on; the results are averaged by size.
     Cohorts {
@@ -96,6 +94,10 @@ impl Lateness {
         (late.round() as usize).min(self.most)
     }
 }
+
+/// Epochs that a base summary looks back, as manifests have it; who knows of none of them
+/// claims one more.
+const WINDOW: usize = 12;
 
 /// Epochs after which a peer is late by another number.
 const CHANGE: usize = 15;
@@ -171,9 +173,9 @@ impl StaleSgd {
         behind: &[usize],
         counts: &mut Counts,
     ) -> Result<Vec<f64>, RobustError> {
-        if let Weight::Polynomial { exponent } = self.weight {
+        if let Weight::Claims(staleness) = self.weight {
             for (vector, &late) in honest.iter_mut().zip(behind) {
-                let weight = (1.0 + late as f64).powf(-exponent);
+                let weight = staleness.share(late.min(WINDOW) as u32);
                 vector.iter_mut().for_each(|entry| *entry *= weight);
             }
         }

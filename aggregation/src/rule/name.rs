@@ -18,7 +18,7 @@ pub struct RuleNameError(String);
 /// Why a text names no weight by staleness.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0}: use constant, polynomial:HALVES (1 to 8; the exponent is half of it), hinge:AFTER:SLOPE \
+    "{0}: use constant, polynomial:QUARTERS (of the exponent, 1 to 16), hinge:AFTER:SLOPE \
      or exponential:HALF-LIFE, in epochs"
 )]
 pub struct StalenessNameError(String);
@@ -109,7 +109,9 @@ impl FromStr for Staleness {
         let parts: Vec<&str> = text.split(':').collect();
         let found = match parts[..] {
             ["constant"] => Some(Self::Constant),
-            ["polynomial", halves] => halves.parse().ok().map(|halves| Self::Polynomial { halves }),
+            ["polynomial", quarters] => {
+                quarters.parse().ok().map(|quarters| Self::Polynomial { quarters })
+            }
             ["hinge", after, slope] => match (after.parse(), slope.parse()) {
                 (Ok(after), Ok(slope)) => Some(Self::Hinge { after, slope }),
                 _ => None,
@@ -127,7 +129,7 @@ impl fmt::Display for Staleness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Constant => f.write_str("constant"),
-            Self::Polynomial { halves } => write!(f, "polynomial:{halves}"),
+            Self::Polynomial { quarters } => write!(f, "polynomial:{quarters}"),
             Self::Hinge { after, slope } => write!(f, "hinge:{after}:{slope}"),
             Self::Exponential { half_life } => write!(f, "exponential:{half_life}"),
         }
@@ -166,7 +168,7 @@ mod tests {
             let found = text.parse().map(|it: Staleness| it.to_string());
             assert_eq!(found, Ok(text.to_owned()));
         }
-        for text in ["", "polynomial:0", "polynomial:9", "hinge:1:0", "hinge:1", "exponential:0"] {
+        for text in ["", "polynomial:0", "polynomial:17", "hinge:1:0", "hinge:1", "exponential:0"] {
             let found = text.parse::<Staleness>();
             let says = |why: StalenessNameError| why.to_string().contains("use constant,");
             assert!(found.is_err_and(says), "{text}");

@@ -11,7 +11,7 @@
 //! (Xie et al. 2019, arXiv 1903.03934) has the polynomial and the hinge.
 //!
 //! Bytes, at the end of a recipe that has any: `[staleness, samples]`; staleness is `[0]`
-//! for constant, `[1, halves]` for polynomial, `[2, after, slope]` for hinge and `[3, epochs]`
+//! for constant, `[1, quarters]` for polynomial, `[2, after, slope]` for hinge and `[3, epochs]`
 //! for exponential; samples is a number, or null where all count alike.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
@@ -34,10 +34,10 @@ pub(crate) struct Claims {
 pub enum Staleness {
     /// Not at all.
     Constant,
-    /// `(1 + s)^(-halves / 2)`; halves is 1 to 8.
+    /// `(1 + s)^(-quarters / 4)`; quarters is 1 to 16.
     Polynomial {
-        /// Twice the exponent.
-        halves: u8,
+        /// Four times the exponent.
+        quarters: u8,
     },
     /// One up to `after`, then `1 / (1 + slope (s - after))`; slope is positive.
     Hinge {
@@ -62,8 +62,8 @@ pub enum Samples {
     UpTo(u32),
 }
 
-/// Largest exponent of a polynomial, in halves.
-const HALVES_MAX: u8 = 8;
+/// Largest exponent of a polynomial, in quarters.
+const QUARTERS_MAX: u8 = 16;
 
 impl Claims {
     /// What a header claims.
@@ -81,12 +81,12 @@ impl Staleness {
         let stale = i64::from(claims.staleness);
         match self {
             Self::Constant => WEIGHT_ONE,
-            Self::Polynomial { halves } => {
-                // The root of 2^32 / (1 + s)^halves is the weight in units of 2^-16.
+            Self::Polynomial { quarters } => {
+                // The fourth root of 2^64 / (1 + s)^quarters is the weight in units of 2^-16.
                 let power = u128::from(claims.staleness) + 1;
-                let power = (0..halves).try_fold(1_u128, |all, _| all.checked_mul(power));
-                let squared = power.map_or(0, |power| (1_u128 << (2 * WEIGHT_BITS)) / power);
-                i64::try_from(squared.isqrt()).expect("at most 2^16")
+                let power = (0..quarters).try_fold(1_u128, |all, _| all.checked_mul(power));
+                let fourth = power.map_or(0, |power| (1_u128 << (4 * WEIGHT_BITS)) / power);
+                i64::try_from(fourth.isqrt().isqrt()).expect("at most 2^16")
             }
             Self::Hinge { after, slope } => {
                 let behind = (stale - i64::from(after)).max(0);
@@ -101,11 +101,16 @@ impl Staleness {
         }
     }
 
+    /// The weight of an update that is `epochs` stale, 0 to 1.
+    pub fn share(self, epochs: u32) -> f64 {
+        self.weight(Claims { staleness: epochs, samples: 0 }) as f64 / WEIGHT_ONE as f64
+    }
+
     /// True if its parameters are within their ranges.
     pub(super) const fn is_sound(self) -> bool {
         match self {
             Self::Constant => true,
-            Self::Polynomial { halves } => halves > 0 && halves <= HALVES_MAX,
+            Self::Polynomial { quarters } => quarters > 0 && quarters <= QUARTERS_MAX,
             Self::Hinge { slope, .. } => slope > 0,
             Self::Exponential { half_life } => half_life > 0,
         }
@@ -114,7 +119,7 @@ impl Staleness {
     fn encode(self, writer: &mut Writer) {
         match self {
             Self::Constant => writer.array(1).unsigned(0),
-            Self::Polynomial { halves } => writer.array(2).unsigned(1).unsigned(halves.into()),
+            Self::Polynomial { quarters } => writer.array(2).unsigned(1).unsigned(quarters.into()),
             Self::Hinge { after, slope } => {
                 writer.array(3).unsigned(2).unsigned(after.into()).unsigned(slope.into())
             }
@@ -125,13 +130,14 @@ impl Staleness {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let at = reader.invalid("a staleness: [0], [1, halves], [2, after, slope] or [3, epochs]");
+        let at =
+            reader.invalid("a staleness: [0], [1, quarters], [2, after, slope] or [3, epochs]");
         let fields = reader.array(3)?;
         match (fields, reader.unsigned(3)?) {
             (1, 0) => Ok(Self::Constant),
             (2, 1) => {
-                let halves = reader.unsigned(HALVES_MAX.into())?;
-                u8::try_from(halves).map(|halves| Self::Polynomial { halves }).map_err(|_| at)
+                let quarters = reader.unsigned(QUARTERS_MAX.into())?;
+                u8::try_from(quarters).map(|quarters| Self::Polynomial { quarters }).map_err(|_| at)
             }
             (3, 2) => Ok(Self::Hinge { after: read_u16(reader)?, slope: read_u16(reader)? }),
             (2, 3) => Ok(Self::Exponential { half_life: read_u16(reader)? }),
@@ -185,7 +191,7 @@ mod tests {
     fn arb_staleness() -> impl Strategy<Value = Staleness> {
         prop_oneof![
             Just(Staleness::Constant),
-            (1_u8..=HALVES_MAX).prop_map(|halves| Staleness::Polynomial { halves }),
+            (1_u8..=QUARTERS_MAX).prop_map(|quarters| Staleness::Polynomial { quarters }),
             (0_u16..99, 1_u16..9).prop_map(|(after, slope)| Staleness::Hinge { after, slope }),
             (1_u16..99).prop_map(|half_life| Staleness::Exponential { half_life }),
         ]
@@ -196,11 +202,12 @@ mod tests {
         let claims = |staleness| Claims { staleness, samples: 30 };
         for (staleness, stale, expected) in [
             (Staleness::Constant, 1_000, 65_536),
-            (Staleness::Polynomial { halves: 1 }, 0, 65_536),
-            (Staleness::Polynomial { halves: 1 }, 3, 32_768),
-            (Staleness::Polynomial { halves: 2 }, 3, 16_384),
-            (Staleness::Polynomial { halves: 1 }, 1, 46_340),
-            (Staleness::Polynomial { halves: 8 }, u32::MAX, 0),
+            (Staleness::Polynomial { quarters: 2 }, 0, 65_536),
+            (Staleness::Polynomial { quarters: 1 }, 15, 32_768),
+            (Staleness::Polynomial { quarters: 2 }, 3, 32_768),
+            (Staleness::Polynomial { quarters: 4 }, 3, 16_384),
+            (Staleness::Polynomial { quarters: 2 }, 1, 46_340),
+            (Staleness::Polynomial { quarters: 16 }, u32::MAX, 0),
             (Staleness::Hinge { after: 4, slope: 1 }, 4, 65_536),
             (Staleness::Hinge { after: 4, slope: 1 }, 7, 16_384),
             (Staleness::Exponential { half_life: 4 }, 2, 49_152),

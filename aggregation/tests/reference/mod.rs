@@ -424,8 +424,8 @@ fn claimed(recipe: Recipe, fact: &Fact) -> i128 {
     let stale = newest.map_or(fact.window.len() as i128, |it| i128::from(fact.epoch - 1 - it));
     let by_age = match recipe.staleness {
         Staleness::Constant => 65_536,
-        Staleness::Polynomial { halves } => {
-            ((1_u128 << 32) / (stale as u128 + 1).pow(halves.into())).isqrt() as i128
+        Staleness::Polynomial { quarters } => {
+            ((1_u128 << 64) / (stale as u128 + 1).pow(quarters.into())).isqrt().isqrt() as i128
         }
         Staleness::Hinge { after, slope } => {
             65_536 / (1 + i128::from(slope) * (stale - i128::from(after)).max(0))

@@ -122,7 +122,7 @@ pub(super) struct NewArgs {
     /// Mix each update with its nearest neighbours before the rule.
     #[arg(long)]
     mix_neighbours: bool,
-    /// How updates weigh by how far their base is behind: constant, polynomial:HALVES,
+    /// How updates weigh by how far their base is behind: constant, polynomial:QUARTERS,
     /// hinge:AFTER:SLOPE or exponential:HALF-LIFE, in epochs.
     #[arg(long, default_value = "constant", value_name = "WEIGHT")]
     staleness: Staleness,

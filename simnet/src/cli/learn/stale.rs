@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use longhaul_aggregation::Staleness;
 use longhaul_lab::adversary::Adversary;
 use longhaul_lab::catalogue;
 use longhaul_lab::defence::Defence;
@@ -22,7 +23,7 @@ const ATTACKS: [&str; 7] =
 const VARIANTS: [(&str, Lateness, Weight); 4] = [
     ("synchronous", Lateness::NONE, Weight::Constant),
     ("late, all alike", Lateness::LONG, Weight::Constant),
-    ("late, (1 + s)^-1/2", Lateness::LONG, Weight::Polynomial { exponent: 0.5 }),
+    ("late, polynomial:1", Lateness::LONG, Weight::Claims(Staleness::Polynomial { quarters: 1 })),
     ("late, two cohorts", Lateness::LONG, Weight::Cohorts { boundary: 10 }),
 ];
 
