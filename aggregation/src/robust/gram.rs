@@ -15,11 +15,11 @@ impl Gram {
     /// The dot products of `vectors`: one pass, `n (n + 1) / 2` products for each entry.
     pub fn of<T: Real>(vectors: &Vectors<'_, T>) -> Self {
         let count = vectors.count();
-        let upper = kernel::products(vectors);
-        let mut gram = Self { count, products: vec![0.0; count * count] };
-        let pairs = (0..count).flat_map(|one| (one..count).map(move |other| (one, other)));
-        for ((one, other), product) in pairs.zip(upper) {
-            gram.set(one, other, product);
+        let mut gram = Self { count, products: kernel::products(vectors) };
+        for one in 0..count {
+            for other in one + 1..count {
+                gram.set(one, other, gram.product(one, other));
+            }
         }
         gram
     }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+use super::lanes::Lanes;
+
 /// Largest magnitude of an entry: squares of differences summed over any vector stay finite
 /// in the numbers that dot products are summed in.
 pub const MAGNITUDE_MAX: f64 = 1e15;
 
-/// A float that rules work on.
-pub trait Real:
-    Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'static + sealed::Sealed
-{
+/// A float that rules work on: `f32` and `f64`.
+pub trait Real: Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'static + Lanes {
     /// The value in double precision, exact.
     fn to_f64(self) -> f64;
     /// The nearest value.
@@ -20,12 +20,6 @@ pub trait Real:
     fn minus(self, other: Self) -> Self;
     /// The product.
     fn times(self, other: Self) -> Self;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
 }
 
 macro_rules! real {

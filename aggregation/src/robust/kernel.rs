@@ -1,72 +1,161 @@
 //! Kernels: dot products of all pairs, and weighted sums.
 //!
-//! Loops over fixed lanes, compiled once for each vector width and chosen when called
-//! (pulp). Products are never fused with sums, and lanes are added in one order.
+//! Written once by the vector register (`lanes`), compiled for each instruction set and
+//! chosen when called (pulp). What is added to what, and in which order, depends on the width
+//! of a register and on nothing else: not on how many vectors there are.
+//!
+//! # Dot products
+//!
+//! Each load should serve several products, and a processor has some eight of them under way
+//! at a time, in sixteen registers: a block of three by four vectors has twelve sums in
+//! registers and takes seven loads for twelve products. On the diagonal it is the ten pairs of
+//! four vectors with four loads.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::input::{Real, Vectors};
 
-/// Lanes of an accumulator: one AVX-512 register of `f32`.
-const LANES: usize = 16;
-/// Entries after which lane sums are widened to `f64`: a block of 64 vectors of `f32` stays
-/// in the second-level cache.
-const BLOCK: usize = 1024;
-/// Products worked on at a time, so that each load serves several.
-const AT_ONCE: usize = 4;
+/// Entries after which lane sums are widened to `f64`. Few enough that those of 16 vectors of
+/// `f32` stay in the first-level cache and those of 128 in the second, and that some dozens
+/// of products are summed in a lane; enough that the widening is little beside them.
+const BLOCK: usize = 512;
+/// Vectors of a block that are loaded once for all sums of it.
+const ACROSS: usize = 4;
+/// Vectors whose products with those are summed at a time.
+const DOWN: usize = 3;
 /// Entries of the output that are summed at a time.
 const SUM_BLOCK: usize = 4096;
 
-/// The dot products of each vector with itself and those behind it, in that order.
+/// The dot products of all pairs: a square matrix by rows, of which the upper half is filled.
 pub(super) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
-    let count = vectors.count();
-    let mut sums = vec![0.0; count * (count + 1) / 2];
-    let arch = Arch::new();
-    for from in (0..vectors.len()).step_by(BLOCK) {
-        let end = vectors.len().min(from + BLOCK);
-        let rows: Vec<&[T]> = vectors.rows().iter().map(|row| &row[from..end]).collect();
-        arch.dispatch(
-            #[inline(always)]
-            || add_products(&rows, &mut sums),
-        );
-    }
-    sums
+    Arch::new().dispatch(Products { vectors })
 }
 
-#[inline(always)]
-fn add_products<T: Real>(rows: &[&[T]], sums: &mut [f64]) {
-    let mut sums = sums.iter_mut();
-    for (one, row) in rows.iter().enumerate() {
-        let (groups, rest) = rows[one..].as_chunks::<AT_ONCE>();
-        for group in groups {
-            let found = dots(row, group);
-            found.into_iter().zip(&mut sums).for_each(|(found, sum)| *sum += found);
+struct Products<'a, T> {
+    vectors: &'a Vectors<'a, T>,
+}
+
+impl<T: Real> WithSimd for Products<'_, T> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+        let (rows, len) = (self.vectors.rows(), self.vectors.len());
+        let mut sums = vec![0.0; rows.len() * rows.len()];
+        let mut block: Vec<&[T::Vector<S>]> = Vec::with_capacity(rows.len());
+        let mut behind = len;
+        for from in (0..len).step_by(BLOCK) {
+            let end = len.min(from + BLOCK);
+            block.clear();
+            for row in rows {
+                let (vectors, rest) = T::split(simd, &row[from..end]);
+                block.push(vectors);
+                behind = end - rest.len();
+            }
+            add_products::<T, S>(simd, &block, &mut sums);
         }
-        for other in rest {
-            let [found] = dots(row, &[*other]);
-            sums.next().into_iter().for_each(|sum| *sum += found);
+        if behind < len {
+            let ends: Vec<_> = rows.iter().map(|row| [T::partial(simd, &row[behind..])]).collect();
+            let ends: Vec<_> = ends.iter().map(|end| &end[..]).collect();
+            add_products::<T, S>(simd, &ends, &mut sums);
         }
+        sums
     }
 }
 
-/// The dot products of a vector with several.
+/// Adds the products of all pairs of `rows`.
 #[inline(always)]
-fn dots<T: Real, const N: usize>(row: &[T], others: &[&[T]; N]) -> [f64; N] {
-    let mut sums = [[T::default(); LANES]; N];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for (place, chunk) in chunks.iter().enumerate() {
-        for (sums, other) in sums.iter_mut().zip(others) {
-            let Some(other) = other[place * LANES..].first_chunk::<LANES>() else { continue };
-            for lane in 0..LANES {
-                sums[lane] = sums[lane].plus(chunk[lane].times(other[lane]));
+fn add_products<T: Real, S: Simd>(simd: S, rows: &[&[T::Vector<S>]], sums: &mut [f64]) {
+    let count = rows.len();
+    for right in (0..count).step_by(ACROSS) {
+        // Beyond the last vector it stands again, and what comes of it is left out.
+        let across: [_; ACROSS] = std::array::from_fn(|it| rows[(right + it).min(count - 1)]);
+        let mut left = 0;
+        while left + DOWN <= right {
+            let down: [_; DOWN] = std::array::from_fn(|it| rows[left + it]);
+            add_block(sums, count, [left, right], &between::<T, S, DOWN>(simd, down, across));
+            left += DOWN;
+        }
+        if left + 2 == right {
+            let down = [rows[left], rows[left + 1]];
+            add_block(sums, count, [left, right], &between::<T, S, 2>(simd, down, across));
+        } else if left + 1 == right {
+            add_block(sums, count, [left, right], &between::<T, S, 1>(simd, [rows[left]], across));
+        }
+        add_block(sums, count, [right, right], &within::<T, S>(simd, across));
+    }
+}
+
+/// Adds the sums of a block to those of all pairs.
+#[inline(always)]
+fn add_block(sums: &mut [f64], count: usize, [left, right]: [usize; 2], found: &[[f64; ACROSS]]) {
+    for (row, found) in found.iter().enumerate().take(count - left) {
+        let sums = &mut sums[(left + row) * count..][..count][right..];
+        sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+    }
+}
+
+/// The products of some vectors with others.
+#[inline(always)]
+fn between<T: Real, S: Simd, const N: usize>(
+    simd: S,
+    down: [&[T::Vector<S>]; N],
+    across: [&[T::Vector<S>]; ACROSS],
+) -> [[f64; ACROSS]; N] {
+    let zero = T::splat(simd, T::default());
+    let mut sums = [[zero; ACROSS]; N];
+    let len = across[0].len();
+    let (mut down, mut across) = (down, across);
+    for row in &mut down {
+        *row = &row[..len];
+    }
+    for row in &mut across {
+        *row = &row[..len];
+    }
+    for at in 0..len {
+        for other in 0..ACROSS {
+            let entry = across[other][at];
+            for one in 0..N {
+                sums[one][other] = T::mul_add(simd, down[one][at], entry, sums[one][other]);
             }
         }
     }
-    let mut found = [0.0; N];
-    for ((found, sums), other) in found.iter_mut().zip(&sums).zip(others) {
-        *found = sums.iter().map(|sum| sum.to_f64()).sum();
-        let behind = rest.iter().zip(&other[chunks.len() * LANES..]);
-        *found += behind.map(|(one, other)| one.to_f64() * other.to_f64()).sum::<f64>();
+    let mut found = [[0.0; ACROSS]; N];
+    for one in 0..N {
+        for other in 0..ACROSS {
+            found[one][other] = T::sum(simd, sums[one][other]);
+        }
+    }
+    found
+}
+
+/// The products of some vectors with each other; the upper half.
+#[inline(always)]
+fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; ACROSS]; ACROSS] {
+    let zero = T::splat(simd, T::default());
+    let mut sums = [[zero; ACROSS]; ACROSS];
+    let len = rows[0].len();
+    let mut rows = rows;
+    for row in &mut rows {
+        *row = &row[..len];
+    }
+    for at in 0..len {
+        let mut entries = [zero; ACROSS];
+        for (entry, row) in entries.iter_mut().zip(&rows) {
+            *entry = row[at];
+        }
+        for one in 0..ACROSS {
+            for other in one..ACROSS {
+                let sum = &mut sums[one][other];
+                *sum = T::mul_add(simd, entries[one], entries[other], *sum);
+            }
+        }
+    }
+    let mut found = [[0.0; ACROSS]; ACROSS];
+    for one in 0..ACROSS {
+        for other in one..ACROSS {
+            found[one][other] = T::sum(simd, sums[one][other]);
+        }
     }
     found
 }
@@ -122,7 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn arb_rows() -> impl Strategy<Value = Vec<Vec<f64>>> {
-        (1_usize..9, prop_oneof![0_usize..40, Just(1_024), Just(2_500)]).prop_flat_map(
+        (1_usize..18, prop_oneof![0_usize..40, Just(1_024), Just(1_300)]).prop_flat_map(
             |(count, len)| {
                 prop::collection::vec(prop::collection::vec(-9.0..9.0, len..=len), count..=count)
             },
@@ -131,15 +220,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 9)) {
+        fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 18)) {
             let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
-            let mut found = products(&vectors).into_iter();
+            let found = products(&vectors);
             for (one, row) in rows.iter().enumerate() {
-                for other in &rows[one..] {
-                    let plain: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
-                    let found = found.next().expect("as many products as pairs");
+                for (other, behind) in rows.iter().enumerate().skip(one) {
+                    let plain: f64 = row.iter().zip(behind).map(|(a, b)| a * b).sum();
+                    let found = found[one * rows.len() + other];
                     prop_assert!((found - plain).abs() <= 1e-9 * (1.0 + plain.abs()), "{found} {plain}");
                 }
+            }
+            let singles: Vec<Vec<f32>> =
+                rows.iter().map(|row| row.iter().map(|&it| it as f32).collect()).collect();
+            let singles = Vectors::new(singles.iter().map(Vec::as_slice).collect()).expect("sound");
+            for (found, single) in found.iter().zip(products(&singles)) {
+                prop_assert!((found - single).abs() <= 1e-6 * 81.0 * singles.len() as f64);
             }
             let weighed: Vec<_> = weights.into_iter().take(rows.len()).enumerate().collect();
             let sum = combine(&vectors, &weighed);

@@ -34,6 +34,7 @@ mod eigen;
 mod gram;
 mod input;
 mod kernel;
+mod lanes;
 mod mixing;
 pub mod pre;
 pub mod rule;
