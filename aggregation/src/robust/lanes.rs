@@ -44,13 +44,23 @@ pub trait Lanes: Copy + 'static {
     fn min<S: Simd>(simd: S, one: Self::Vector<S>, other: Self::Vector<S>) -> Self::Vector<S>;
     /// The larger of each lane.
     fn max<S: Simd>(simd: S, one: Self::Vector<S>, other: Self::Vector<S>) -> Self::Vector<S>;
+    /// In each lane `yes` where `one` is larger than `other`, else `no`.
+    fn if_larger<S: Simd>(
+        simd: S,
+        one: Self::Vector<S>,
+        other: Self::Vector<S>,
+        yes: Self::Vector<S>,
+        no: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    /// The difference.
+    fn sub<S: Simd>(simd: S, one: Self::Vector<S>, other: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum of the lanes.
     fn sum<S: Simd>(simd: S, vector: Self::Vector<S>) -> f64;
 }
 
 macro_rules! lanes {
     ($float:ty, $vector:ident, $split:ident, $split_mut:ident, $partial:ident, $store:ident,
-     $splat:ident, $add:ident, $mul:ident, $mul_add:ident, $min:ident, $max:ident, $sum:ident) => {
+     $splat:ident, $add:ident, $mul:ident, $mul_add:ident, $min:ident, $max:ident, $sum:ident, $larger:ident, $select:ident, $sub:ident) => {
         impl Lanes for $float {
             type Vector<S: Simd> = S::$vector;
 
@@ -100,6 +110,20 @@ macro_rules! lanes {
                 simd.$max(one, other)
             }
             #[inline(always)]
+            fn if_larger<S: Simd>(
+                simd: S,
+                one: S::$vector,
+                other: S::$vector,
+                yes: S::$vector,
+                no: S::$vector,
+            ) -> S::$vector {
+                simd.$select(simd.$larger(one, other), yes, no)
+            }
+            #[inline(always)]
+            fn sub<S: Simd>(simd: S, one: S::$vector, other: S::$vector) -> S::$vector {
+                simd.$sub(one, other)
+            }
+            #[inline(always)]
             fn sum<S: Simd>(simd: S, vector: S::$vector) -> f64 {
                 simd.$sum(vector).into()
             }
@@ -120,7 +144,10 @@ lanes!(
     mul_add_e_f32s,
     min_f32s,
     max_f32s,
-    reduce_sum_f32s
+    reduce_sum_f32s,
+    greater_than_f32s,
+    select_f32s,
+    sub_f32s
 );
 lanes!(
     f64,
@@ -135,5 +162,8 @@ lanes!(
     mul_add_e_f64s,
     min_f64s,
     max_f64s,
-    reduce_sum_f64s
+    reduce_sum_f64s,
+    greater_than_f64s,
+    select_f64s,
+    sub_f64s
 );

@@ -36,8 +36,10 @@ mod input;
 mod kernel;
 mod lanes;
 mod mixing;
+mod network;
 pub mod pre;
 pub mod rule;
+mod sharing;
 
 pub use gram::Gram;
 pub use input::{InputError, MAGNITUDE_MAX, Real, Vectors};
