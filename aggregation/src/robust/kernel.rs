@@ -18,13 +18,15 @@ use super::input::{Real, Vectors};
 /// Entries after which lane sums are widened to `f64`. Few enough that those of 16 vectors of
 /// `f32` stay in the first-level cache and those of 128 in the second, and that some dozens
 /// of products are summed in a lane; enough that the widening is little beside them.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 /// Vectors of a block that are loaded once for all sums of it.
 const ACROSS: usize = 4;
 /// Vectors whose products with those are summed at a time.
 const DOWN: usize = 3;
 /// Entries of the output that are summed at a time.
 const SUM_BLOCK: usize = 4096;
+/// Vectors that are added to it at a time, so that it is loaded and stored once for them.
+const AT_ONCE: usize = 4;
 
 /// The dot products of all pairs: a square matrix by rows, of which the upper half is filled.
 pub(super) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
@@ -160,49 +162,80 @@ fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; 
     found
 }
 
-/// The sum of vectors by weights; one pass over those with a weight.
+/// The sum of vectors by weights; one pass over those with a weight. Where all weights are one,
+/// they scale the plain sum.
 pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)]) -> Vec<T> {
-    let mut out = vec![T::default(); vectors.len()];
-    let arch = Arch::new();
-    for (number, out) in out.chunks_mut(SUM_BLOCK).enumerate() {
-        let from = number * SUM_BLOCK;
-        let row =
-            |&(row, weight): &(usize, f64)| (&vectors.rows()[row][from..][..out.len()], weight);
-        let rows: Vec<(&[T], f64)> = weights.iter().map(row).collect();
-        arch.dispatch(
-            #[inline(always)]
-            || add_weighted(&rows, out),
-        );
-    }
-    out
+    Arch::new().dispatch(Combine { vectors, weights })
 }
 
-/// Adds rows by weights to `out`; where all weights are one, they scale the plain sum.
-#[inline(always)]
-fn add_weighted<T: Real>(rows: &[(&[T], f64)], out: &mut [T]) {
-    let Some(&(_, first)) = rows.first() else { return };
-    if rows.iter().all(|&(_, weight)| weight == first) {
-        // Four at a time, in their order, so that a sum is loaded and stored once for them.
-        let (groups, rest) = rows.as_chunks::<4>();
-        for group in groups {
-            let [a, b, c, d] = group.map(|(row, _)| &row[..out.len()]);
-            for (at, sum) in out.iter_mut().enumerate() {
-                *sum = sum.plus(a[at]).plus(b[at]).plus(c[at]).plus(d[at]);
+struct Combine<'a, T> {
+    vectors: &'a Vectors<'a, T>,
+    weights: &'a [(usize, f64)],
+}
+
+impl<T: Real> WithSimd for Combine<'_, T> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
+        let first = self.weights.first().map_or(1.0, |&(_, weight)| weight);
+        let equal = self.weights.iter().all(|&(_, weight)| weight == first);
+        let scale = if equal { first } else { 1.0 };
+        let mut weighed: Vec<(&[T], T)> = Vec::with_capacity(self.weights.len() + AT_ONCE);
+        for &(row, weight) in self.weights {
+            weighed.push((self.vectors.rows()[row], T::from_f64(if equal { 1.0 } else { weight })));
+        }
+        // Nothing of a row fills the last group.
+        let fill = self.vectors.rows()[0];
+        weighed.resize(weighed.len().next_multiple_of(AT_ONCE), (fill, T::default()));
+        let len = self.vectors.len();
+        let mut out = Vec::with_capacity(len);
+        let mut sums = [T::default(); SUM_BLOCK];
+        for from in (0..len).step_by(SUM_BLOCK) {
+            let sums = &mut sums[..SUM_BLOCK.min(len - from)];
+            sums.fill(T::default());
+            for group in weighed.as_chunks::<AT_ONCE>().0 {
+                add_weighed(
+                    simd,
+                    &group.map(|(row, weight)| (&row[from..][..sums.len()], weight)),
+                    sums,
+                );
             }
+            scaled(simd, sums, T::from_f64(scale));
+            out.extend_from_slice(sums);
         }
-        for (row, _) in rest {
-            out.iter_mut().zip(*row).for_each(|(sum, &entry)| *sum = sum.plus(entry));
-        }
-        let scale = T::from_f64(first);
-        if first != 1.0 {
-            out.iter_mut().for_each(|sum| *sum = sum.times(scale));
-        }
-        return;
+        out
     }
-    for &(row, weight) in rows {
-        let weight = T::from_f64(weight);
-        out.iter_mut().zip(row).for_each(|(sum, &entry)| *sum = sum.plus(weight.times(entry)));
+}
+
+/// Adds rows by weights to sums.
+#[inline(always)]
+fn add_weighed<T: Real, S: Simd>(simd: S, rows: &[(&[T], T); AT_ONCE], sums: &mut [T]) {
+    let (vectors, rest) = T::split_mut(simd, sums);
+    let rows = rows.map(|(row, weight)| {
+        let (entries, rest) = T::split(simd, row);
+        (&entries[..vectors.len()], rest, T::splat(simd, weight))
+    });
+    for (at, sum) in vectors.iter_mut().enumerate() {
+        for (entries, _, weight) in &rows {
+            *sum = T::mul_add(simd, entries[at], *weight, *sum);
+        }
     }
+    if !rest.is_empty() {
+        let mut sum = T::partial(simd, rest);
+        for (_, entries, weight) in &rows {
+            sum = T::mul_add(simd, T::partial(simd, entries), *weight, sum);
+        }
+        T::store_partial(simd, rest, sum);
+    }
+}
+
+#[inline(always)]
+fn scaled<T: Real, S: Simd>(simd: S, sums: &mut [T], scale: T) {
+    let (vectors, rest) = T::split_mut(simd, sums);
+    let factor = T::splat(simd, scale);
+    vectors.iter_mut().for_each(|sum| *sum = T::mul(simd, *sum, factor));
+    rest.iter_mut().for_each(|sum| *sum = sum.times(scale));
 }
 
 #[cfg(test)]
