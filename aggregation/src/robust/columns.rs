@@ -9,7 +9,7 @@ use super::RobustError;
 use super::gram::Gram;
 use super::input::{Real, Vectors};
 use super::mixing::Mixing;
-use super::network::{Columns, Network, WIDTH};
+use super::network::{Columns, Network, RUN, Rows, WIDTH};
 use super::rule::Rule;
 use super::sharing::{Plan, Step};
 
@@ -39,22 +39,38 @@ impl<T: Real> WithSimd for Aggregate<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
         let Self { vectors, plan, network } = self;
-        let columns = |value: f64| [T::splat(simd, T::from_f64(value)); WIDTH];
-        let mut tile = vec![columns(0.0); plan.rows];
-        tile.extend([columns(f64::NEG_INFINITY), columns(f64::INFINITY)]);
-        let mut work = vec![columns(0.0); network.work()];
+        let zeros = [T::splat(simd, T::default()); WIDTH];
+        let infinities = [f64::NEG_INFINITY, f64::INFINITY];
+        let infinities = infinities.map(|it| [T::splat(simd, T::from_f64(it)); RUN]);
+        let infinities = infinities.each_ref().map(|it| &it[..]);
+        let mut work = vec![zeros; network.work()];
         let mut out = vec![T::default(); vectors.len()];
-        let width = WIDTH * size_of::<T::Vector<S>>() / size_of::<T>();
-        for (number, out) in out.chunks_mut(width).enumerate() {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let mut done = 0;
+        if plan.steps.is_empty() {
+            let sources: Vec<&[T]> =
+                plan.mixed.iter().map(|&it| vectors.rows()[plan.sources[it]]).collect();
+            let width = network.width() * lanes;
+            for out in out.chunks_exact_mut(width) {
+                let row = |it: usize| T::split(simd, &sources[it][done..done + width]).0;
+                let rows = Rows { row, infinities };
+                network.apply::<T, S>(simd, &rows, &mut work, T::split_mut(simd, out).0);
+                done += width;
+            }
+        }
+        let mut tile = vec![zeros; plan.rows];
+        let mut found = zeros;
+        for out in out[done..].chunks_mut(WIDTH * lanes) {
             for (columns, &vector) in tile.iter_mut().zip(&plan.sources) {
-                let row = &vectors.rows()[vector][number * width..][..out.len()];
-                fill::<T, S>(simd, columns, row);
+                fill::<T, S>(simd, columns, &vectors.rows()[vector][done..][..out.len()]);
             }
             for step in &plan.steps {
                 make::<T, S>(simd, &mut tile, step);
             }
-            let found = network.apply::<T, S>(simd, &tile, &plan.mixed, &mut work);
+            let rows = Rows { row: |it: usize| &tile[plan.mixed[it]][..], infinities };
+            network.apply::<T, S>(simd, &rows, &mut work, &mut found);
             store::<T, S>(simd, &found, out);
+            done += out.len();
         }
         out
     }

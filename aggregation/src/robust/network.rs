@@ -16,6 +16,8 @@ use super::rule::Coordinate;
 
 /// Registers of a row of a tile: few enough that a tile stays in the first-level cache.
 pub(super) const WIDTH: usize = 8;
+/// Registers of a row that are read at a time where nothing is kept in a tile.
+pub(super) const RUN: usize = 64;
 /// Most entries that are sorted in registers.
 const SORTED: usize = 16;
 
@@ -131,7 +133,8 @@ macro_rules! trimmed {
     ($name:ident, $count:literal, $network:ident, $exchanges:ident) => {
         struct $name<'a, T: Real, S: Simd, const TRIM: usize, const ODD: usize> {
             simd: S,
-            rows: [&'a Columns<T, S>; $count],
+            rows: [&'a [T::Vector<S>]; $count],
+            out: &'a mut [T::Vector<S>],
         }
 
         impl<T: Real, S: Simd, const TRIM: usize, const ODD: usize> $name<'_, T, S, TRIM, ODD> {
@@ -142,16 +145,16 @@ macro_rules! trimmed {
         impl<T: Real, S: Simd, const TRIM: usize, const ODD: usize> WithSimd
             for $name<'_, T, S, TRIM, ODD>
         {
-            type Output = Columns<T, S>;
+            type Output = ();
 
             #[inline(always)]
-            fn with_simd<A: Simd>(self, _: A) -> Columns<T, S> {
-                let simd = self.simd;
-                let mut sums = [T::splat(simd, T::default()); WIDTH];
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    let mut entries = [*sum; $count];
-                    for (entry, row) in entries.iter_mut().zip(&self.rows) {
-                        *entry = row[lane];
+            fn with_simd<A: Simd>(self, _: A) {
+                let Self { simd, mut rows, out } = self;
+                rows.iter_mut().for_each(|row| *row = &row[..out.len()]);
+                for (at, sum) in out.iter_mut().enumerate() {
+                    let mut entries = [T::splat(simd, T::default()); $count];
+                    for (entry, row) in entries.iter_mut().zip(&rows) {
+                        *entry = row[at];
                     }
                     $exchanges!(Self::KEPT, simd, entries);
                     *sum = entries[TRIM];
@@ -159,7 +162,6 @@ macro_rules! trimmed {
                         *sum = T::add(simd, *sum, *entry);
                     }
                 }
-                sums
             }
         }
     };
@@ -168,15 +170,15 @@ macro_rules! trimmed {
 trimmed!(Trimmed8, 8, SORT_8, exchanges_8);
 trimmed!(Trimmed16, 16, SORT_16, exchanges_16);
 
-/// Compiled for each number that is trimmed; a call, so that each is a function of its own.
+/// Compiled for each number that is trimmed.
 macro_rules! choose {
-    ($name:ident, $simd:ident, $rows:ident, $trim:expr, $odd:expr, $($number:literal)*) => {
+    ($name:ident, $simd:ident, $rows:ident, $out:ident, $trim:expr, $odd:expr, [$($number:literal)*]) => {
         match ($trim, $odd) {
             $(
-                ($number, 0) => $simd.vectorize($name::<T, S, $number, 0> { simd: $simd, rows: $rows }),
-                ($number, _) => $simd.vectorize($name::<T, S, $number, 1> { simd: $simd, rows: $rows }),
+                ($number, 0) => $simd.vectorize($name::<T, S, $number, 0> { simd: $simd, rows: $rows, out: $out }),
+                ($number, _) => $simd.vectorize($name::<T, S, $number, 1> { simd: $simd, rows: $rows, out: $out }),
             )*
-            _ => [T::splat($simd, T::default()); WIDTH],
+            _ => {}
         }
     };
 }
@@ -184,7 +186,7 @@ macro_rules! choose {
 /// Sixteen rows in order.
 struct Sort16<'a, T: Real, S: Simd> {
     simd: S,
-    rows: [&'a Columns<T, S>; SORTED],
+    rows: [&'a [T::Vector<S>]; SORTED],
     out: &'a mut [Columns<T, S>],
 }
 
@@ -195,9 +197,11 @@ impl<T: Real, S: Simd> WithSimd for Sort16<'_, T, S> {
     fn with_simd<A: Simd>(self, _: A) {
         let simd = self.simd;
         let Some(out) = self.out.first_chunk_mut::<SORTED>() else { return };
+        let mut rows = self.rows;
+        rows.iter_mut().for_each(|row| *row = &row[..WIDTH]);
         for lane in 0..WIDTH {
             let mut entries = [T::splat(simd, T::default()); SORTED];
-            for (entry, row) in entries.iter_mut().zip(&self.rows) {
+            for (entry, row) in entries.iter_mut().zip(&rows) {
                 *entry = row[lane];
             }
             exchanges_16!([true; SORT_16.len()], simd, entries);
@@ -254,69 +258,72 @@ impl Network {
         self.count.next_multiple_of(SORTED)
     }
 
-    /// What the rule makes of some rows of a tile, of which the last two are of negative and of
-    /// positive infinities.
+    /// Columns that are best worked on at a time, in registers.
+    pub(super) const fn width(&self) -> usize {
+        match self.coordinate {
+            Coordinate::TrimmedMean { .. } if self.count <= SORTED => RUN,
+            _ => WIDTH,
+        }
+    }
+
+    /// What the rule makes of some columns.
     #[inline(always)]
-    pub(super) fn apply<T: Real, S: Simd>(
+    pub(super) fn apply<'a, T: Real, S: Simd>(
         &self,
         simd: S,
-        tile: &[Columns<T, S>],
-        rows: &[usize],
+        rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
         work: &mut [Columns<T, S>],
-    ) -> Columns<T, S> {
-        let mut sums = match self.coordinate {
-            Coordinate::TrimmedMean { trim } => self.trimmed::<T, S>(simd, tile, rows, work, trim),
+        out: &mut [T::Vector<S>],
+    ) {
+        match self.coordinate {
+            Coordinate::TrimmedMean { trim } => self.trimmed::<T, S>(simd, rows, work, trim, out),
             Coordinate::NearMedian { keep } => {
-                self.sort::<T, S>(simd, tile, rows, work);
-                near_median::<T, S>(simd, &work[..self.count], keep)
+                self.sort::<T, S>(simd, rows, work);
+                near_median::<T, S>(simd, &work[..self.count], keep, out);
             }
-            Coordinate::Median => return work[0],
-        };
-        let factor = T::splat(simd, T::from_f64(self.factor));
-        for sum in &mut sums {
-            *sum = T::mul(simd, *sum, factor);
+            Coordinate::Median => {}
         }
-        sums
+        let factor = T::splat(simd, T::from_f64(self.factor));
+        out.iter_mut().for_each(|sum| *sum = T::mul(simd, *sum, factor));
     }
 
     #[inline(always)]
-    fn trimmed<T: Real, S: Simd>(
+    fn trimmed<'a, T: Real, S: Simd>(
         &self,
         simd: S,
-        tile: &[Columns<T, S>],
-        rows: &[usize],
+        rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
         work: &mut [Columns<T, S>],
         trim: usize,
-    ) -> Columns<T, S> {
+        out: &mut [T::Vector<S>],
+    ) {
         let count = self.count;
         if trim == 0 {
-            return sum::<T, S>(simd, rows.iter().map(|&row| &tile[row]));
+            sum::<T, S>(simd, (0..count).map(&rows.row), out);
+        } else if count <= 8 {
+            let (rows, trim) = (rows.between_infinities(count), trim + (8 - count) / 2);
+            choose!(Trimmed8, simd, rows, out, trim, count % 2, [1 2 3]);
+        } else if count <= SORTED {
+            let (rows, trim) = (rows.between_infinities(count), trim + (SORTED - count) / 2);
+            choose!(Trimmed16, simd, rows, out, trim, count % 2, [1 2 3 4 5 6 7]);
+        } else {
+            self.sort::<T, S>(simd, rows, work);
+            sum::<T, S>(simd, work[trim..count - trim].iter().map(|row| &row[..]), out);
         }
-        if count <= 8 {
-            let (rows, trim) = (between_infinities(tile, rows), trim + (8 - count) / 2);
-            return choose!(Trimmed8, simd, rows, trim, count % 2, 1 2 3);
-        }
-        if count <= SORTED {
-            let (rows, trim) = (between_infinities(tile, rows), trim + (SORTED - count) / 2);
-            return choose!(Trimmed16, simd, rows, trim, count % 2, 1 2 3 4 5 6 7);
-        }
-        self.sort::<T, S>(simd, tile, rows, work);
-        sum::<T, S>(simd, work[trim..count - trim].iter())
     }
 
     /// Sorts rows into `work`, as far as the output depends on it.
     #[inline(always)]
-    fn sort<T: Real, S: Simd>(
+    fn sort<'a, T: Real, S: Simd>(
         &self,
         simd: S,
-        tile: &[Columns<T, S>],
-        rows: &[usize],
+        rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
         work: &mut [Columns<T, S>],
     ) {
-        for (rows, out) in rows.chunks(SORTED).zip(work.chunks_mut(SORTED)) {
-            let infinity = &tile[tile.len() - 1];
-            let mut sources = [infinity; SORTED];
-            sources.iter_mut().zip(rows).for_each(|(source, &row)| *source = &tile[row]);
+        for (number, out) in work.chunks_mut(SORTED).enumerate() {
+            let mut sources = [rows.infinities[1]; SORTED];
+            for (row, source) in (number * SORTED..self.count).zip(&mut sources) {
+                *source = (rows.row)(row);
+            }
             simd.vectorize(Sort16::<T, S> { simd, rows: sources, out });
         }
         for &[low, high] in &self.merges {
@@ -329,48 +336,59 @@ impl Network {
     }
 }
 
-/// Rows with negative infinities before and positive ones behind them, in whose middle they are.
-#[inline(always)]
-fn between_infinities<'a, C, const N: usize>(tile: &'a [C], rows: &[usize]) -> [&'a C; N] {
-    let mut found = [&tile[tile.len() - 1]; N];
-    let before = (N - rows.len()) / 2;
-    found[..before].fill(&tile[tile.len() - 2]);
-    found[before..].iter_mut().zip(rows).for_each(|(found, &row)| *found = &tile[row]);
-    found
+/// The rows that are sorted.
+pub(super) struct Rows<'a, T: Real, S: Simd, F> {
+    /// Each by its number.
+    pub(super) row: F,
+    /// One of negative infinities and one of positive ones.
+    pub(super) infinities: [&'a [T::Vector<S>]; 2],
+}
+
+impl<'a, T: Real, S: Simd, F: Fn(usize) -> &'a [T::Vector<S>]> Rows<'a, T, S, F> {
+    /// With negative infinities before and positive ones behind them, so that they are in the
+    /// middle.
+    #[inline(always)]
+    fn between_infinities<const N: usize>(&self, count: usize) -> [&'a [T::Vector<S>]; N] {
+        let mut found = [self.infinities[1]; N];
+        let before = (N - count) / 2;
+        found[..before].fill(self.infinities[0]);
+        found[before..].iter_mut().zip(0..count).for_each(|(found, row)| *found = (self.row)(row));
+        found
+    }
 }
 
 #[inline(always)]
 fn sum<'a, T: Real, S: Simd>(
     simd: S,
-    rows: impl Iterator<Item = &'a Columns<T, S>>,
-) -> Columns<T, S> {
-    let mut sums = [T::splat(simd, T::default()); WIDTH];
+    rows: impl Iterator<Item = &'a [T::Vector<S>]>,
+    sums: &mut [T::Vector<S>],
+) {
+    sums.fill(T::splat(simd, T::default()));
     for row in rows {
-        for lane in 0..WIDTH {
-            sums[lane] = T::add(simd, sums[lane], row[lane]);
-        }
+        sums.iter_mut().zip(row).for_each(|(sum, &entry)| *sum = T::add(simd, *sum, entry));
     }
-    sums
 }
 
 /// The sum of the `keep` entries nearest to the median of sorted rows. They are neighbours in
 /// order: at each of the places where such a run may begin, it moves on if what it would leave
 /// is farther from the median than what it would take.
 #[inline(always)]
-fn near_median<T: Real, S: Simd>(simd: S, rows: &[Columns<T, S>], keep: usize) -> Columns<T, S> {
+fn near_median<T: Real, S: Simd>(
+    simd: S,
+    rows: &[Columns<T, S>],
+    keep: usize,
+    sums: &mut [T::Vector<S>],
+) {
     let zero = T::splat(simd, T::default());
     let half = T::splat(simd, T::from_f64(0.5));
-    let mut median = [zero; WIDTH];
-    for lane in 0..WIDTH {
-        let middle = T::add(simd, rows[(rows.len() - 1) / 2][lane], rows[rows.len() / 2][lane]);
-        median[lane] = T::mul(simd, middle, half);
-    }
-    let mut sums = [zero; WIDTH];
+    let (low, high) = (&rows[(rows.len() - 1) / 2], &rows[rows.len() / 2]);
     let starts = rows.len() - keep;
-    for (place, entries) in rows.iter().enumerate() {
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        let median = T::mul(simd, T::add(simd, low[lane], high[lane]), half);
+        *sum = zero;
         // Taken if the run begins early enough and late enough to hold this place.
-        for lane in 0..WIDTH {
-            let (entry, median) = (entries[lane], median[lane]);
+        for (place, entries) in rows.iter().enumerate() {
+            let entry = entries[lane];
             let mut taken = entry;
             if place >= keep {
                 let before = T::sub(simd, median, rows[place - keep][lane]);
@@ -380,10 +398,9 @@ fn near_median<T: Real, S: Simd>(simd: S, rows: &[Columns<T, S>], keep: usize) -
                 let behind = T::sub(simd, rows[place + keep][lane], median);
                 taken = T::if_larger(simd, T::sub(simd, median, entry), behind, zero, taken);
             }
-            sums[lane] = T::add(simd, sums[lane], taken);
+            *sum = T::add(simd, *sum, taken);
         }
     }
-    sums
 }
 
 /// The comparators of Batcher's network for any number of entries, in order, from where runs
@@ -476,10 +493,13 @@ mod tests {
         fn with_simd<S: Simd>(self, simd: S) -> f64 {
             let infinities = [f64::NEG_INFINITY, f64::INFINITY];
             let row = |it: &f64| [f64::splat(simd, *it); WIDTH];
-            let tile: Vec<_> = self.1.iter().chain(&infinities).map(row).collect();
-            let rows: Vec<_> = (0..self.1.len()).collect();
+            let rows: Vec<_> = self.1.iter().map(row).collect();
+            let infinities = infinities.each_ref().map(row);
+            let infinities = infinities.each_ref().map(|it| &it[..]);
             let mut work = vec![row(&0.0); self.0.work()];
-            let found = self.0.apply::<f64, S>(simd, &tile, &rows, &mut work);
+            let mut found = row(&0.0);
+            let rows = Rows { row: |it: usize| &rows[it][..], infinities };
+            self.0.apply::<f64, S>(simd, &rows, &mut work, &mut found);
             let mut last = [0.0];
             f64::store_partial(simd, &mut last, found[WIDTH - 1]);
             last[0]
