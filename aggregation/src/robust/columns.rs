@@ -10,7 +10,7 @@ use super::gram::Gram;
 use super::input::{Real, Vectors};
 use super::mixing::Mixing;
 use super::network::{Columns, Network, RUN, Rows, WIDTH};
-use super::rule::Rule;
+use super::rule::{Coordinate, Rule};
 use super::sharing::{Plan, Step};
 
 /// Aggregates by a coordinate rule.
@@ -25,6 +25,32 @@ pub(super) fn aggregate<T: Real>(
     let plan = Plan::of(chosen.as_ref().unwrap_or(mixing));
     let network = Network::of(plan.mixed.len(), coordinate, plan.factor);
     Ok(Arch::new().dispatch(Aggregate { vectors, plan: &plan, network: &network }))
+}
+
+/// A coordinate rule over mixed vectors, made once for many calls.
+#[derive(Debug)]
+pub(crate) struct Columnwise {
+    plan: Plan,
+    network: Network,
+}
+
+impl Columnwise {
+    /// The sum, not the mean, of what is left in each column when `trim` mixed vectors go at each
+    /// end.
+    pub(crate) fn trimmed(mixing: &Mixing, trim: usize) -> Self {
+        let plan = Plan::of(mixing);
+        let count = plan.mixed.len();
+        let summed = (count - 2 * trim) as f64;
+        let coordinate = Coordinate::TrimmedMean { trim };
+        let network = Network::of(count, coordinate, plan.factor * summed);
+        Self { plan, network }
+    }
+
+    /// What the rule makes of vectors, as many as the mixing has.
+    pub(crate) fn apply<T: Real>(&self, vectors: &Vectors<'_, T>) -> Vec<T> {
+        let Self { plan, network } = self;
+        Arch::new().dispatch(Aggregate { vectors, plan, network })
+    }
 }
 
 struct Aggregate<'a, T> {
@@ -124,7 +150,6 @@ fn make<T: Real, S: Simd>(simd: S, tile: &mut [Columns<T, S>], step: &Step) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rule::Coordinate;
     use super::super::{Pipeline, Pre};
     use super::*;
     use proptest::prelude::*;

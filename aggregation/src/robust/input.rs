@@ -14,6 +14,10 @@ pub trait Real: Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'static
     fn to_f64(self) -> f64;
     /// The nearest value.
     fn from_f64(value: f64) -> Self;
+    /// A whole number within 2^62; what is behind its point is cut off.
+    fn to_whole(self) -> i64;
+    /// The value, exact.
+    fn from_i8(value: i8) -> Self;
     /// The sum.
     fn plus(self, other: Self) -> Self;
     /// The difference.
@@ -32,6 +36,14 @@ macro_rules! real {
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as $float
+            }
+            #[inline(always)]
+            fn to_whole(self) -> i64 {
+                self as i64
+            }
+            #[inline(always)]
+            fn from_i8(value: i8) -> Self {
+                value.into()
             }
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
@@ -107,6 +119,11 @@ impl<'a, T: Real> Vectors<'a, T> {
         let kept: Vec<_> = (0..rows.len()).filter(sound).collect();
         let rows: Vec<_> = kept.iter().map(|&it| rows[it]).collect();
         ((!rows.is_empty()).then_some(Self { rows, len }), kept)
+    }
+
+    /// Rows of `len` entries that are sound for whoever made them.
+    pub(crate) const fn sound_rows(rows: Vec<&'a [T]>, len: usize) -> Self {
+        Self { rows, len }
     }
 
     /// Number of vectors.

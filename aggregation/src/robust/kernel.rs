@@ -18,7 +18,7 @@ use super::input::{Real, Vectors};
 /// Entries after which lane sums are widened to `f64`. Few enough that those of 16 vectors of
 /// `f32` stay in the first-level cache and those of 128 in the second, and that some dozens
 /// of products are summed in a lane; enough that the widening is little beside them.
-const BLOCK: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 /// Vectors of a block that are loaded once for all sums of it.
 const ACROSS: usize = 4;
 /// Vectors whose products with those are summed at a time.
@@ -29,7 +29,7 @@ const SUM_BLOCK: usize = 4096;
 const AT_ONCE: usize = 4;
 
 /// The dot products of all pairs: a square matrix by rows, of which the upper half is filled.
-pub(super) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
+pub(crate) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
     Arch::new().dispatch(Products { vectors })
 }
 

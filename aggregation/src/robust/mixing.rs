@@ -17,6 +17,11 @@ impl Mixing {
         Self::scaled(&vec![1.0; count])
     }
 
+    /// The plain sum of each group of vectors.
+    pub(crate) fn sums(groups: &[Vec<usize>]) -> Self {
+        Self::new(groups.iter().map(|it| it.iter().map(|&it| (it, 1.0)).collect()).collect())
+    }
+
     /// Each vector by a factor.
     pub(super) fn scaled(factors: &[f64]) -> Self {
         Self::new(factors.iter().enumerate().map(|(it, &factor)| vec![(it, factor)]).collect())

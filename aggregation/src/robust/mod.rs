@@ -41,8 +41,10 @@ pub mod pre;
 pub mod rule;
 mod sharing;
 
+pub(crate) use columns::Columnwise;
 pub use gram::Gram;
 pub use input::{InputError, MAGNITUDE_MAX, Real, Vectors};
+pub(crate) use kernel::{BLOCK as PRODUCTS_BLOCK, products};
 pub use mixing::Mixing;
 pub use pre::Pre;
 pub use rule::{KrumNeighbours, Rule};

@@ -30,6 +30,14 @@ impl Keep {
         }
     }
 
+    /// How many go at each end, where that is the same in every column.
+    pub const fn trim(self) -> Option<usize> {
+        match self {
+            Self::Middle(trim) => Some(trim),
+            Self::NearMedian(_) => None,
+        }
+    }
+
     /// Which places of a sorted column, which is not empty, are kept.
     pub fn range<T: Copy>(self, column: &[(i64, T)]) -> Range<usize> {
         let (mut start, mut end) = (0, column.len());

@@ -2,13 +2,11 @@
 //!
 //! A chunk's dot product of quantised values is at most 65,000 * 127^2 < 2^31; it is shifted
 //! by the two exponents (48 bits at most) into 128 bits, where at most 2^26 entries of 2^62 and
-//! weights of 2^32 sum to less than 2^122. The matrix takes n^2 / 2 products per entry, of which
-//! the compiler makes vector code.
-
-use pulp::Arch;
+//! weights of 2^32 sum to less than 2^122. The matrix takes n^2 / 2 products per entry: most of
+//! the work of a term, done by the float kernel, which is exact on such small numbers.
 
 use super::clip::WEIGHT_ONE;
-use super::vector::{Block, Row, Vector, Weighted, for_each_block};
+use super::vector::{Block, Row, Vector, Weighted, for_each_block, for_each_chunk};
 use crate::robust;
 use crate::schema::CHUNK_ENTRIES_MAX;
 use crate::update::VALUE_MAX;
@@ -18,8 +16,12 @@ use crate::update::VALUE_MAX;
 const GRAM_BLOCK: usize = 2048;
 
 const _: () = assert!(
+    robust::PRODUCTS_BLOCK * (VALUE_MAX as usize).pow(2) < 1 << f32::MANTISSA_DIGITS,
+    "what the kernel sums before it widens is exact in single precision"
+);
+const _: () = assert!(
     CHUNK_ENTRIES_MAX * (VALUE_MAX as usize).pow(2) <= i32::MAX as usize,
-    "a chunk's dot product fits 32 bits"
+    "a chunk's dot product is exact in double precision, and so are its parts"
 );
 
 /// The dot products of all pairs of vectors without their weights.
@@ -72,30 +74,31 @@ impl Gram {
     }
 
     /// Adds up products of quantised values, chunk by chunk.
+    ///
+    /// In floats: the products of [`robust::PRODUCTS_BLOCK`] pairs of values sum to less than
+    /// 2^24 and those of a chunk to less than 2^31, so that nothing is rounded.
     fn add_quantised(&mut self, vectors: &[Weighted<'_>]) {
-        let arch = Arch::new();
-        let all: Vec<Vec<_>> = vectors.iter().map(|it| it.vector.rows(1)).collect();
-        for chunk in 0..all.first().map_or(0, Vec::len) {
-            let rows: Vec<(&[u8], i64)> = all.iter().map(|rows| bytes(&rows[chunk].1)).collect();
-            let mut products = vec![0_i32; self.count * self.count];
-            let mut wide = vec![0_i16; self.count * GRAM_BLOCK];
-            let len = rows[0].0.len();
-            for from in (0..len).step_by(GRAM_BLOCK) {
-                let end = len.min(from + GRAM_BLOCK);
-                for (wide, (bytes, _)) in wide.chunks_exact_mut(GRAM_BLOCK).zip(&rows) {
-                    let bytes = wide.iter_mut().zip(&bytes[from..end]);
-                    bytes.for_each(|(wide, &byte)| *wide = i16::from(byte.cast_signed()));
+        let mut tile = vec![0.0_f32; self.count * GRAM_BLOCK];
+        let plain: Vec<_> = vectors.iter().map(|it| Weighted { weight: 1, ..*it }).collect();
+        for_each_chunk(&plain, |rows, range| {
+            let rows: Vec<(&[u8], i64)> = rows.iter().map(bytes).collect();
+            let mut sums = vec![0.0_f64; self.count * self.count];
+            for from in (0..range.len()).step_by(GRAM_BLOCK) {
+                let len = GRAM_BLOCK.min(range.len() - from);
+                for (entries, (bytes, _)) in tile.chunks_exact_mut(GRAM_BLOCK).zip(&rows) {
+                    let entries = entries.iter_mut().zip(&bytes[from..from + len]);
+                    entries.for_each(|(entry, &byte)| *entry = f32::from(byte.cast_signed()));
                 }
-                arch.dispatch(
-                    #[inline(always)]
-                    || add_products(&wide, self.count, end - from, &mut products),
-                );
+                let entries = tile.chunks_exact(GRAM_BLOCK).map(|it| &it[..len]).collect();
+                let vectors = robust::Vectors::sound_rows(entries, len);
+                let products = robust::products(&vectors);
+                sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
             }
-            for (place, (sum, &product)) in self.products.iter_mut().zip(&products).enumerate() {
+            for (place, (sum, &product)) in self.products.iter_mut().zip(&sums).enumerate() {
                 let factor = rows[place / self.count].1 * rows[place % self.count].1;
-                *sum += i128::from(product) * i128::from(factor);
+                *sum += i128::from(product as i64) * i128::from(factor);
             }
-        }
+        });
     }
 
     /// Adds up products of entries in units, block by block.
@@ -122,22 +125,4 @@ fn bytes<'a>(row: &Row<'a>) -> (&'a [u8], i64) {
         Row::Bytes(bytes, factor) => (bytes, factor),
         Row::Units(..) => unreachable!("only updates are read as bytes"),
     }
-}
-
-/// Adds the products of all pairs of rows of [`GRAM_BLOCK`] values, `len` of them
-/// filled.
-#[inline(always)]
-fn add_products(wide: &[i16], count: usize, len: usize, products: &mut [i32]) {
-    let row = |number: usize| &wide[number * GRAM_BLOCK..][..len];
-    for one in 0..count {
-        let behind = &mut products[one * count + one + 1..(one + 1) * count];
-        for (other, product) in (one + 1..).zip(behind) {
-            *product += dot(row(one), row(other));
-        }
-    }
-}
-
-#[inline(always)]
-fn dot(left: &[i16], right: &[i16]) -> i32 {
-    left.iter().zip(right).map(|(&left, &right)| i32::from(left) * i32::from(right)).sum()
 }

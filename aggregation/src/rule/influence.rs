@@ -3,7 +3,7 @@
 use super::extremes::Keep;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 use super::weighting::COEFFICIENT_ONE;
-use super::{Bearing, Group, Mix, Recipe, Rule, WEIGHT_ONE, gram::Gram, nearest_neighbour_mixing};
+use super::{Bearing, Group, Mix, Recipe, Rule, WEIGHT_ONE, nearest_neighbour_mixing};
 use crate::update::Update;
 
 /// How much of its cohort's mean a vector is, and why not more.
@@ -72,9 +72,8 @@ impl Recipe {
         if self.mix == Mix::None || attackers == 0 {
             return vec![(1, 1); vectors.len()];
         }
-        let gram = Gram::of(vectors);
-        let strangers = nearest_neighbour_mixing::strangers_by(&gram, vectors, attackers);
-        let near = |number: usize| strangers.iter().filter(|it| !it.contains(&number)).count();
+        let near = nearest_neighbour_mixing::near(vectors, attackers);
+        let near = |number: usize| near.iter().filter(|it| it.contains(&number)).count();
         let neighbours = vectors.len() - attackers;
         (0..vectors.len()).map(|number| (near(number) as i64, neighbours as i64)).collect()
     }

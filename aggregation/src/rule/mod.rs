@@ -21,6 +21,7 @@
 
 pub mod clip;
 pub mod cohorts;
+mod columns;
 mod extremes;
 mod gram;
 mod influence;
@@ -196,7 +197,7 @@ impl Recipe {
         let attackers = bearing.among(count);
         if let Rule::Weighted(weighting) = self.rule {
             let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
-            let entries = Entries::Narrow(weighting::sums(&vectors, &coefficients));
+            let entries = Entries::Narrow(mean::sums_by(&vectors, &coefficients));
             return Sums { entries, divisor: COEFFICIENT_ONE };
         }
         let keep = self.keep(count, bearing);
@@ -204,11 +205,23 @@ impl Recipe {
             // Everybody's neighbours are all: each mixed vector is the mean.
             Mix::NearestNeighbours if attackers == 0 => Sums::narrow(mean::sums(&vectors), count),
             Mix::NearestNeighbours => {
-                let mixed = nearest_neighbour_mixing::sums(&vectors, attackers, keep);
-                let entries = Entries::Wide(mixed.entries);
-                Sums { entries, divisor: divisor(keep.of(count) * mixed.neighbours) }
+                let near = nearest_neighbour_mixing::near(&vectors, attackers);
+                let parts = keep.of(count) * (count - attackers);
+                let fast = keep.trim().and_then(|trim| columns::sums(&vectors, Some(&near), trim));
+                match fast {
+                    Some(entries) => Sums::narrow(entries, parts),
+                    None => {
+                        let mixed = nearest_neighbour_mixing::sums(&vectors, &near, keep);
+                        Sums { entries: Entries::Wide(mixed), divisor: divisor(parts) }
+                    }
+                }
             }
-            Mix::None => Sums::narrow(trimmed_mean::sums(&vectors, keep), keep.of(count)),
+            Mix::None if keep.of(count) == count => Sums::narrow(mean::sums(&vectors), count),
+            Mix::None => {
+                let fast = keep.trim().and_then(|trim| columns::sums(&vectors, None, trim));
+                let entries = fast.unwrap_or_else(|| trimmed_mean::sums(&vectors, keep));
+                Sums::narrow(entries, keep.of(count))
+            }
         }
     }
 

@@ -20,21 +20,14 @@ use super::extremes::{Keep, extremes};
 use super::gram::Gram;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 
-/// The sums of the mixed vectors that a trim leaves.
-#[derive(Debug)]
-pub(super) struct MixedSums {
-    /// For each entry a sum in units of 2^-40.
-    pub entries: Vec<i128>,
-    /// Vectors in each mixed vector.
-    pub neighbours: usize,
-}
-
-/// Mixes for `attackers`, who are fewer than the vectors, then keeps some of the mixed ones.
-pub(super) fn sums(vectors: &[Weighted<'_>], attackers: usize, keep: Keep) -> MixedSums {
+/// For each entry the sum of the mixed vectors that are kept, in units of 2^-40; each is the
+/// sum of those that `near` names for it.
+pub(super) fn sums(vectors: &[Weighted<'_>], near: &[Vec<usize>], keep: Keep) -> Vec<i128> {
     let count = vectors.len();
-    let strangers = strangers(vectors, attackers);
     let parameters = vectors.first().map_or(0, |weighted| weighted.vector.parameter_count());
     let mut entries = vec![0_i128; parameters];
+    let strangers: Vec<Vec<usize>> =
+        near.iter().map(|near| (0..count).filter(|it| !near.contains(it)).collect()).collect();
     let mut block = Block::new(count);
     let mut mixed = Block::new(count);
     let mut gone = [0; BLOCK];
@@ -54,7 +47,7 @@ pub(super) fn sums(vectors: &[Weighted<'_>], attackers: usize, keep: Keep) -> Mi
         }
         sums.iter_mut().zip(&gone).for_each(|(sum, gone)| *sum -= gone);
     });
-    MixedSums { entries, neighbours: count - attackers }
+    entries
 }
 
 /// Makes each mixed row: the sum of all rows without those of its strangers.
@@ -74,21 +67,20 @@ fn mix(block: &Block, strangers: &[Vec<usize>], mixed: &mut Block) {
     }
 }
 
-/// For each vector the `attackers` that are farthest from it.
-fn strangers(vectors: &[Weighted<'_>], attackers: usize) -> Vec<Vec<usize>> {
-    strangers_by(&Gram::of(vectors), vectors, attackers)
+/// For each vector itself and those nearest to it, ascending: all but `attackers`.
+pub(super) fn near(vectors: &[Weighted<'_>], attackers: usize) -> Vec<Vec<usize>> {
+    near_by(&Gram::of(vectors), vectors, attackers)
 }
 
 /// The same, by a Gram matrix that is there.
-pub(super) fn strangers_by(
-    gram: &Gram,
-    vectors: &[Weighted<'_>],
-    attackers: usize,
-) -> Vec<Vec<usize>> {
-    let nearest_first = |number: usize| {
+pub(super) fn near_by(gram: &Gram, vectors: &[Weighted<'_>], attackers: usize) -> Vec<Vec<usize>> {
+    let near = |number: usize| {
         let mut others: Vec<_> = (0..vectors.len()).filter(|&other| other != number).collect();
         others.sort_by_cached_key(|&other| (gram.squared_distance(vectors, number, other), other));
-        others.split_off(others.len() - attackers)
+        others.truncate(others.len() - attackers);
+        others.push(number);
+        others.sort_unstable();
+        others
     };
-    (0..vectors.len()).map(nearest_first).collect()
+    (0..vectors.len()).map(near).collect()
 }

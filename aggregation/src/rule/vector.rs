@@ -82,17 +82,6 @@ impl<'a> Vector<'a> {
         }
     }
 
-    /// Adds `weight` times the vector to `sums`, in units of 2^-24.
-    pub fn add_scaled(&self, weight: i64, sums: &mut [i64]) {
-        match self {
-            Self::Update(update) => update.add_scaled(weight, sums),
-            Self::Sum(sum) => {
-                let entries = sums.iter_mut().zip(&sum.units);
-                entries.for_each(|(sum, &units)| *sum += weight * i64::from(units));
-            }
-        }
-    }
-
     /// The chunks, each with the entries that it covers, weighted.
     pub(super) fn rows(&self, weight: i64) -> Vec<(Range<usize>, Row<'_>)> {
         match self {
@@ -134,6 +123,13 @@ fn square(units: i32) -> u64 {
 }
 
 impl Row<'_> {
+    /// What each entry is multiplied with.
+    pub const fn factor(&self) -> i64 {
+        match *self {
+            Self::Bytes(_, factor) | Self::Units(_, factor) => factor,
+        }
+    }
+
     /// Writes the entries from `from` on into `out`.
     #[inline(always)]
     pub fn fill(&self, from: usize, out: &mut [i64]) {
@@ -189,14 +185,25 @@ pub(super) fn for_each_block(
     vectors: &[Weighted<'_>],
     mut visit: impl FnMut(&[Row<'_>], usize, Range<usize>),
 ) {
+    for_each_chunk(vectors, |rows, range| {
+        for from in (0..range.len()).step_by(BLOCK) {
+            let start = range.start + from;
+            visit(rows, from, start..range.end.min(start + BLOCK));
+        }
+    });
+}
+
+/// Calls `visit` for each chunk of a set of vectors, with the rows' parts of it and the entries
+/// that it covers.
+pub(super) fn for_each_chunk(
+    vectors: &[Weighted<'_>],
+    mut visit: impl FnMut(&[Row<'_>], Range<usize>),
+) {
     let all: Vec<_> = vectors.iter().map(|it| it.vector.rows(it.weight)).collect();
     let chunks = all.first().map_or(0, Vec::len);
     for chunk in 0..chunks {
         let range = all[0][chunk].0.clone();
         let rows: Vec<Row<'_>> = all.iter().map(|rows| rows[chunk].1).collect();
-        for from in (0..range.len()).step_by(BLOCK) {
-            let start = range.start + from;
-            visit(&rows, from, start..range.end.min(start + BLOCK));
-        }
+        visit(&rows, range);
     }
 }

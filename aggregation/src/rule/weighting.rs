@@ -132,23 +132,8 @@ impl Weighting {
 
 /// Each vector's mean with its nearest.
 fn neighbours(gram: &Gram, vectors: &[Weighted<'_>], attackers: usize) -> Mixing {
-    let strangers = super::nearest_neighbour_mixing::strangers_by(gram, vectors, attackers);
     let share = 1.0 / (vectors.len() - attackers) as f64;
-    let row = |strangers: &Vec<usize>| {
-        let near = (0..vectors.len()).filter(|it| !strangers.contains(it));
-        near.map(|it| (it, share)).collect()
-    };
-    Mixing::new(strangers.iter().map(row).collect())
-}
-
-/// The sum of the vectors by their coefficients, in units of 2^-54.
-pub(super) fn sums(vectors: &[Weighted<'_>], coefficients: &[i64]) -> Vec<i64> {
-    let count = vectors.first().map_or(0, |weighted| weighted.vector.parameter_count());
-    let mut entries = vec![0; count];
-    for (weighted, &coefficient) in vectors.iter().zip(coefficients) {
-        if coefficient != 0 {
-            weighted.vector.add_scaled(coefficient, &mut entries);
-        }
-    }
-    entries
+    let near = super::nearest_neighbour_mixing::near_by(gram, vectors, attackers);
+    let row = |near: Vec<usize>| near.into_iter().map(|it| (it, share)).collect();
+    Mixing::new(near.into_iter().map(row).collect())
 }
