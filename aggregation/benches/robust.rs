@@ -5,7 +5,7 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use longhaul_aggregation::robust::{KrumNeighbours, Pipeline, Pre, Rule, Vectors};
+use longhaul_aggregation::robust::{Gram, KrumNeighbours, Pipeline, Pre, Rule, Vectors};
 
 fn main() {
     divan::main();
@@ -58,6 +58,24 @@ fn read(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
             }
         }
         sums
+    });
+}
+
+/// What is left to do when the last vector arrives, where the dot products of the others are
+/// there: those of the last one, and the output.
+#[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
+fn multi_krum_after_last(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    let rows = rows(shape);
+    let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    let (last, before) = rows.split_last().expect("vectors");
+    let before = Vectors::new(before.to_vec()).expect("sound rows");
+    let gram = Gram::of(&before);
+    let attackers = shape.0 / 4;
+    let rule = Rule::MultiKrum { attackers, neighbours: NEIGHBOURS, chosen: None };
+    bencher.counter(BytesCount::new(shape.0 * shape.1 * 4)).bench_local(|| {
+        let mut vectors = before.clone();
+        vectors.push(last).expect("a sound row");
+        Pipeline::of(rule.clone()).aggregate_by(&vectors, gram.clone()).expect("enough vectors")
     });
 }
 

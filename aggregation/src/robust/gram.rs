@@ -14,14 +14,29 @@ pub struct Gram {
 impl Gram {
     /// The dot products of `vectors`: one pass, `n (n + 1) / 2` products for each entry.
     pub fn of<T: Real>(vectors: &Vectors<'_, T>) -> Self {
-        let count = vectors.count();
-        let mut gram = Self { count, products: kernel::products(vectors) };
+        let mut gram = Self { count: 0, products: Vec::new() };
+        gram.extend(vectors);
+        gram
+    }
+
+    /// Adds the dot products of those of `vectors` that this matrix does not have yet; the
+    /// first ones are those that it has. One pass, `n` products for each entry of a vector that
+    /// is added, so that a merge need not wait for the last vector to begin. The matrix is the
+    /// same to the bit however many are added at a time.
+    pub fn extend<T: Real>(&mut self, vectors: &Vectors<'_, T>) {
+        let (before, count) = (self.count, vectors.count());
+        if before >= count {
+            return;
+        }
+        let mut grown = Self { count, products: kernel::products(vectors, before) };
         for one in 0..count {
-            for other in one + 1..count {
-                gram.set(one, other, gram.product(one, other));
+            for other in one..count {
+                let from = if other < before { &*self } else { &grown };
+                let product = from.product(one, other);
+                grown.set(one, other, product);
             }
         }
-        gram
+        *self = grown;
     }
 
     /// The matrix of a pipeline in which nothing asks for it.
@@ -131,6 +146,7 @@ pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Pipeline, Rule};
     use super::*;
 
     #[test]
@@ -146,5 +162,26 @@ mod tests {
         assert_eq!((mixed.product(0, 0), mixed.product(0, 1), mixed.norm(1)), (13.0, 17.0, 5.0));
         let rows: Vec<_> = (0..3).map(|it| gram.row(it).to_vec()).collect();
         assert_eq!(Gram::from_rows(&rows), gram);
+    }
+
+    #[test]
+    fn grows_to_the_same_matrix() {
+        let row = |it: usize| (0..2_600).map(move |at| ((it * 31 + at * 7) % 113) as f32 / 9.0);
+        let rows: Vec<Vec<f32>> = (0..19).map(|it| row(it).collect()).collect();
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let whole = Gram::of(&Vectors::new(rows.clone()).expect("sound rows"));
+        for step in [1, 2, 3, 6, 7] {
+            let mut vectors = Vectors::new(rows[..1].to_vec()).expect("sound rows");
+            let mut gram = Gram::of(&vectors);
+            for rows in rows[1..].chunks(step) {
+                rows.iter().for_each(|row| vectors.push(row).expect("a sound row"));
+                gram.extend(&vectors);
+            }
+            assert!(gram == whole, "{step} at a time");
+            let pipeline = Pipeline::of(Rule::CovarianceFilter { attackers: 4 });
+            assert_eq!(pipeline.aggregate_by(&vectors, gram), pipeline.aggregate(&vectors));
+            let fewer = Vectors::new(rows[..18].to_vec()).expect("sound rows");
+            assert!(pipeline.aggregate_by(&fewer, whole.clone()).is_err());
+        }
     }
 }

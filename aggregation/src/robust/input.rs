@@ -101,15 +101,22 @@ impl<'a, T: Real> Vectors<'a, T> {
     /// Checks rows; one pass over them.
     pub fn new(rows: Vec<&'a [T]>) -> Result<Self, InputError> {
         let len = rows.first().ok_or(InputError::Empty)?.len();
-        for (row, entries) in rows.iter().enumerate() {
-            if entries.len() != len {
-                return Err(InputError::Length { row, found: entries.len(), expected: len });
-            }
-            if let Some(entry) = unsound(entries) {
-                return Err(InputError::Entry { row, entry });
-            }
+        let mut vectors = Self { rows: Vec::with_capacity(rows.len()), len };
+        rows.into_iter().try_for_each(|row| vectors.push(row))?;
+        Ok(vectors)
+    }
+
+    /// Adds a vector behind the others, if it is sound; one pass over it alone.
+    pub fn push(&mut self, entries: &'a [T]) -> Result<(), InputError> {
+        let row = self.rows.len();
+        if entries.len() != self.len {
+            return Err(InputError::Length { row, found: entries.len(), expected: self.len });
         }
-        Ok(Self { rows, len })
+        if let Some(entry) = unsound(entries) {
+            return Err(InputError::Entry { row, entry });
+        }
+        self.rows.push(entries);
+        Ok(())
     }
 
     /// Those rows that are sound, and which these are: what a peer that must go on does with

@@ -28,13 +28,16 @@ const SUM_BLOCK: usize = 4096;
 /// Vectors that are added to it at a time, so that it is loaded and stored once for them.
 const AT_ONCE: usize = 4;
 
-/// The dot products of all pairs: a square matrix by rows, of which the upper half is filled.
-pub(crate) fn products<T: Real>(vectors: &Vectors<'_, T>) -> Vec<f64> {
-    Arch::new().dispatch(Products { vectors })
+/// The dot products of the vectors from `new` on with each other and with those before: a
+/// square matrix by rows, of which the upper half is filled from column `new` on. They are the
+/// same to the bit whatever `new` is.
+pub(crate) fn products<T: Real>(vectors: &Vectors<'_, T>, new: usize) -> Vec<f64> {
+    Arch::new().dispatch(Products { vectors, new })
 }
 
 struct Products<'a, T> {
     vectors: &'a Vectors<'a, T>,
+    new: usize,
 }
 
 impl<T: Real> WithSimd for Products<'_, T> {
@@ -54,24 +57,36 @@ impl<T: Real> WithSimd for Products<'_, T> {
                 block.push(vectors);
                 behind = end - rest.len();
             }
-            add_products::<T, S>(simd, &block, &mut sums);
+            add_products::<T, S>(simd, &block, self.new, &mut sums);
         }
         if behind < len {
             let ends: Vec<_> = rows.iter().map(|row| [T::partial(simd, &row[behind..])]).collect();
             let ends: Vec<_> = ends.iter().map(|end| &end[..]).collect();
-            add_products::<T, S>(simd, &ends, &mut sums);
+            add_products::<T, S>(simd, &ends, self.new, &mut sums);
         }
         sums
     }
 }
 
-/// Adds the products of all pairs of `rows`.
+/// Adds the products of all pairs of `rows` of which one is from `new` on.
 #[inline(always)]
-fn add_products<T: Real, S: Simd>(simd: S, rows: &[&[T::Vector<S>]], sums: &mut [f64]) {
+fn add_products<T: Real, S: Simd>(simd: S, rows: &[&[T::Vector<S>]], new: usize, sums: &mut [f64]) {
     let count = rows.len();
-    for right in (0..count).step_by(ACROSS) {
-        // Beyond the last vector it stands again, and what comes of it is left out.
-        let across: [_; ACROSS] = std::array::from_fn(|it| rows[(right + it).min(count - 1)]);
+    // Beyond the last vector it stands again, and what comes of it is left out.
+    let four =
+        |from: usize| -> [_; ACROSS] { std::array::from_fn(|it| rows[(from + it).min(count - 1)]) };
+    if new + 1 == count {
+        // One alone: it is the one that is loaded for four others, not one of four.
+        for left in (0..count).step_by(ACROSS) {
+            let [found] = between::<T, S, 1>(simd, [rows[new]], four(left));
+            for (row, found) in (left..count).zip(found) {
+                sums[row * count + new] += found;
+            }
+        }
+        return;
+    }
+    for right in (new..count).step_by(ACROSS) {
+        let across = four(right);
         let mut left = 0;
         while left + DOWN <= right {
             let down: [_; DOWN] = std::array::from_fn(|it| rows[left + it]);
@@ -255,7 +270,7 @@ mod tests {
         #[test]
         fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 18)) {
             let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
-            let found = products(&vectors);
+            let found = products(&vectors, 0);
             for (one, row) in rows.iter().enumerate() {
                 for (other, behind) in rows.iter().enumerate().skip(one) {
                     let plain: f64 = row.iter().zip(behind).map(|(a, b)| a * b).sum();
@@ -266,7 +281,7 @@ mod tests {
             let singles: Vec<Vec<f32>> =
                 rows.iter().map(|row| row.iter().map(|&it| it as f32).collect()).collect();
             let singles = Vectors::new(singles.iter().map(Vec::as_slice).collect()).expect("sound");
-            for (found, single) in found.iter().zip(products(&singles)) {
+            for (found, single) in found.iter().zip(products(&singles, 0)) {
                 prop_assert!((found - single).abs() <= 1e-6 * 81.0 * singles.len() as f64);
             }
             let weighed: Vec<_> = weights.into_iter().take(rows.len()).enumerate().collect();

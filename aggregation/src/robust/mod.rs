@@ -115,6 +115,23 @@ impl Pipeline {
     pub fn aggregate<T: Real>(&self, vectors: &Vectors<'_, T>) -> Result<Vec<T>, RobustError> {
         let asks = self.rule.asks_gram() || self.pre.iter().any(Pre::asks_gram);
         let gram = if asks { Gram::of(vectors) } else { Gram::unasked(vectors.count()) };
+        self.aggregate_by(vectors, gram)
+    }
+
+    /// Makes one vector of `vectors` whose dot products are `gram`, as grown while they
+    /// arrived ([`Gram::extend`]).
+    ///
+    /// Cost: one pass for the output.
+    pub fn aggregate_by<T: Real>(
+        &self,
+        vectors: &Vectors<'_, T>,
+        mut gram: Gram,
+    ) -> Result<Vec<T>, RobustError> {
+        gram.extend(vectors);
+        let count = vectors.count();
+        if gram.count() > count {
+            return Err(RobustError::Index { index: count, count });
+        }
         let (mixing, gram) = self.mix(gram)?;
         match self.rule.weights(&gram)? {
             Some(weights) => Ok(kernel::combine(vectors, &mixing.weighed(&weights))),
