@@ -62,9 +62,8 @@ fn read(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
 }
 
 /// What is left to do when the last vector arrives, where the dot products of the others are
-/// there: those of the last one, and the output.
-#[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
-fn multi_krum_after_last(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+/// there: its check, those of the last one, and the output.
+fn after_last(bencher: Bencher<'_, '_>, shape: (usize, usize), threads: usize) {
     let rows = rows(shape);
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let (last, before) = rows.split_last().expect("vectors");
@@ -72,11 +71,22 @@ fn multi_krum_after_last(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let gram = Gram::of(&before);
     let attackers = shape.0 / 4;
     let rule = Rule::MultiKrum { attackers, neighbours: NEIGHBOURS, chosen: None };
+    let pipeline = Pipeline::of(rule);
     bencher.counter(BytesCount::new(shape.0 * shape.1 * 4)).bench_local(|| {
         let mut vectors = before.clone();
         vectors.push(last).expect("a sound row");
-        Pipeline::of(rule.clone()).aggregate_by(&vectors, gram.clone()).expect("enough vectors")
+        pipeline.aggregate_by(&vectors, gram.clone(), threads).expect("enough vectors")
     });
+}
+
+#[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
+fn multi_krum_after_last(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    after_last(bencher, shape, 1);
+}
+
+#[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
+fn multi_krum_after_last_on_two_threads(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    after_last(bencher, shape, 2);
 }
 
 const NEIGHBOURS: KrumNeighbours = KrumNeighbours::AllHonest;

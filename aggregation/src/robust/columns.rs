@@ -12,6 +12,7 @@ use super::mixing::Mixing;
 use super::network::{Columns, Network, RUN, Rows, WIDTH};
 use super::rule::{Coordinate, Rule};
 use super::sharing::{Plan, Step};
+use super::threads;
 
 /// Aggregates by a coordinate rule.
 pub(super) fn aggregate<T: Real>(
@@ -19,12 +20,16 @@ pub(super) fn aggregate<T: Real>(
     mixing: &Mixing,
     rule: &Rule,
     gram: &Gram,
+    threads: usize,
 ) -> Result<Vec<T>, RobustError> {
     let (chosen, coordinate) = rule.coordinate(gram)?;
     let chosen = chosen.map(|chosen| mixing.selected(&chosen));
     let plan = Plan::of(chosen.as_ref().unwrap_or(mixing));
     let network = Network::of(plan.mixed.len(), coordinate, plan.factor);
-    Ok(Arch::new().dispatch(Aggregate { vectors, plan: &plan, network: &network }))
+    let (plan, network) = (&plan, &network);
+    Ok(threads::fill(vectors, threads, |vectors, out| {
+        Arch::new().dispatch(Aggregate { vectors, plan, network, out });
+    }))
 }
 
 /// A coordinate rule over mixed vectors, made once for many calls.
@@ -46,10 +51,11 @@ impl Columnwise {
         Self { plan, network }
     }
 
-    /// What the rule makes of vectors, as many as the mixing has.
-    pub(crate) fn apply<T: Real>(&self, vectors: &Vectors<'_, T>) -> Vec<T> {
+    /// What the rule makes of vectors, as many as the mixing has, into as many entries as they
+    /// have.
+    pub(crate) fn apply<T: Real>(&self, vectors: &Vectors<'_, T>, out: &mut [T]) {
         let Self { plan, network } = self;
-        Arch::new().dispatch(Aggregate { vectors, plan, network })
+        Arch::new().dispatch(Aggregate { vectors, plan, network, out });
     }
 }
 
@@ -57,20 +63,20 @@ struct Aggregate<'a, T> {
     vectors: &'a Vectors<'a, T>,
     plan: &'a Plan,
     network: &'a Network,
+    out: &'a mut [T],
 }
 
 impl<T: Real> WithSimd for Aggregate<'_, T> {
-    type Output = Vec<T>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
-        let Self { vectors, plan, network } = self;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { vectors, plan, network, out } = self;
         let zeros = [T::splat(simd, T::default()); WIDTH];
         let infinities = [f64::NEG_INFINITY, f64::INFINITY];
         let infinities = infinities.map(|it| [T::splat(simd, T::from_f64(it)); RUN]);
         let infinities = infinities.each_ref().map(|it| &it[..]);
         let mut work = vec![zeros; network.work()];
-        let mut out = vec![T::default(); vectors.len()];
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let mut done = 0;
         if plan.steps.is_empty() {
@@ -98,7 +104,6 @@ impl<T: Real> WithSimd for Aggregate<'_, T> {
             store::<T, S>(simd, &found, out);
             done += out.len();
         }
-        out
     }
 }
 
@@ -197,8 +202,8 @@ mod tests {
             for rule in [Rule::Median, Rule::TrimmedMean { attackers }] {
                 let (_, coordinate) = rule.coordinate(&gram).expect("enough vectors");
                 let expected = plain(&rows, &mixing, coordinate);
-                let found = aggregate(&vectors, &mixing, &rule, &gram).expect("enough vectors");
-                let single = aggregate(&singles, &mixing, &rule, &gram).expect("enough vectors");
+                let found = aggregate(&vectors, &mixing, &rule, &gram, 1).expect("enough vectors");
+                let single = aggregate(&singles, &mixing, &rule, &gram, 1).expect("enough vectors");
                 prop_assert_eq!([found.len(), single.len()], [expected.len(); 2]);
                 for ((found, single), expected) in found.iter().zip(single).zip(expected) {
                     prop_assert!((found - expected).abs() <= 1e-13 * 8.0, "{found} {expected}");

@@ -3,9 +3,10 @@
 use super::input::{Real, Vectors};
 use super::kernel;
 use super::mixing::Mixing;
+use super::threads;
 
 /// A symmetric matrix of dot products; all that Gram rules ask for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gram {
     count: usize,
     products: Vec<f64>,
@@ -15,20 +16,24 @@ impl Gram {
     /// The dot products of `vectors`: one pass, `n (n + 1) / 2` products for each entry.
     pub fn of<T: Real>(vectors: &Vectors<'_, T>) -> Self {
         let mut gram = Self { count: 0, products: Vec::new() };
-        gram.extend(vectors);
+        gram.extend(vectors, 1);
         gram
     }
 
     /// Adds the dot products of those of `vectors` that this matrix does not have yet; the
     /// first ones are those that it has. One pass, `n` products for each entry of a vector that
     /// is added, so that a merge need not wait for the last vector to begin. The matrix is the
-    /// same to the bit however many are added at a time.
-    pub fn extend<T: Real>(&mut self, vectors: &Vectors<'_, T>) {
+    /// same to the bit however many are added at a time and on however many threads.
+    pub fn extend<T: Real>(&mut self, vectors: &Vectors<'_, T>, threads: usize) {
         let (before, count) = (self.count, vectors.count());
         if before >= count {
             return;
         }
-        let mut grown = Self { count, products: kernel::products(vectors, before) };
+        let parts = threads::map(vectors, threads, |part| kernel::products(part, before));
+        let mut grown = Self { count, products: vec![0.0; count * count] };
+        for part in parts {
+            grown.products.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
         for one in 0..count {
             for other in one..count {
                 let from = if other < before { &*self } else { &grown };
@@ -175,13 +180,13 @@ mod tests {
             let mut gram = Gram::of(&vectors);
             for rows in rows[1..].chunks(step) {
                 rows.iter().for_each(|row| vectors.push(row).expect("a sound row"));
-                gram.extend(&vectors);
+                gram.extend(&vectors, 1 + step % 3);
             }
             assert!(gram == whole, "{step} at a time");
             let pipeline = Pipeline::of(Rule::CovarianceFilter { attackers: 4 });
-            assert_eq!(pipeline.aggregate_by(&vectors, gram), pipeline.aggregate(&vectors));
+            assert_eq!(pipeline.aggregate_by(&vectors, gram, step), pipeline.aggregate(&vectors));
             let fewer = Vectors::new(rows[..18].to_vec()).expect("sound rows");
-            assert!(pipeline.aggregate_by(&fewer, whole.clone()).is_err());
+            assert!(pipeline.aggregate_by(&fewer, whole.clone(), 1).is_err());
         }
     }
 }

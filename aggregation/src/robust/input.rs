@@ -119,6 +119,11 @@ impl<'a, T: Real> Vectors<'a, T> {
         Ok(())
     }
 
+    /// Some columns of all.
+    pub(super) fn columns(&self, from: usize, end: usize) -> Self {
+        Self { rows: self.rows.iter().map(|row| &row[from..end]).collect(), len: end - from }
+    }
+
     /// Those rows that are sound, and which these are: what a peer that must go on does with
     /// the inputs of strangers. The length is `len`.
     pub fn sound(rows: &[&'a [T]], len: usize) -> (Option<Self>, Vec<usize>) {

@@ -179,20 +179,21 @@ fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; 
 
 /// The sum of vectors by weights; one pass over those with a weight. Where all weights are one,
 /// they scale the plain sum.
-pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)]) -> Vec<T> {
-    Arch::new().dispatch(Combine { vectors, weights })
+pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)], out: &mut [T]) {
+    Arch::new().dispatch(Combine { vectors, weights, out });
 }
 
 struct Combine<'a, T> {
     vectors: &'a Vectors<'a, T>,
     weights: &'a [(usize, f64)],
+    out: &'a mut [T],
 }
 
 impl<T: Real> WithSimd for Combine<'_, T> {
-    type Output = Vec<T>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<T> {
+    fn with_simd<S: Simd>(self, simd: S) {
         let first = self.weights.first().map_or(1.0, |&(_, weight)| weight);
         let equal = self.weights.iter().all(|&(_, weight)| weight == first);
         let scale = if equal { first } else { 1.0 };
@@ -203,23 +204,15 @@ impl<T: Real> WithSimd for Combine<'_, T> {
         // Nothing of a row fills the last group.
         let fill = self.vectors.rows()[0];
         weighed.resize(weighed.len().next_multiple_of(AT_ONCE), (fill, T::default()));
-        let len = self.vectors.len();
-        let mut out = Vec::with_capacity(len);
-        let mut sums = [T::default(); SUM_BLOCK];
-        for from in (0..len).step_by(SUM_BLOCK) {
-            let sums = &mut sums[..SUM_BLOCK.min(len - from)];
+        for (number, sums) in self.out.chunks_mut(SUM_BLOCK).enumerate() {
+            let from = number * SUM_BLOCK;
             sums.fill(T::default());
             for group in weighed.as_chunks::<AT_ONCE>().0 {
-                add_weighed(
-                    simd,
-                    &group.map(|(row, weight)| (&row[from..][..sums.len()], weight)),
-                    sums,
-                );
+                let group = group.map(|(row, weight)| (&row[from..][..sums.len()], weight));
+                add_weighed(simd, &group, sums);
             }
             scaled(simd, sums, T::from_f64(scale));
-            out.extend_from_slice(sums);
         }
-        out
     }
 }
 
@@ -285,7 +278,8 @@ mod tests {
                 prop_assert!((found - single).abs() <= 1e-6 * 81.0 * singles.len() as f64);
             }
             let weighed: Vec<_> = weights.into_iter().take(rows.len()).enumerate().collect();
-            let sum = combine(&vectors, &weighed);
+            let mut sum = vec![1.0; rows[0].len()];
+            combine(&vectors, &weighed, &mut sum);
             for (entry, found) in sum.iter().enumerate() {
                 let plain: f64 = weighed.iter().map(|&(it, weight)| weight * rows[it][entry]).sum();
                 prop_assert!((found - plain).abs() <= 1e-12 * (1.0 + plain.abs()));

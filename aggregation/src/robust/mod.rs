@@ -40,6 +40,7 @@ mod network;
 pub mod pre;
 pub mod rule;
 mod sharing;
+mod threads;
 
 pub(crate) use columns::Columnwise;
 pub use gram::Gram;
@@ -113,30 +114,33 @@ impl Pipeline {
     /// Cost: one pass for the Gram matrix if anything asks for it (n^2 / 2 products for each
     /// coordinate), and one for the output.
     pub fn aggregate<T: Real>(&self, vectors: &Vectors<'_, T>) -> Result<Vec<T>, RobustError> {
-        let asks = self.rule.asks_gram() || self.pre.iter().any(Pre::asks_gram);
-        let gram = if asks { Gram::of(vectors) } else { Gram::unasked(vectors.count()) };
-        self.aggregate_by(vectors, gram)
+        self.aggregate_by(vectors, Gram::default(), 1)
     }
 
-    /// Makes one vector of `vectors` whose dot products are `gram`, as grown while they
-    /// arrived ([`Gram::extend`]).
+    /// Makes one vector of `vectors` of whose dot products `gram` has some, as it grew while
+    /// they arrived ([`Gram::extend`]), on some threads. The outcome is the same to the bit.
     ///
-    /// Cost: one pass for the output.
+    /// Cost: one pass for what the matrix lacks, if anything asks for it, and one for the output.
     pub fn aggregate_by<T: Real>(
         &self,
         vectors: &Vectors<'_, T>,
         mut gram: Gram,
+        threads: usize,
     ) -> Result<Vec<T>, RobustError> {
-        gram.extend(vectors);
         let count = vectors.count();
         if gram.count() > count {
             return Err(RobustError::Index { index: count, count });
         }
-        let (mixing, gram) = self.mix(gram)?;
-        match self.rule.weights(&gram)? {
-            Some(weights) => Ok(kernel::combine(vectors, &mixing.weighed(&weights))),
-            None => columns::aggregate(vectors, &mixing, &self.rule, &gram),
+        match self.rule.asks_gram() || self.pre.iter().any(Pre::asks_gram) {
+            true => gram.extend(vectors, threads),
+            false => gram = Gram::unasked(count),
         }
+        let (mixing, gram) = self.mix(gram)?;
+        let Some(weights) = self.rule.weights(&gram)? else {
+            return columns::aggregate(vectors, &mixing, &self.rule, &gram, threads);
+        };
+        let weights = mixing.weighed(&weights);
+        Ok(threads::fill(vectors, threads, |part, out| kernel::combine(part, &weights, out)))
     }
 
     /// The weight of each vector in the output; none where the rule works within coordinates.

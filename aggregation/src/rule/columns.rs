@@ -128,7 +128,8 @@ fn chunk<T: Real>(
             fill(row, scale, window.clone(), &mut entries[..out.len()]);
         }
         let entries = tile.chunks_exact(WINDOW).map(|entries| &entries[..out.len()]).collect();
-        let found = columnwise.apply(&Vectors::sound_rows(entries, out.len()));
+        let mut found = [T::default(); WINDOW];
+        columnwise.apply(&Vectors::sound_rows(entries, out.len()), &mut found[..out.len()]);
         let whole = out.iter_mut().zip(found);
         whole.for_each(|(out, found)| *out = found.to_whole() << scale.shift);
     }
