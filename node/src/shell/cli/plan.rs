@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use longhaul_aggregation::{Clip, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness};
+use longhaul_aggregation::{
+    Clip, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
+};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{Bounds, InvalidManifest, Manifest, SignedManifest, Task, TrainingPlan};
@@ -38,8 +40,8 @@ pub(in crate::shell) struct ManifestPlan {
     pub epoch_length: Span,
     /// Distinct authors that an epoch needs; none takes a third of the members.
     pub quorum: Option<u16>,
-    /// The rule.
-    pub rule: Rule,
+    /// The rule; none takes the safest for the attackers assumed.
+    pub rule: Option<Rule>,
     /// Whether updates are clipped to the epoch's median norm first.
     pub clip_to_median: bool,
     /// Whether each update is mixed with its nearest neighbours before the rule.
@@ -76,7 +78,7 @@ impl ManifestPlan {
             epochs: 0,
             epoch_length: Span::from_ms(500),
             quorum: Some(2),
-            rule: Rule::Mean,
+            rule: Some(Rule::Mean),
             mix_neighbours: false,
             staleness: Staleness::Constant,
             samples_max: None,
@@ -111,14 +113,18 @@ impl ManifestPlan {
         let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
         // A rule by weights counts a majority; the others may be available instead.
         let attackers = self.members.len() * usize::from(self.attackers_permille()) / 1000;
+        let rule = self.rule.unwrap_or(match attackers {
+            0 => Rule::Mean,
+            _ => Rule::Weighted(Weighting::Diversity),
+        });
         let majority = u16::try_from(2 * attackers + 1).context("too many members")?;
-        let least = if matches!(self.rule, Rule::Weighted(_)) { majority } else { 2 };
+        let least = if matches!(rule, Rule::Weighted(_)) { majority } else { 2 };
         let quorum = self.quorum.unwrap_or(third.max(2).max(least));
         let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
         let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
         let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
         let staleness = self.staleness;
-        Ok(Recipe { mix, staleness, samples, ..Recipe::plain(self.rule, clip, quorum) })
+        Ok(Recipe { mix, staleness, samples, ..Recipe::plain(rule, clip, quorum) })
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
@@ -232,10 +238,12 @@ mod tests {
             (0..12).map(|seed| SecretKey::from_seed(&[seed; 32]).peer_id()).collect();
         let plan = ManifestPlan { members, quorum: None, ..ManifestPlan::demo_sensors() };
         let quorum = |rule: &str, attacker_share| {
-            let rule = rule.parse().expect("a rule");
+            let rule = (!rule.is_empty()).then(|| rule.parse().expect("a rule"));
             let plan = ManifestPlan { rule, attacker_share, ..plan.clone() };
             plan.recipe().expect("a recipe").quorum
         };
+        // Without a name: diversity where attackers are assumed, else the mean.
+        assert_eq!((quorum("", 0.25), quorum("", 0.05)), (7, 4));
         assert_eq!((quorum("mean", 0.25), quorum("diversity", 0.25)), (4, 7));
         assert_eq!((quorum("trimmed-mean:1", 0.4), quorum("krum", 0.4)), (4, 9));
     }

@@ -109,16 +109,17 @@ pub(super) struct NewArgs {
     /// Time until the first epoch begins, in milliseconds.
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     start_in_ms: u64,
-    /// Distinct authors that an epoch needs before it counts; default: a
-    /// third of the members, at least 2.
+    /// Distinct authors that an epoch needs before it counts; default: a third of the
+    /// members, at least 2, and a majority over the assumed attackers where the rule asks for it.
     #[arg(long, value_name = "N")]
     quorum: Option<u16>,
     /// Aggregation rule: mean, median, trimmed-mean:K, trimmed-mean:auto, mean-around-median,
     /// krum, multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS,
     /// centered-trimmed, covariance-filter or diversity. Those from krum on need a quorum of
-    /// twice the assumed attackers and one more.
-    #[arg(long, default_value = "mean", value_name = "RULE")]
-    rule: Rule,
+    /// twice the assumed attackers and one more. Default: diversity if the attacker share is
+    /// that of a member or more, else mean.
+    #[arg(long, value_name = "RULE")]
+    rule: Option<Rule>,
     /// Mix each update with its nearest neighbours before the rule.
     #[arg(long)]
     mix_neighbours: bool,
@@ -204,6 +205,8 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
     std::fs::write(&args.out, manifest.as_bytes())
         .with_context(|| format!("write {}", args.out.display()))?;
     say!("{}", manifest.id());
+    let recipe = &manifest.manifest().recipe;
+    eprintln!("Rule {}, {} authors make an epoch count", recipe.rule, recipe.quorum);
     eprintln!("Wrote {}; give it to every member: longhaul join {0}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
