@@ -15,9 +15,9 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::input::{Real, Vectors};
 
-/// Entries after which lane sums are widened to `f64`. Few enough that those of 16 vectors of
-/// `f32` stay in the first-level cache and those of 128 in the second, and that some dozens
-/// of products are summed in a lane; enough that the widening is little beside them.
+/// Entries after which lane sums are widened to `f64`: a page of `f32` of each vector, so that
+/// those of 64 vectors stay in the second-level cache, and 128 products in a lane of eight;
+/// enough that the widening is little beside them.
 pub(crate) const BLOCK: usize = 1024;
 /// Vectors of a block that are loaded once for all sums of it.
 const ACROSS: usize = 4;
@@ -264,6 +264,10 @@ mod tests {
         fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 18)) {
             let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
             let found = products(&vectors, 0);
+            let scalar = Products { vectors: &vectors, new: 0 }.with_simd(pulp::Scalar);
+            for (found, scalar) in found.iter().zip(scalar) {
+                prop_assert!((found - scalar).abs() <= 1e-9 * (1.0 + scalar.abs()));
+            }
             for (one, row) in rows.iter().enumerate() {
                 for (other, behind) in rows.iter().enumerate().skip(one) {
                     let plain: f64 = row.iter().zip(behind).map(|(a, b)| a * b).sum();

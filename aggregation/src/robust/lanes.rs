@@ -60,7 +60,8 @@ pub trait Lanes: Copy + 'static {
 
 macro_rules! lanes {
     ($float:ty, $vector:ident, $split:ident, $split_mut:ident, $partial:ident, $store:ident,
-     $splat:ident, $add:ident, $mul:ident, $mul_add:ident, $min:ident, $max:ident, $sum:ident, $larger:ident, $select:ident, $sub:ident) => {
+     $splat:ident, $add:ident, $mul:ident, $mul_add:ident, $min:ident, $max:ident, $sum:ident,
+     $larger:ident, $select:ident, $sub:ident) => {
         impl Lanes for $float {
             type Vector<S: Simd> = S::$vector;
 

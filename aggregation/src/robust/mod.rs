@@ -24,8 +24,8 @@
 //! - Outputs are finite where the inputs are at most [`MAGNITUDE_MAX`] in magnitude; larger
 //!   ones are refused too.
 //! - Ties are broken by the order of the inputs. The order of float additions is fixed, so
-//!   that runs on one machine agree to the bit; machines with other vector widths may differ
-//!   in the last bits of dot products.
+//!   that runs on one machine agree to the bit, on any number of threads; machines with other
+//!   vector widths, or without fused products, may differ in the last bits.
 //! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps.
 
 pub mod attack;

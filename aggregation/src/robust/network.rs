@@ -172,15 +172,17 @@ trimmed!(Trimmed16, 16, SORT_16, exchanges_16);
 
 /// Compiled for each number that is trimmed.
 macro_rules! choose {
-    ($name:ident, $simd:ident, $rows:ident, $out:ident, $trim:expr, $odd:expr, [$($number:literal)*]) => {
+    ($name:ident, $simd:ident, $rows:ident, $out:ident, $trim:expr, $odd:expr,
+     [$($number:literal)*]) => {{
+        let (simd, rows, out) = ($simd, $rows, $out);
         match ($trim, $odd) {
             $(
-                ($number, 0) => $simd.vectorize($name::<T, S, $number, 0> { simd: $simd, rows: $rows, out: $out }),
-                ($number, _) => $simd.vectorize($name::<T, S, $number, 1> { simd: $simd, rows: $rows, out: $out }),
+                ($number, 0) => simd.vectorize($name::<T, S, $number, 0> { simd, rows, out }),
+                ($number, _) => simd.vectorize($name::<T, S, $number, 1> { simd, rows, out }),
             )*
             _ => {}
         }
-    };
+    }};
 }
 
 /// Sixteen rows in order.
@@ -520,6 +522,8 @@ mod tests {
             ] {
                 let network = Network::of(column.len(), coordinate, 1.0);
                 let found = Arch::new().dispatch(Run(&network, &column));
+                let scalar = Run(&network, &column).with_simd(pulp::Scalar);
+                prop_assert_eq!(found.to_bits(), scalar.to_bits());
                 let expected = plain(&column, coordinate);
                 let largest = column.iter().fold(1.0, |most: f64, it| most.max(it.abs()));
                 prop_assert!((found - expected).abs() <= 1e-14 * largest, "{coordinate:?} {found} {expected}");

@@ -2,7 +2,7 @@
 //!
 //! Each vector is replaced by the mean of the `n - f` vectors nearest to it, itself among them.
 //! With a rule that bears f < n / 2 behind it, the error is of the best possible order. Cost: the
-//! Gram matrix; each entry that is mixed takes `n - f` additions.
+//! Gram matrix; each entry that is mixed takes some `n / 4` additions (see `sharing`).
 
 use super::super::gram::Gram;
 use super::super::mixing::Mixing;
