@@ -32,7 +32,7 @@ pub mod update;
 
 pub use admission::{AdmissionPolicy, Admitted, Refusal, RefusalKind, admit};
 pub use chain::{Equivocation, VoidReason};
-pub use compress::{Compressor, Encoding};
+pub use compress::{Compressor, Encoding, EncodingError, EncodingNameError, MaskKey};
 pub use fold::{CohortEvidence, Evidence, Fold, InputEvidence, InputVerdict, Inserted, TermStatus};
 pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, UpdateHeader};
 pub use memo::TermMemo;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use common::{payload, schema};
 use longhaul_aggregation::compress::{CodedError, EncodingError, Levels, MaskKey, Share};
 use longhaul_aggregation::{
-    Clip, Compressor, Encoding, Epoch, Init, Mix, NormBound, Parameters, Recipe, Rule, Schema,
-    TensorSpec, Trim, Update, UpdateError,
+    Clip, Compressor, Encoding, Epoch, Init, Mix, NormBound, Parameters, PoolSpan, Recipe, Rule,
+    Schema, TensorSpec, Trim, Update, UpdateError,
 };
 use longhaul_dtn::codec::{Reader, Writer};
 use proptest::prelude::*;
@@ -362,6 +362,19 @@ fn top_k_wants_a_mean() {
         assert_eq!(Encoding::TOP_K.validate(&recipe), Err(EncodingError::TopKNeedsMean));
         assert_eq!(Encoding::RAND_K.validate(&recipe), Ok(()));
         assert_eq!(Encoding::TERNARY.validate(&recipe), Ok(()));
+    }
+}
+
+#[test]
+fn rand_k_wants_a_mean_where_epochs_are_pooled() {
+    let pool = PoolSpan::new(2).unwrap();
+    let mean = Recipe { pool, ..Recipe::plain(Rule::Mean, Clip::Median, 3) };
+    let trimmed = Recipe { rule: Rule::TrimmedMean { trim: Trim::Auto }, ..mean };
+    let mixed = Recipe { mix: Mix::NearestNeighbours, ..mean };
+    assert_eq!(Encoding::RAND_K.validate(&mean), Ok(()));
+    for recipe in [trimmed, mixed] {
+        assert_eq!(Encoding::RAND_K.validate(&recipe), Err(EncodingError::RandKNeedsOneEpoch));
+        assert_eq!(Encoding::Int4.validate(&recipe), Ok(()));
     }
 }
 

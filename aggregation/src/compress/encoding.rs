@@ -1,5 +1,5 @@
 //! Encoding: how the updates of a federation are quantised and written, as its manifest
-//! would fix it.
+//! fixes it.
 //!
 //! Bytes: a CBOR array, `[0]` int8, `[1]` int8 coded, `[2]` int4, `[3, share]` ternary,
 //! `[4, share, levels]` rand-k, `[5, share, levels]` top-k; a share counts
@@ -11,7 +11,7 @@
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 
-use crate::rule::{Mix, Recipe, Rule};
+use crate::rule::{Mix, PoolSpan, Recipe, Rule};
 
 const INT8: u64 = 0;
 const INT8_CODED: u64 = 1;
@@ -74,6 +74,13 @@ pub enum EncodingError {
     /// updates would judge the choice, not the values.
     #[error("top-k updates with a recipe that trims or mixes; choose rand-k, or a plain mean")]
     TopKNeedsMean,
+    /// The epochs that a recipe pools have masks of their own, so that its rows have their
+    /// zeros elsewhere too.
+    #[error(
+        "rand-k updates with a recipe that pools epochs and trims or mixes: each epoch has a \
+         mask of its own; pool none, or choose a plain mean"
+    )]
+    RandKNeedsOneEpoch,
 }
 
 impl Share {
@@ -159,6 +166,9 @@ impl Encoding {
         let mean = recipe.rule == Rule::Mean && recipe.mix == Mix::None;
         match self {
             Self::TopK { .. } if !mean => Err(EncodingError::TopKNeedsMean),
+            Self::RandK { .. } if !mean && recipe.pool != PoolSpan::ONE => {
+                Err(EncodingError::RandKNeedsOneEpoch)
+            }
             _ => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ mod coder;
 mod encoding;
 mod layers;
 mod mask;
+mod name;
 mod payload;
 mod quantise;
 mod values;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 pub use encoding::{Encoding, EncodingError, Levels, Share};
 pub use layers::{Coarse, LayerHashes, LayerPolicy, Layers, LayersError};
 pub use mask::MaskKey;
+pub use name::EncodingNameError;
 pub use payload::CodedError;
 
 use crate::norm::NormBound;

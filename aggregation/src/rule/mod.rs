@@ -41,6 +41,7 @@ use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
 pub use influence::Influence;
+pub(crate) use name::decimal;
 pub use name::{RuleNameError, StalenessNameError};
 pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;

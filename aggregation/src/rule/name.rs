@@ -62,12 +62,17 @@ fn weighting(parts: &[&str]) -> Option<Weighting> {
 
 /// Thousandths of a decimal number with at most three places.
 fn milli(text: &str) -> Option<u32> {
-    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
-    if places.len() > 3 || !places.bytes().all(|it| it.is_ascii_digit()) {
+    decimal(text, 3)
+}
+
+/// A decimal number with at most so many places, as the integer that all of them make.
+pub(crate) fn decimal(text: &str, places: usize) -> Option<u32> {
+    let digits = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
+    let (whole, after) = text.split_once('.').unwrap_or((text, ""));
+    if after.len() > places || !digits(whole) || !digits(after) {
         return None;
     }
-    let places: u32 = format!("{places:0<3}").parse().ok()?;
-    whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(places)
+    format!("{whole}{after:0<places$}").parse().ok().filter(|_| !whole.is_empty())
 }
 
 impl fmt::Display for Rule {
@@ -188,6 +193,8 @@ mod tests {
             "centered-clipping:0:1",
             "centered-clipping:1.2345:1",
             "centered-clipping:1.+5:1",
+            "centered-clipping:+1:1",
+            "centered-clipping:.5:1",
             "centered-clipping:9999999:1",
             "mean:",
         ] {
