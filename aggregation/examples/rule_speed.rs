@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Compressor, Epoch, Fold, Init,
-    MemberIndex, Mix, ModelId, NormBound, Parameters, Recipe, Rule, Schema, Setting, TensorSpec,
-    Trim, UpdateHeader, admit,
+    AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Compressor, Encoding, Epoch, Fold,
+    Init, MemberIndex, Mix, ModelId, NormBound, Parameters, Recipe, Rule, Schema, Setting,
+    TensorSpec, Trim, UpdateHeader, admit,
 };
 use longhaul_dtn::hash::ContentHash;
 
@@ -73,6 +73,7 @@ fn update(schema: &Arc<Schema>, member: u16) -> Admitted {
         norm_max: NORM_MAX,
         summary_window: 0,
         schema: Arc::clone(schema),
+        encoding: Encoding::Int8,
         steps_max: 1,
         samples_max: 1,
         sortition: None,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
 
+use crate::compress::{Encoding, MaskKey};
 use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
 use crate::norm::NormBound;
 use crate::schema::Schema;
@@ -34,6 +35,8 @@ pub struct AdmissionPolicy {
     pub summary_window: u32,
     /// The shape of the model.
     pub schema: Arc<Schema>,
+    /// How updates are quantised and written.
+    pub encoding: Encoding,
     /// Most local steps an update may claim.
     pub steps_max: u32,
     /// Most samples an author may claim.
@@ -219,7 +222,7 @@ pub fn admit(
     if ContentHash::of(&payload) != header.payload {
         return Err(Refusal::PayloadMismatch);
     }
-    let update = Update::decode(payload, &policy.schema)?;
+    let update = policy.encoding.read(payload, &policy.schema, &policy.mask_key(header.epoch))?;
     policy.check_norm(&update)?;
     Ok(Admitted { author, header, header_hash, update })
 }
@@ -235,6 +238,12 @@ impl AdmissionPolicy {
     /// The limits that headers are read with.
     pub const fn header_limits(&self) -> HeaderLimits {
         HeaderLimits { members: self.members, summary_window: self.summary_window }
+    }
+
+    /// What the mask of an epoch's updates is drawn from, where the encoding has one: the
+    /// federation's id and the epoch.
+    pub fn mask_key(&self, epoch: Epoch) -> MaskKey {
+        MaskKey::new(self.federation.as_bytes(), epoch)
     }
 
     fn read_header(&self, bytes: &[u8]) -> Result<UpdateHeader, Refusal> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use common::{header, payload, policy, schema, unknown_header};
 use longhaul_aggregation::{
-    AdmissionPolicy, BaseSummary, Epoch, HeaderLimits, MemberIndex, NormBound, Previous, Refusal,
-    RefusalKind, Slot, Sortition, UpdateHeader, admit,
+    AdmissionPolicy, BaseSummary, Chunk, Compressor, Encoding, Epoch, HeaderLimits, MemberIndex,
+    NormBound, Parameters, Previous, Refusal, RefusalKind, Slot, Sortition, UpdateHeader, admit,
 };
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
@@ -161,6 +161,78 @@ fn refuses_above_the_norm_bound_and_not_at_it() {
         let payload = payload(&[(exponent, &[3, -4])]);
         assert_eq!(verdict(&policy, AUTHOR, &payload, |_| {}), expected);
     }
+}
+
+/// The encodings whose payloads of 1,000 entries differ.
+fn encodings() -> [Encoding; 5] {
+    use Encoding as It;
+    [It::Int8, It::Int8Coded, It::Int4, It::TERNARY, It::RAND_K]
+}
+
+/// A policy with two tensors, and a payload that is sound with it in epoch 5.
+fn encoded(encoding: Encoding) -> (AdmissionPolicy, Arc<[u8]>) {
+    let policy = AdmissionPolicy { encoding, ..policy(&schema(&[700, 300])) };
+    let delta = (0..1_000).map(|at| (at * 7_919) % 2_003 - 1_001).collect();
+    let mut compressor = Compressor::with(&policy.schema, encoding);
+    let key = policy.mask_key(Epoch::new(5));
+    let update = compressor.compress_in(&key, &Parameters::from_units(delta), policy.norm_max);
+    let payload = update.payload().clone();
+    (policy, payload)
+}
+
+#[test]
+fn admits_updates_in_the_encoding_of_the_federation_and_no_others() {
+    for encoding in encodings() {
+        let (policy, _) = encoded(encoding);
+        for other in encodings() {
+            let (_, payload) = encoded(other);
+            let found = verdict(&policy, AUTHOR, &payload, |_| {});
+            let expected =
+                if encoding == other { Ok(()) } else { Err(RefusalKind::PayloadMalformed) };
+            assert_eq!(found, expected, "{other} where {encoding} is agreed on");
+        }
+    }
+}
+
+#[test]
+fn says_why_a_payload_of_another_encoding_is_refused() {
+    for (encoding, other, says) in [
+        (Encoding::Int8, Encoding::TERNARY, "not a well-formed payload"),
+        (Encoding::TERNARY, Encoding::Int8, "not a well-formed payload"),
+        (Encoding::TERNARY, Encoding::Int4, "the coded values are not well-formed"),
+    ] {
+        let (policy, (_, payload)) = (encoded(encoding).0, encoded(other));
+        let header = header(5, None, &payload).encode();
+        let refusal = admit(&policy, AUTHOR, &header, payload).unwrap_err();
+        assert!(refusal.to_string().starts_with(says), "{refusal}");
+        assert_eq!((refusal.code(), refusal.name()), (109, "payload-malformed"));
+    }
+}
+
+#[test]
+fn reads_a_payload_with_the_mask_of_the_epoch_that_its_author_signed() {
+    let (policy, payload) = encoded(Encoding::RAND_K);
+    let entries = |epoch| {
+        let header = header(epoch, None, &payload).encode();
+        let found = admit(&policy, AUTHOR, &header, payload.clone()).unwrap().update;
+        let quantised = |chunk: Chunk<'_>| chunk.quantised().collect::<Vec<_>>();
+        let values = found.values().flat_map(quantised).enumerate();
+        values.filter(|(_, value)| *value != 0).collect::<Vec<_>>()
+    };
+    let (right, wrong) = (entries(5), entries(6));
+    let kept = policy.mask_key(Epoch::new(5)).positions(1_000, Encoding::RAND_K.share());
+    assert!(right.iter().all(|(at, _)| kept.contains(at)));
+    // Whoever writes for one epoch and signs another says nonsense of the usual size.
+    assert_ne!(right, wrong);
+    let values = |of: &[(usize, i8)]| of.iter().map(|(_, value)| *value).collect::<Vec<_>>();
+    assert_eq!(values(&right), values(&wrong));
+}
+
+#[test]
+fn masks_differ_between_federations() {
+    let (ours, _) = encoded(Encoding::RAND_K);
+    let theirs = AdmissionPolicy { federation: ContentHash::of(b"other"), ..ours.clone() };
+    assert_ne!(ours.mask_key(Epoch::new(5)), theirs.mask_key(Epoch::new(5)));
 }
 
 #[test]

@@ -76,6 +76,34 @@ fn seals_that_cannot_be_are_refused_by_the_name_of_the_option() {
 }
 
 #[test]
+fn an_encoding_is_refused_by_its_option_and_shown() {
+    let root = fresh_dir("encoding");
+    let (dir, out) = (root.join("data"), root.join("manifest"));
+    let id = longhaul_ok(&["init", arg(&dir)]);
+    let new = |more: &[&str]| {
+        let new =
+            ["manifest", "new", "--dir", arg(&dir), "--member", id.trim(), "--out", arg(&out)];
+        let output = longhaul(&[&new[..], &["--quorum", "1"], more].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    let median = ["--rule", "median"];
+    for (encoding, code, says) in [
+        ("int16", 2, "use int8, int8-coded, int4, ternary or ternary:PERCENT"),
+        ("rand-k", 2, "rand-k:PERCENT:LEVELS"),
+        ("top-k:2.5", 1, "--encoding top-k:2.5:1 with --rule median: the encoding of updates"),
+    ] {
+        let (found, printed) = new(&[&median[..], &["--encoding", encoding]].concat());
+        assert!(found == Some(code) && printed.contains(says), "{found:?} {printed}");
+        assert!(!out.exists());
+    }
+    let (found, printed) = new(&["--encoding", "ternary"]);
+    assert!(found == Some(0) && out.is_file(), "{printed}");
+    let shown = longhaul_ok(&["manifest", "show", arg(&out)]);
+    assert!(shown.contains("\"encoding\": \"ternary:33\""), "{shown}");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
 fn a_key_gone_missing_is_not_replaced() {
     let federation = Federation::new("key", Plan { peers: 2, epochs: 2, epoch_ms: 200 });
     let dir = federation.dir(0);

@@ -5,7 +5,10 @@ mod world;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Cohorts, Epoch, Minimum, Slot, Small, UpdateHeader};
+use longhaul_aggregation::compress::{Levels, Share};
+use longhaul_aggregation::{
+    Cohorts, Compressor, Encoding, Epoch, Minimum, Parameters, Slot, Small, UpdateHeader,
+};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
@@ -253,6 +256,105 @@ fn garbage_frames_end_only_their_contact() {
     world.connect(0, 1);
     world.settle();
     world.assert_equal();
+}
+
+/// Four cut two against two, later all together, with updates in `encoding`.
+fn encoded(encoding: Encoding, epochs: u32) -> World {
+    let mut world = World::with(4, epochs, |manifest| manifest.encoding = encoding);
+    world.connect(0, 1);
+    world.connect(2, 3);
+    world
+}
+
+#[test]
+fn peers_agree_on_one_model_with_every_encoding() {
+    let half = Share::new(5_000).expect("a share");
+    let mut models = std::collections::BTreeSet::new();
+    for encoding in [
+        Encoding::Int8,
+        Encoding::Int8Coded,
+        Encoding::Int4,
+        Encoding::TERNARY,
+        Encoding::RandK { share: half, levels: Levels::Seven },
+        Encoding::RAND_K,
+        Encoding::TOP_K,
+    ] {
+        let mut world = encoded(encoding, EPOCHS);
+        world.run_until(EPOCHS / 2);
+        assert_ne!(world.model_id(0), world.model_id(2), "{encoding}");
+        world.restart(1);
+        world.connect_all();
+        world.run_to_end();
+        world.assert_equal();
+        assert_eq!(world.peer(0).fold().slot_count(), 4 * EPOCHS as usize, "{encoding}");
+        for index in 0..4 {
+            world.assert_replays(index);
+            let refused = |it: &Event| matches!(it, Event::Refused { .. } | Event::Skipped { .. });
+            assert!(!world.events(index).iter().any(refused), "{encoding}");
+        }
+        models.insert(world.model_id(0));
+    }
+    // Int8 and its coded form say the same change; the federation's id is another.
+    assert_eq!(models.len(), 6, "int8 and int8-coded end with one model");
+}
+
+/// The newest own bundle of member 1 with the payload that another encoding, or the mask of
+/// another epoch, makes.
+fn disguised(world: &mut World, encoding: Encoding, of_epoch: u32) -> Held {
+    let manifest = world.manifest();
+    let schema = manifest.manifest().schema.clone();
+    let key = manifest.admission_policy().mask_key(Epoch::new(of_epoch));
+    let delta = (0..schema.parameter_count()).map(|at| 1_000 * (at as i64 % 7 - 3)).collect();
+    let delta = Parameters::from_units(delta);
+    let norm_max = manifest.manifest().bounds.norm_max;
+    let update = Compressor::with(&schema, encoding).compress_in(&key, &delta, norm_max);
+    let change = |header: &mut UpdateHeader, payload: &mut Vec<u8>| {
+        *payload = update.payload().to_vec();
+        header.payload = ContentHash::of(payload);
+    };
+    forged(world, change, 1)
+}
+
+#[test]
+fn refuses_a_payload_of_another_encoding_and_says_why() {
+    for (encoding, other, says) in [
+        (Encoding::TERNARY, Encoding::Int8, "not a well-formed payload"),
+        (Encoding::Int8, Encoding::TERNARY, "not a well-formed payload"),
+        (Encoding::RAND_K, Encoding::Int4, "not a well-formed payload"),
+        (Encoding::Int4, Encoding::RAND_K, "the coded values are not well-formed"),
+    ] {
+        let mut world = encoded(encoding, EPOCHS);
+        world.run_until(2);
+        let before = world.model_id(0);
+        let bundle = disguised(&mut world, other, 1);
+        world.hand_over(0, 1, bundle);
+        let why = |it: &Event| match it {
+            Event::Refused { reason, code: 109, .. } => Some(reason.clone()),
+            _ => None,
+        };
+        let found: Vec<_> = world.events(0).iter().filter_map(why).collect();
+        assert_eq!(found.len(), 1, "{other} where {encoding} is agreed on: {:?}", world.events(0));
+        assert!(found[0].starts_with(says), "{other} where {encoding} is agreed on: {found:?}");
+        assert_eq!(world.model_id(0), before);
+        world.connect_all();
+        world.run_to_end();
+        world.assert_equal();
+    }
+}
+
+#[test]
+fn a_payload_for_the_mask_of_another_epoch_harms_nobody_but_its_author() {
+    let mut world = encoded(Encoding::RAND_K, EPOCHS);
+    world.connect_all();
+    world.run_until(2);
+    // It reads as entries of the right mask: a twin like any other, void everywhere.
+    let bundle = disguised(&mut world, Encoding::RAND_K, 0);
+    world.hand_over(0, 1, bundle);
+    world.connect_all();
+    world.run_to_end();
+    world.assert_equal();
+    (0..4).for_each(|index| world.assert_replays(index));
+    assert_eq!(world.peer(0).fold().equivocations().len(), 1);
 }
 
 const COMMITTEE: Committee = Committee { size: 2, nonce: [4; 32], accumulate_epochs_max: 40 };

@@ -101,13 +101,14 @@ impl Adversary {
         let config = AgentConfig::new(id, manifest.id().hash(), limits, *secret.as_bytes());
         let agent = Agent::new(config.clone());
         let hand = Hand { id, config, agent, link: LinkId(HAND_LINK_FIRST) };
+        let agreed = manifest.manifest();
         Self {
             attack,
             epochs,
             acted: 0,
             agreed: None,
             index,
-            compressor: Compressor::new(&manifest.manifest().schema),
+            compressor: Compressor::with(&agreed.schema, agreed.encoding),
             manifest,
             key,
             last_slot: None,
@@ -198,7 +199,8 @@ impl Adversary {
     ) -> Option<Held> {
         let manifest = self.manifest.manifest();
         let delta = Parameters::from_f32(change).ok()?;
-        let update = self.compressor.compress(&delta, manifest.bounds.norm_max);
+        let key = self.manifest.admission_policy().mask_key(claim.epoch);
+        let update = self.compressor.compress_in(&key, &delta, manifest.bounds.norm_max);
         let header = UpdateHeader {
             federation: self.manifest.id().hash(),
             epoch: claim.epoch,

@@ -95,6 +95,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
             window_epochs: seal.window_epochs,
             every_epochs: seal.every_epochs,
         }),
+        encoding: scenario.recipe.encoding.0,
     }
 }
 
@@ -123,7 +124,8 @@ fn plan(training: &scenario::Training) -> TrainingPlan {
     }
 }
 
-fn recipe(recipe: &scenario::Recipe) -> Recipe {
+/// The recipe of the manifest.
+pub(crate) fn recipe(recipe: &scenario::Recipe) -> Recipe {
     let trim = match recipe.trim {
         Some(scenario::Trim::Fixed(trim)) => Trim::Fixed(trim),
         Some(scenario::Trim::Auto(_)) => Trim::Auto,

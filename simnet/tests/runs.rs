@@ -60,6 +60,55 @@ fn everybody_ends_with_the_same_set_and_model() {
     assert!(report.peers.iter().all(|peer| peer.refused == 0 && peer.skipped == 0), "{report}");
 }
 
+/// A model of 13,002 parameters, so that payloads outweigh heads.
+fn with_encoding(encoding: &str) -> Scenario {
+    let recipe = format!("recipe = {{ rule = \"mean\", quorum = 2, encoding = \"{encoding}\" }}");
+    let text = CUT.replace("recipe = { rule = \"mean\", quorum = 2 }", &recipe);
+    scenario(&text.replace("mlp:8-4-2", "mlp:192-64-10"))
+}
+
+#[test]
+fn peers_end_with_one_model_with_every_encoding_and_send_less() {
+    let mut bytes = Vec::new();
+    for encoding in ["int8", "int8-coded", "int4", "ternary", "rand-k:12", "top-k:2.5"] {
+        let report = play(&with_encoding(encoding), 2);
+        assert!(report.passed, "{encoding}: {report}");
+        assert!(report.peers.iter().all(|it| it.updates == 36 && it.refused == 0), "{report}");
+        let links = report.network.bytes;
+        println!("{encoding:12} {links:>9} bytes on links, {} an update", links / 180);
+        bytes.push(links);
+    }
+    // Six peers make six updates each, and each goes to five others.
+    assert!(bytes[..5].is_sorted_by(|more, less| more > less), "{bytes:?}");
+    assert!(bytes[3] * 4 < bytes[0], "{bytes:?}");
+}
+
+#[test]
+fn a_hostile_member_writes_in_the_encoding_of_the_federation() {
+    for encoding in ["ternary", "rand-k:12"] {
+        let mut scenario = with_encoding(encoding);
+        scenario.adversary = vec![
+            toml::from_str(
+                "peers = { peers = [5] }\nat_epoch = 1\nattack = { scale = { factor = -4.0 } }",
+            )
+            .expect("an adversary"),
+        ];
+        let report = play(&scenario, 2);
+        assert!(report.passed, "{encoding}: {report}");
+        assert!(report.refusals.is_empty(), "{encoding}: {report}");
+        assert!(report.peers.iter().all(|it| it.updates == 36), "{encoding}: {report}");
+    }
+}
+
+#[test]
+fn an_encoded_run_depends_neither_on_workers_nor_on_the_memo() {
+    let mut scenario = with_encoding("rand-k:12");
+    let digest = play(&scenario, 1).digest;
+    assert_eq!(play(&scenario, 2).digest, digest);
+    scenario.crypto = longhaul_simnet::scenario::Crypto::Real;
+    assert_eq!(play(&scenario, 2).digest, digest);
+}
+
 #[test]
 fn a_partition_separates_and_heals() {
     let report = play(&scenario(CUT), 1);

@@ -75,6 +75,8 @@ fn refuses_a_bad_line_and_names_it() {
         ("rate = 0.1", "rate = nan", 19, "not a learning rate"),
         ("pace_ms = 10", "pace_ms = \"10\"", 20, "invalid type"),
         ("trim = 1", "trim = 2", 24, "leaves nothing of a quorum of 3"),
+        ("quorum = 3", "encoding = \"int16\"\nquorum = 3", 25, "int16: use int8, int8-coded"),
+        ("quorum = 3", "encoding = \"top-k:2\"\nquorum = 3", 25, "top-k updates with a recipe"),
         ("quorum = 3", "quorum = 5", 25, "5 is not between 1 and"),
         ("for_epochs = 1", "for_epochs = 0", 30, "lasts for some time"),
         ("for_epochs = 1", "for_epochs = 4", 30, "after the last epoch"),
@@ -95,6 +97,20 @@ fn refuses_a_bad_line_and_names_it() {
         assert!(message.contains(&format!("line {line}")), "{bad}: {message}");
         assert!(message.contains(says), "{bad}: {message}");
     }
+}
+
+#[test]
+fn an_encoding_has_one_name_and_int8_none() {
+    let with = |encoding: &str| {
+        let line = format!("encoding = \"{encoding}\"\nquorum = 3");
+        Scenario::from_toml(&GOOD.replacen("quorum = 3", &line, 1)).expect("a good scenario")
+    };
+    let plain = Scenario::from_toml(GOOD).expect("a good scenario");
+    assert_eq!(with("int8"), plain);
+    assert!(!plain.to_toml().contains("encoding"));
+    let ternary = with("ternary");
+    assert!(ternary.to_toml().contains("encoding = \"ternary:33\""));
+    assert_eq!(Scenario::from_toml(&ternary.to_toml()), Ok(ternary));
 }
 
 #[test]

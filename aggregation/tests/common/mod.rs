@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use longhaul_aggregation::{
-    AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Epoch, Fold, HeaderHash, Init,
-    MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, Setting, TensorSpec, TermMemo,
-    UpdateHeader, admit,
+    AdmissionPolicy, Admitted, BaseClaim, BaseSummary, Clip, Encoding, Epoch, Fold, HeaderHash,
+    Init, MemberIndex, ModelId, NormBound, Previous, Recipe, Rule, Schema, Setting, TensorSpec,
+    TermMemo, UpdateHeader, admit,
 };
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::hash::ContentHash;
@@ -37,6 +37,7 @@ pub fn policy(schema: &Arc<Schema>) -> AdmissionPolicy {
         norm_max: NormBound::from_units(u64::MAX),
         summary_window: 0,
         schema: Arc::clone(schema),
+        encoding: Encoding::Int8,
         steps_max: 1000,
         samples_max: 1_000_000,
         sortition: None,

@@ -188,7 +188,7 @@ impl Peer {
             agent,
             fold: state.fold,
             restored: state.held,
-            compressor: Compressor::new(&manifest.schema),
+            compressor: Compressor::with(&manifest.schema, manifest.encoding),
             unpublished: Unpublished::default(),
             log: state.log,
             started: false,

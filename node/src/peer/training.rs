@@ -143,7 +143,8 @@ impl Peer {
         }
         let Some(gathered) = self.unpublished.take() else { return };
         let norm_max = self.manifest().bounds.norm_max;
-        let update = self.compressor.compress(&gathered.change, norm_max);
+        let key = self.policy.mask_key(training.epoch);
+        let update = self.compressor.compress_in(&key, &gathered.change, norm_max);
         let vouch = vouches(&self.guard, verdict, trained.trial_loss);
         let header = self.header(&training, &gathered, vouch, &update);
         let sequence = u64::from(header.epoch.get());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Clip, Init, ModelId, NormBound, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
+    Clip, Encoding, Init, ModelId, NormBound, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
 };
 use longhaul_dtn::agent::{Held, LinkId};
 use longhaul_dtn::bundle::BundleHead;
@@ -463,6 +463,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         members,
         committee: None,
         seal: None,
+        encoding: Encoding::Int8,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

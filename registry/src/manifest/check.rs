@@ -4,7 +4,7 @@
 //! A manifest is checked when it is signed and again whenever it is read, so
 //! that every other piece of code may rely on these ranges.
 
-use longhaul_aggregation::RecipeError;
+use longhaul_aggregation::{EncodingError, RecipeError};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -156,6 +156,9 @@ pub enum InvalidManifest {
     /// The recipe does not work for this many members.
     #[error("the recipe does not fit: {0}")]
     Recipe(#[from] RecipeError),
+    /// Updates of this encoding cannot be merged by the recipe.
+    #[error("the encoding of updates does not fit: {0}")]
+    Encoding(#[from] EncodingError),
 }
 
 impl Manifest {
@@ -241,7 +244,8 @@ impl Manifest {
         if self.attacker_share_permille > ATTACKER_SHARE_PERMILLE_MAX {
             return Err(InvalidManifest::AttackerShare(self.attacker_share_permille));
         }
-        Ok(self.recipe.validate(&self.setting())?)
+        self.recipe.validate(&self.setting())?;
+        Ok(self.encoding.validate(&self.recipe)?)
     }
 
     fn check_epochs(&self) -> Result<(), InvalidManifest> {

@@ -1,12 +1,15 @@
-//! The manifest's canonical body: a map with the keys 0 to 15, and 16 where epochs are
-//! sealed.
+//! The manifest's canonical body: a map with the keys 0 to 15, 16 where epochs are sealed,
+//! and 17 where updates are not int8.
+//!
+//! What has a default is there only where it differs from that, so that a body has one form
+//! and bodies from before the key keep theirs.
 //!
 //! Key 0 is the version of the format. Reading checks form only; whether the
 //! values make sense together is [`super::check`]'s concern.
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Recipe, Schema, SealPolicy};
+use longhaul_aggregation::{Encoding, Recipe, Schema, SealPolicy};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
@@ -22,12 +25,18 @@ use crate::task::Task;
 const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
+/// Pairs that a manifest may have beside these.
+const MORE_PAIRS_MAX: usize = 2;
+const SEAL: u64 = 16;
+const ENCODING: u64 = 17;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.map(PAIRS + usize::from(self.seal.is_some())).unsigned(0).unsigned(VERSION);
+        let more = [self.seal.is_some(), self.encoding != Encoding::Int8];
+        let more = more.into_iter().filter(|&is_there| is_there).count();
+        writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
         writer.unsigned(1).text(&self.name);
         writer.unsigned(2).bytes(self.creator.as_bytes());
         writer.unsigned(3);
@@ -57,9 +66,12 @@ impl Manifest {
             }
         }
         if let Some(seal) = &self.seal {
-            writer.unsigned(16).map(2);
+            writer.unsigned(SEAL).map(2);
             writer.unsigned(1).unsigned(u64::from(seal.window_epochs));
             writer.unsigned(2).unsigned(u64::from(seal.every_epochs));
+        }
+        if self.encoding != Encoding::Int8 {
+            self.encoding.encode(writer.unsigned(ENCODING));
         }
         writer.into_bytes()
     }
@@ -70,14 +82,9 @@ impl Manifest {
         Ok((name, creator))
     }
 
-    /// The same, and whether the body says when to seal.
-    fn read_front(reader: &mut Reader<'_>) -> Result<(String, PeerId, bool), CodecError> {
-        let mut plain = reader.clone();
-        let seals = plain.map(PAIRS).is_err();
-        match seals {
-            true => reader.map(PAIRS + 1)?,
-            false => *reader = plain,
-        }
+    /// The same, and how many pairs the body has beside those of every manifest.
+    fn read_front(reader: &mut Reader<'_>) -> Result<(String, PeerId, usize), CodecError> {
+        let more = read_pairs(reader)?;
         reader.key(0)?;
         let newer = reader.invalid("manifest version 1; a newer Longhaul wrote this");
         if reader.unsigned(u64::MAX)? != VERSION {
@@ -86,12 +93,12 @@ impl Manifest {
         reader.key(1)?;
         let name = reader.text(NAME_BYTES_MAX)?.to_owned();
         reader.key(2)?;
-        Ok((name, read_peer(reader)?, seals))
+        Ok((name, read_peer(reader)?, more))
     }
 
     /// Reads a canonical body; the rest of `reader` is left.
     pub(super) fn read_body(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let (name, creator, seals) = Self::read_front(reader)?;
+        let (name, creator, more) = Self::read_front(reader)?;
         reader.key(3)?;
         let parent = match reader.null()? {
             true => None,
@@ -124,7 +131,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let seal = if seals { Some(read_seal(reader)?) } else { None };
+        let (seal, encoding) = read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -142,12 +149,49 @@ impl Manifest {
             bounds,
             committee,
             seal,
+            encoding,
         })
     }
 }
 
+/// Opens the map; gives the number of its pairs beyond [`PAIRS`].
+fn read_pairs(reader: &mut Reader<'_>) -> Result<usize, CodecError> {
+    let with = |more: usize| {
+        let mut reader = reader.clone();
+        reader.map(PAIRS + more).map(|()| (more, reader))
+    };
+    let found = (0..MORE_PAIRS_MAX).find_map(|more| with(more).ok());
+    let (more, rest) = found.map_or_else(|| with(MORE_PAIRS_MAX), Ok)?;
+    *reader = rest;
+    Ok(more)
+}
+
+/// Reads the pairs that not every manifest has.
+fn read_more(
+    reader: &mut Reader<'_>,
+    count: usize,
+) -> Result<(Option<SealPolicy>, Encoding), CodecError> {
+    let seals = count == MORE_PAIRS_MAX || count > 0 && reader.clone().key(SEAL).is_ok();
+    let seal = if seals { Some(read_seal(reader)?) } else { None };
+    let encoding = match count > usize::from(seals) {
+        true => read_encoding(reader)?,
+        false => Encoding::Int8,
+    };
+    Ok((seal, encoding))
+}
+
+/// An encoding that is not the default: that is said by leaving the pair out.
+fn read_encoding(reader: &mut Reader<'_>) -> Result<Encoding, CodecError> {
+    reader.key(ENCODING)?;
+    let default = reader.invalid("an encoding other than int8, which has no pair");
+    match Encoding::decode(reader)? {
+        Encoding::Int8 => Err(default),
+        encoding => Ok(encoding),
+    }
+}
+
 fn read_seal(reader: &mut Reader<'_>) -> Result<SealPolicy, CodecError> {
-    reader.key(16)?;
+    reader.key(SEAL)?;
     reader.map(2)?;
     reader.key(1)?;
     let window_epochs = read_u32(reader)?;

@@ -13,7 +13,7 @@ mod summary;
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, MemberIndex, Recipe, Schema, SealPolicy, Setting};
+use longhaul_aggregation::{Encoding, Epoch, MemberIndex, Recipe, Schema, SealPolicy, Setting};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -65,6 +65,8 @@ pub struct Manifest {
     pub committee: Option<Committee>,
     /// When epochs are closed for good; none keeps all of them open.
     pub seal: Option<SealPolicy>,
+    /// How updates are quantised and written.
+    pub encoding: Encoding,
 }
 
 impl Manifest {

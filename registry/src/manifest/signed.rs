@@ -167,6 +167,7 @@ impl SignedManifest {
             norm_max: manifest.bounds.norm_max,
             summary_window: u32::from(manifest.bounds.summary_window),
             schema: manifest.schema.clone(),
+            encoding: manifest.encoding,
             steps_max: manifest.training.steps.saturating_mul(manifest.accumulate_epochs_max()),
             samples_max: SAMPLES_MAX,
             sortition: self.sortition.clone(),

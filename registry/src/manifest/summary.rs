@@ -52,6 +52,8 @@ pub struct ManifestSummary {
     pub clip: String,
     /// Most epochs that are pooled where they are below the quorum; 1 is none.
     pub pooled_epochs_max: u32,
+    /// How updates are quantised and written, such as `int8` or `ternary:33`.
+    pub encoding: String,
     /// Authors that a term needs.
     pub quorum: u16,
     /// Members who publish in an epoch on average; none stands for all.
@@ -104,6 +106,7 @@ impl SignedManifest {
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
             pooled_epochs_max: manifest.recipe.pool.epochs(),
             clip: clip_text(manifest.recipe.clip).to_owned(),
+            encoding: manifest.encoding.to_string(),
             quorum: manifest.recipe.quorum,
             committee: manifest.committee.map(|committee| committee.size),
             attacker_share_permille: manifest.attacker_share_permille,
@@ -173,7 +176,7 @@ impl std::fmt::Display for ManifestSummary {
         }
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
-        writeln!(f, "payload     at most {} bytes", self.payload_bytes_max)?;
+        writeln!(f, "updates     {}, at most {} bytes", self.encoding, self.payload_bytes_max)?;
         writeln!(f, "members     {}", self.members.len())?;
         self.members
             .iter()

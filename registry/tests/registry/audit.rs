@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Cohorts, Epoch, Minimum, Mix, ModelId, PoolSpan, Recipe, Rule, Small, Trim,
+    Cohorts, Encoding, Epoch, Minimum, Mix, ModelId, PoolSpan, Recipe, Rule, Small, Trim,
 };
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::audit::{AuditReport, Detection, ExportError, Verdict, export};
-use longhaul_registry::{FederationId, LogWriter, Record, SignedEntry};
+use longhaul_registry::{FederationId, LogWriter, Manifest, Record, SignedEntry};
 
 use crate::world::{
     Author, EPOCHS, TWIN_EPOCH, World, key, manifest, raw_file, replay_file, seal, verify_file,
@@ -51,6 +51,30 @@ fn an_honest_file_verifies_and_replays_to_its_model() {
     let replay = replayed.replay.unwrap();
     assert_eq!(replay.set_root, world.fold.set_root().to_string());
     assert_eq!(replay.versions_checked, u64::from(EPOCHS));
+}
+
+#[test]
+fn a_file_of_any_encoding_replays_to_its_model() {
+    let mut models = std::collections::BTreeSet::new();
+    for encoding in [Encoding::Int8, Encoding::Int4, Encoding::TERNARY, Encoding::RAND_K] {
+        let mut world = World::of(Manifest { encoding, ..manifest() }, 5);
+        let report = replay_file(&world.file(), Some(world.manifest.id()));
+        assert_eq!(report.verdict, Verdict::Verified, "{encoding}: {report}");
+        let model = world.fold.model_id().to_string();
+        assert_eq!(report.model_id(), Some(model.as_str()), "{encoding}");
+        models.insert(model);
+    }
+    assert_eq!(models.len(), 4);
+}
+
+#[test]
+fn payloads_of_another_encoding_fail() {
+    let mut world = World::of(Manifest { encoding: Encoding::TERNARY, ..manifest() }, 5);
+    let made = Author::with(5, Encoding::Int4).publish(&world.manifest, &mut world.fold, 6, 9);
+    let from = key(2).peer_id();
+    world.insert_before_tip(Record::Accept { head: made.head.encode(), from });
+    world.payloads.insert(made.head.payload_hash(), made.payload);
+    check_fails(&world.file(), Detection::Admission, "the coded values are not well-formed");
 }
 
 #[test]

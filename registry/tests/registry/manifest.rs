@@ -1,6 +1,9 @@
 //! Sound manifests sign and read back; unsound ones are refused with advice.
 
-use longhaul_aggregation::{Epoch, MemberIndex, NormBound, Rule, SealPolicy, Slot, Trim};
+use longhaul_aggregation::compress::{Levels, Share};
+use longhaul_aggregation::{
+    Encoding, Epoch, MemberIndex, NormBound, PoolSpan, Rule, SealPolicy, Slot, Trim,
+};
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{Domain, SecretKey};
@@ -29,7 +32,7 @@ fn every_value_changes_the_id() {
         change(&mut manifest);
         manifest.sign(&key(1)).unwrap().id()
     };
-    let changes: [&dyn Fn(&mut Manifest); 12] = [
+    let changes: [&dyn Fn(&mut Manifest); 14] = [
         &|_| {},
         &|it| it.name.push('x'),
         &|it| it.parent = Some(FederationId::from_hash(ContentHash::of(b"parent"))),
@@ -42,6 +45,8 @@ fn every_value_changes_the_id() {
         &|it| it.attacker_share_permille += 1,
         &|it| it.members.truncate(4),
         &|it| it.bounds.summary_window += 1,
+        &|it| it.encoding = Encoding::TERNARY,
+        &|it| it.encoding = Encoding::RAND_K,
     ];
     let ids: std::collections::BTreeSet<_> = changes.iter().map(|change| id(change)).collect();
     assert_eq!(ids.len(), changes.len());
@@ -231,6 +236,88 @@ fn refuses_unsound_seals() {
     assert_eq!(seal(least, 3, first + 1), Ok(()));
 }
 
+/// What a manifest's body would be, signed by its creator.
+fn signed_body(body: &[u8]) -> Result<SignedManifest, ManifestError> {
+    let mut writer = Writer::new();
+    writer.array(2).raw(body).bytes(key(1).sign(Domain::Manifest, body).as_bytes());
+    SignedManifest::decode(&writer.into_bytes())
+}
+
+fn body_of(signed: &SignedManifest) -> Vec<u8> {
+    signed.as_bytes()[1..signed.as_bytes().len() - 66].to_vec()
+}
+
+/// A manifest of 40 epochs, with or without seals.
+fn with_encoding(encoding: Encoding, seals: bool) -> Manifest {
+    let seal = SealPolicy { window_epochs: 12, every_epochs: 3 };
+    Manifest { epochs: 40, encoding, seal: seals.then_some(seal), ..manifest() }
+}
+
+#[test]
+fn an_encoding_stands_behind_all_else_and_only_where_it_is_not_int8() {
+    let half = Share::new(5_000).unwrap();
+    for (encoding, bytes) in [
+        (Encoding::Int8Coded, &[0x11, 0x81, 1][..]),
+        (Encoding::Int4, &[0x11, 0x81, 2]),
+        (Encoding::TERNARY, &[0x11, 0x82, 3, 0x19, 0x0c, 0xe4]),
+        (
+            Encoding::RandK { share: half, levels: Levels::Seven },
+            &[0x11, 0x83, 4, 0x19, 0x13, 0x88, 7],
+        ),
+    ] {
+        for seals in [false, true] {
+            let plain = with_encoding(Encoding::Int8, seals).sign(&key(1)).unwrap();
+            let signed = with_encoding(encoding, seals).sign(&key(1)).unwrap();
+            assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed.clone()));
+            let mut expected = [&body_of(&plain), bytes].concat();
+            expected[0] += 1;
+            assert_eq!(body_of(&signed), expected);
+            assert_eq!(signed.admission_policy().encoding, encoding);
+            assert_eq!(signed.describe().encoding, encoding.to_string());
+            assert!(signed.describe().to_string().contains(&format!("updates     {encoding}, ")));
+        }
+    }
+}
+
+#[test]
+fn refuses_an_encoding_that_is_int8_or_none_or_out_of_place() {
+    let plain = |seals| body_of(&with_encoding(Encoding::Int8, seals).sign(&key(1)).unwrap());
+    for seals in [false, true] {
+        for (pairs, more, says) in [
+            (1, &[0x11, 0x81, 0][..], "an encoding other than int8, which has no pair"),
+            (1, &[0x11, 0x81, 6], "malformed"),
+            (1, &[0x11, 0x82, 3, 0], "a share of 1 to 10000"),
+            (1, &[0x12, 0x81, 2], "malformed"),
+            (1, &[], "malformed"),
+            (0, &[0x11, 0x81, 2], "malformed"),
+            (2, &[0x11, 0x81, 2, 0x12, 0x81, 2], "malformed"),
+        ] {
+            let mut body = [&plain(seals), more].concat();
+            body[0] += pairs;
+            let found = signed_body(&body).unwrap_err().to_string();
+            assert!(found.contains(says), "{more:02x?}: {found}");
+        }
+    }
+    // The seal comes first.
+    let sealed = plain(true);
+    let at = plain(false).len();
+    let mut swapped = [&sealed[..at], &[0x11, 0x81, 2], &sealed[at..]].concat();
+    swapped[0] += 1;
+    assert!(signed_body(&swapped).is_err());
+}
+
+#[test]
+fn refuses_an_encoding_that_the_recipe_cannot_merge() {
+    check(|it| it.encoding = Encoding::TOP_K, "top-k updates with a recipe that trims or mixes");
+    let pooled = |it: &mut Manifest| {
+        (it.encoding, it.recipe.pool) = (Encoding::RAND_K, PoolSpan::new(2).unwrap());
+    };
+    check(pooled, "rand-k updates with a recipe that pools epochs");
+    let mut mean = manifest();
+    (mean.encoding, mean.recipe.rule) = (Encoding::TOP_K, Rule::Mean);
+    assert_eq!(mean.validate(), Ok(()));
+}
+
 #[test]
 fn refuses_unsound_times() {
     check(|it| it.epoch_length = Span::from_ms(99), "epochs of 99 ms; choose 100 ms to");
@@ -322,6 +409,7 @@ fn describes_itself_for_programs_and_people() {
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["federation"], signed.id().to_string());
     assert_eq!(json["rule"], "trimmed-mean:1");
+    assert_eq!(json["encoding"], "int8");
     assert_eq!(json["norm_max"], "4.000");
     assert_eq!(json["members"].as_array().unwrap().len(), 5);
     assert!(summary.to_string().contains("linear:8-4 on edgesense"));

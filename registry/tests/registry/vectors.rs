@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use longhaul_aggregation::Encoding;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest};
+use longhaul_registry::{LogWriter, Manifest, Record, SignedEntry, SignedManifest};
 
 use crate::world::{key, manifest};
 
@@ -15,6 +16,11 @@ fn path(name: &str) -> PathBuf {
 
 fn signed_manifest() -> SignedManifest {
     manifest().sign(&key(1)).unwrap()
+}
+
+/// The same federation with updates that are not int8.
+fn with_encoding() -> SignedManifest {
+    Manifest { encoding: Encoding::TERNARY, ..manifest() }.sign(&key(1)).unwrap()
 }
 
 fn entries() -> Vec<SignedEntry> {
@@ -52,6 +58,14 @@ fn the_manifest_keeps_its_bytes() {
 }
 
 #[test]
+fn a_manifest_with_an_encoding_keeps_its_bytes() {
+    let bytes = read("manifest_encoding.hex");
+    assert_eq!(bytes, with_encoding().as_bytes());
+    let decoded = SignedManifest::decode(&bytes).unwrap();
+    assert_eq!(decoded.manifest().encoding, Encoding::TERNARY);
+}
+
+#[test]
 fn log_entries_keep_their_bytes() {
     let expected: Vec<u8> = entries().iter().flat_map(longhaul_registry::frame_entry).collect();
     let bytes = read("log_entry.hex");
@@ -81,6 +95,8 @@ fn write_the_vectors() {
     let about = "A signed manifest: five members, creator key [1; 32], 36 parameters.";
     write("manifest.hex", about, signed_manifest().as_bytes());
     let bytes: Vec<u8> = entries().iter().flat_map(longhaul_registry::frame_entry).collect();
+    let of_encoding = "The manifest of manifest.hex with ternary updates, share 33 %: key 17.";
+    write("manifest_encoding.hex", of_encoding, with_encoding().as_bytes());
     let about = "A log file of two entries, genesis and refuse, signed by key [1; 32].";
     write("log_entry.hex", about, &bytes);
 }

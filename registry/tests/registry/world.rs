@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Admitted, BaseClaim, Clip, Compressor, Epoch, Fold, HeaderHash, Init, NormBound, Parameters,
-    Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
+    Admitted, BaseClaim, Clip, Compressor, Encoding, Epoch, Fold, HeaderHash, Init, NormBound,
+    Parameters, Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
 };
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::codec::Writer;
@@ -63,6 +63,7 @@ pub fn manifest() -> Manifest {
         },
         committee: None,
         seal: None,
+        encoding: Encoding::Int8,
     }
 }
 
@@ -82,7 +83,12 @@ pub struct Author {
 
 impl Author {
     pub fn new(number: u8) -> Self {
-        let compressor = Compressor::new(&manifest().schema);
+        Self::with(number, Encoding::Int8)
+    }
+
+    /// The same, whose updates are in `encoding`.
+    pub fn with(number: u8, encoding: Encoding) -> Self {
+        let compressor = Compressor::with(&manifest().schema, encoding);
         Self { key: key(number), compressor, previous: None }
     }
 
@@ -96,7 +102,8 @@ impl Author {
     ) -> Published {
         let bound = manifest.manifest().bounds.norm_max;
         let delta = delta(&self.key, epoch, salt, fold.schema().parameter_count());
-        let update = self.compressor.compress(&delta, bound);
+        let mask = manifest.admission_policy().mask_key(Epoch::new(epoch));
+        let update = self.compressor.compress_in(&mask, &delta, bound);
         let header = self.header(manifest, fold, Epoch::new(epoch), update.payload());
         let published = seal(manifest, &self.key, &header, update.payload());
         let header = HeaderHash::of(published.head.header());
@@ -179,7 +186,9 @@ impl World {
             fold: manifest.fold(),
             manifest,
         };
-        let mut authors: Vec<_> = (1..=active).map(Author::new).collect();
+        let encoding = world.manifest.manifest().encoding;
+        let mut authors: Vec<_> =
+            (1..=active).map(|number| Author::with(number, encoding)).collect();
         let mut late = Vec::new();
         for epoch in 0..EPOCHS {
             let now = world.manifest.manifest().epoch_start(Epoch::new(epoch));

@@ -9,8 +9,8 @@ use longhaul_aggregation::{PoolSpan, SealPolicy, SealRules};
 use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
-    CELLS_MAX, Contacts, EpochCheck, Partition, Rule, Scenario, Select, Shape, Sweep, Timing,
-    TrainingMode, Trim, sweep,
+    CELLS_MAX, Contacts, EpochCheck, Partition, Recipe, Rule, Scenario, Select, Shape, Sweep,
+    Timing, TrainingMode, Trim, sweep,
 };
 
 /// A value that does not fit the others.
@@ -65,6 +65,12 @@ fn recipe(scenario: &Scenario) -> Checked {
     require(PoolSpan::new(recipe.pool_epochs).is_some(), "recipe.pool_epochs", || {
         format!("{} is not 1, 2, 4, 8, 16 or 32", recipe.pool_epochs)
     })?;
+    trim(recipe)?;
+    let fits = recipe.encoding.0.validate(&crate::federation::recipe(recipe));
+    fits.or_else(|why| require(false, "recipe.encoding", || why.to_string()))
+}
+
+fn trim(recipe: &Recipe) -> Checked {
     match (recipe.rule, recipe.trim) {
         (Rule::Mean | Rule::Other(_), trim) => require(trim.is_none(), "recipe.trim", || {
             "only the trimmed mean trims; use rule = \"trimmed-mean\"".to_owned()

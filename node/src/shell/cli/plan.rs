@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use longhaul_aggregation::{
-    Clip, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
+    Clip, Encoding, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
 };
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
@@ -50,6 +50,8 @@ pub(in crate::shell) struct ManifestPlan {
     pub staleness: Staleness,
     /// Samples up to which updates weigh in proportion; none weighs all alike.
     pub samples_max: Option<u32>,
+    /// How updates are quantised and written.
+    pub encoding: Encoding,
     /// Local steps per epoch.
     pub steps: u32,
     /// Samples per step.
@@ -83,6 +85,7 @@ impl ManifestPlan {
             staleness: Staleness::Constant,
             samples_max: None,
             clip_to_median: false,
+            encoding: Encoding::Int8,
             steps: 20,
             batch: 16,
             rate: 0.2,
@@ -185,15 +188,24 @@ pub(in crate::shell) fn make_manifest(
         members,
         committee: None,
         seal: plan.seal,
+        encoding: plan.encoding,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;
     Ok(manifest.sign(&key)?)
 }
 
-/// An error about seals, led by the options that they come from.
+/// An error about seals or the encoding, led by the options that they come from.
 fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
     use InvalidManifest::{SealEvery, SealNever, SealWindow, SnapshotBytes};
+    if matches!(error, InvalidManifest::Encoding(_)) {
+        return anyhow!(error).context(format!(
+            "--encoding {} with --rule {}{}",
+            plan.encoding,
+            plan.rule,
+            if plan.mix_neighbours { " --mix-neighbours" } else { "" }
+        ));
+    }
     let of_seals =
         matches!(error, SealEvery(_) | SealNever { .. } | SealWindow { .. } | SnapshotBytes(_));
     match plan.seal.filter(|_| of_seals) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, value_parser};
-use longhaul_aggregation::{Rule, SealPolicy, Staleness};
+use longhaul_aggregation::{Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 
@@ -77,7 +77,8 @@ Examples:
   longhaul manifest new --member ID --member ID --member ID --out team.manifest
   longhaul manifest new --member ID --member ID --data idx --model mlp:784-32-10 \\
       --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest
-  longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest";
+  longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest
+  longhaul manifest new --member ID … --encoding ternary --out narrow.manifest";
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
@@ -134,6 +135,12 @@ pub(super) struct NewArgs {
     /// Scale every update down to the median norm of its epoch.
     #[arg(long)]
     clip_to_median: bool,
+    /// How updates are quantised and written: int8, int8-coded, int4, ternary:PERCENT,
+    /// rand-k:PERCENT:LEVELS or top-k:PERCENT:LEVELS, with the share of the entries that is
+    /// not zero and levels of 1, 7 or 127. Ternary is 33 percent and levels are 1 where they
+    /// are not said. Top-k is for plain means.
+    #[arg(long, default_value = "int8", value_name = "ENCODING")]
+    encoding: Encoding,
     /// Local steps per epoch.
     #[arg(long, default_value_t = 10, value_name = "N")]
     steps: u32,
@@ -178,6 +185,7 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         quorum: args.quorum,
         rule: args.rule,
         clip_to_median: args.clip_to_median,
+        encoding: args.encoding,
         mix_neighbours: args.mix_neighbours,
         staleness: args.staleness,
         samples_max: args.samples_max,

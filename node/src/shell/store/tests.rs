@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use longhaul_aggregation::{Clip, Init, NormBound, Recipe, Rule, Schema, TensorSpec};
+use longhaul_aggregation::{Clip, Encoding, Init, NormBound, Recipe, Rule, Schema, TensorSpec};
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{Bounds, LogWriter, Manifest, Record, Task, TrainingPlan};
 
@@ -51,6 +51,7 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         members: vec![key().peer_id()],
         committee: None,
         seal: None,
+        encoding: Encoding::Int8,
         bounds: Bounds {
             norm_max: NormBound::from_milli(1_000),
             payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),
