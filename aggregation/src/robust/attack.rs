@@ -2,6 +2,8 @@
 //!
 //! For experiments and tests. Each gives one vector, which all attackers send.
 
+pub mod receiver;
+
 use super::input::Vectors;
 use super::{Pipeline, RobustError};
 

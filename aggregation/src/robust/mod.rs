@@ -35,6 +35,7 @@ mod gram;
 mod input;
 mod kernel;
 mod lanes;
+pub mod local;
 mod mixing;
 mod network;
 pub mod pre;
