@@ -10,6 +10,7 @@ mod balance;
 mod clipped_gossip;
 mod cs_plus;
 mod fltrust;
+mod judged;
 mod monna;
 mod ubar;
 
@@ -58,6 +59,13 @@ pub enum LocalRule {
     },
     /// FLTrust with the own update as the reference (see `fltrust`).
     FlTrust,
+    /// Judging by held-out samples, ours (see `judged`).
+    Judged {
+        /// What is left of a score after a round.
+        decay: f64,
+        /// The first rounds, in which nobody is heard.
+        alone: u64,
+    },
 }
 
 /// The own vector, the neighbours' vectors, and what the mixing matrix gives them.
@@ -68,10 +76,12 @@ pub struct Neighbourhood<'a, T> {
     weights: Vec<f64>,
 }
 
-/// What a peer keeps from one round to the next.
+/// What a peer keeps from one round to the next: rounds passed, and a score of each neighbour,
+/// who must keep its number.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     rounds: u64,
+    scores: Vec<f64>,
 }
 
 /// The loss of a vector on a peer's own data.
@@ -146,6 +156,16 @@ impl<'a, T: Real> Neighbourhood<'a, T> {
     }
 }
 
+impl Memory {
+    /// The score of a neighbour, at first zero.
+    fn score(&mut self, number: usize) -> &mut f64 {
+        if self.scores.len() <= number {
+            self.scores.resize(number + 1, 0.0);
+        }
+        &mut self.scores[number]
+    }
+}
+
 impl LocalRule {
     /// True if it takes updates, which are differences to a vector before, and not models.
     pub const fn takes_updates(&self) -> bool {
@@ -171,6 +191,7 @@ impl LocalRule {
                 balance::factors(hood, [gamma, kappa, alpha], passed)?
             }
             Self::Ubar { share, alpha } => ubar::factors(hood, share, alpha, loss)?,
+            Self::Judged { decay, alone } => judged::factors(hood, (decay, alone), memory, loss)?,
             Self::FlTrust => return Ok(hood.summed(&fltrust::weights(hood))),
         };
         Ok(hood.moved(&factors))
@@ -248,6 +269,7 @@ mod tests {
             LocalRule::Balance { gamma: 0.3, kappa: 1.0, alpha: 0.5, rounds: 10 },
             LocalRule::Ubar { share: 0.4, alpha: 0.5 },
             LocalRule::FlTrust,
+            LocalRule::Judged { decay: 0.9, alone: 0 },
         ]
     }
 
