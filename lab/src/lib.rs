@@ -8,6 +8,7 @@ pub mod adversary;
 pub mod catalogue;
 pub mod defence;
 pub mod draw;
+pub mod gossip;
 pub mod local_sgd;
 pub mod momentum_sgd;
 pub mod network;
