@@ -57,13 +57,19 @@ impl Recipe {
             .collect()
     }
 
-    /// The weight of each of the updates in [`Recipe::term_of`]; none for rules within columns.
+    /// The weight of each of the updates in [`Recipe::term_of`]; for rules within columns that of
+    /// the columns on average, mixing included but not what is kept of mixed vectors. None where
+    /// there is no update.
     pub fn weights_of(&self, updates: &[Update], attackers: usize) -> Option<Vec<f64>> {
-        if !matches!(self.rule, Rule::Weighted(_) | Rule::Mean) || updates.is_empty() {
+        if updates.is_empty() {
             return None;
         }
         let found = self.influence(&Group::of(updates), Bearing { attackers, voids: 0 });
-        Some(found.into_iter().map(|it| it.weight as f64 / COEFFICIENT_ONE as f64).collect())
+        let weight = |it: Influence| {
+            let kept = it.kept_permille.map_or(1.0, |kept| f64::from(kept) / 1000.0);
+            kept * it.weight as f64 / COEFFICIENT_ONE as f64
+        };
+        Some(found.into_iter().map(weight).collect())
     }
 
     /// For each vector of how many mixed ones it is a part, and the parts of each; one and one
