@@ -3,7 +3,8 @@
 //! An attack is a name with its parameter, and `/jitter` or `/jitter:SHARE` behind it where each
 //! attacker adds noise of its own: `alie:1.5/jitter`. A defence is a rule of a manifest with
 //! what goes before it: `clip+nnm+trimmed-mean:auto`; `honest` is the mean of the honest alone.
-//! Pipelines that a manifest does not know begin with `float:`.
+//! Pipelines that a manifest does not know begin with `float:`; `*` and a factor behind one
+//! changes the length of its output, `*mean` makes it that of the mean of clipped vectors.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use longhaul_aggregation::{Clip, Mix, Recipe, Schema};
 use crate::adversary::{Adversary, Copies};
 use crate::defence::{Defence, Exact};
 use crate::network::Labels;
+use crate::stretch::Stretch;
 
 /// The attacks of a table where none are named: what the rule of a manifest must bear.
 pub const ATTACKS: [&str; 24] = [
@@ -71,7 +73,8 @@ pub enum NameError {
     #[error(
         "{0}: use honest, or a rule as in longhaul manifest new --rule with clip+, nnm+ or both \
          before it, or float: and one of arc+nnm+trimmed-mean, bulyan, minimum-diameter, \
-         smallest-eigenvalue, nnm+smallest-eigenvalue"
+         smallest-eigenvalue, nnm+smallest-eigenvalue, bucketing+median, \
+         bucketing+geometric-median, diversity, with *FACTOR or *mean behind it for its length"
     )]
     Defence(String),
 }
@@ -136,7 +139,7 @@ pub fn defence(text: &str, attackers: usize, schema: &Arc<Schema>) -> Result<Def
         return Ok(Defence::HonestOnly);
     }
     if let Some(name) = text.strip_prefix("float:") {
-        return float(name, attackers).map(Defence::Float).ok_or_else(wrong);
+        return float(name, attackers).ok_or_else(wrong);
     }
     let (clip, rest) = match text.strip_prefix("clip+") {
         Some(rest) => (Clip::Median, rest),
@@ -152,7 +155,22 @@ pub fn defence(text: &str, attackers: usize, schema: &Arc<Schema>) -> Result<Def
     Ok(Defence::Exact(Exact { recipe, attackers, schema: Arc::clone(schema) }))
 }
 
-fn float(name: &str, attackers: usize) -> Option<Pipeline> {
+fn float(text: &str, attackers: usize) -> Option<Defence> {
+    let Some((name, length)) = text.split_once('*') else {
+        return pipeline(text, attackers).map(Defence::Float);
+    };
+    let stretch = match length {
+        "mean" => Stretch::MeanNorm,
+        factor => {
+            let factor = factor.parse().ok().filter(|it: &f64| it.is_finite() && *it > 0.0);
+            Stretch::Times(factor?)
+        }
+    };
+    Some(Defence::Stretched(pipeline(name, attackers)?, stretch))
+}
+
+fn pipeline(name: &str, attackers: usize) -> Option<Pipeline> {
+    let buckets = || vec![Pre::Bucketing { size: 2, order: None }];
     let nnm = Pre::NearestNeighbourMixing { attackers };
     let (pre, rule) = match name {
         "arc+nnm+trimmed-mean" => (
@@ -163,6 +181,11 @@ fn float(name: &str, attackers: usize) -> Option<Pipeline> {
             let neighbours = robust::KrumNeighbours::Paper;
             (vec![], robust::Rule::Bulyan { attackers, neighbours })
         }
+        "bucketing+median" => (buckets(), robust::Rule::Median),
+        "bucketing+geometric-median" => {
+            (buckets(), robust::Rule::GeometricMedian { smoothing: 0.1, iterations: 3 })
+        }
+        "diversity" => (vec![], robust::Rule::Diversity { attackers }),
         "minimum-diameter" => (vec![], robust::Rule::MinimumDiameter { attackers }),
         "smallest-eigenvalue" => (vec![], robust::Rule::SmallestEigenvalue { attackers }),
         "nnm+smallest-eigenvalue" => (vec![nnm], robust::Rule::SmallestEigenvalue { attackers }),
@@ -177,13 +200,21 @@ mod tests {
     use crate::network::Network;
     use crate::wire;
 
+    const FLOATS: [&str; 5] = [
+        "float:bulyan",
+        "float:minimum-diameter",
+        "float:bucketing+median",
+        "float:diversity*0.5",
+        "float:diversity*mean",
+    ];
+
     #[test]
     fn all_names_of_the_tables_are_known() {
         for name in ATTACKS {
             assert!(attack(name).is_ok(), "{name}");
         }
         let schema = Arc::new(wire::schema(&Network { inputs: 2, hidden: 2, classes: 2 }));
-        for name in DEFENCES.into_iter().chain(["float:bulyan", "float:minimum-diameter"]) {
+        for name in DEFENCES.into_iter().chain(FLOATS) {
             assert!(defence(name, 2, &schema).is_ok(), "{name}");
         }
         let jittered = Copies::Jittered(0.5);
@@ -208,7 +239,15 @@ mod tests {
             assert!(matches!(attack(name), Err(NameError::Attack(it)) if it == name), "{name}");
         }
         let schema = Arc::new(wire::schema(&Network { inputs: 2, hidden: 2, classes: 2 }));
-        for name in ["", "clip+", "nnm+clip+mean", "float:mean", "krum:2"] {
+        for name in [
+            "",
+            "clip+",
+            "nnm+clip+mean",
+            "float:mean",
+            "float:diversity*0",
+            "float:diversity*x",
+            "krum:2",
+        ] {
             let found = defence(name, 2, &schema);
             assert!(matches!(found, Err(NameError::Defence(it)) if it == name), "{name}");
         }

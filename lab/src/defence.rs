@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longhaul_aggregation::robust::{Pipeline, RobustError, Rule, Vectors};
 use longhaul_aggregation::{Recipe, Schema};
 
+use crate::stretch::Stretch;
 use crate::wire;
 
 /// What turns the vectors of a round into one.
@@ -14,6 +15,8 @@ pub enum Defence {
     HonestOnly,
     /// A pipeline over floats.
     Float(Pipeline),
+    /// A pipeline over floats, its output at another length.
+    Stretched(Pipeline, Stretch),
     /// A manifest's recipe: vectors become updates, and the term is exact.
     Exact(Exact),
 }
@@ -42,12 +45,12 @@ impl Exact {
 }
 
 impl Defence {
-    /// The weight of each vector in the term, where the rule gives one to each; none for rules
-    /// within columns.
+    /// The weight of each vector in the term; for recipes within columns the average of columns,
+    /// none for float pipelines within columns.
     pub fn weights(&self, vectors: &[Vec<f64>]) -> Option<Vec<f64>> {
         match self {
             Self::HonestOnly => None,
-            Self::Float(pipeline) => {
+            Self::Float(pipeline) | Self::Stretched(pipeline, _) => {
                 let rows = vectors.iter().map(Vec::as_slice).collect();
                 pipeline.weights(&Vectors::new(rows).ok()?).ok().flatten()
             }
@@ -67,12 +70,13 @@ impl Defence {
             Self::HonestOnly => {
                 (&all[..all.len() - attackers.min(all.len() - 1)], &Pipeline::of(Rule::Average))
             }
-            Self::Float(pipeline) => (&all[..], pipeline),
+            Self::Float(pipeline) | Self::Stretched(pipeline, _) => (&all[..], pipeline),
             Self::Exact(exact) => return Ok(exact.term(vectors)),
         };
-        match Vectors::sound(rows, len).0 {
-            Some(vectors) => pipeline.aggregate(&vectors),
-            None => Ok(vec![0.0; len]),
+        match (Vectors::sound(rows, len).0, self) {
+            (Some(vectors), Self::Stretched(_, stretch)) => stretch.aggregate(pipeline, &vectors),
+            (Some(vectors), _) => pipeline.aggregate(&vectors),
+            (None, _) => Ok(vec![0.0; len]),
         }
     }
 }
@@ -96,6 +100,9 @@ mod tests {
         assert_eq!(mean, Ok(vec![0.5, 0.25, 0.375, 0.75]));
         let median = Defence::Exact(exact("median", 1)).term(&all, 1);
         assert_eq!(median, Ok(vec![0.5, 0.0, 0.25, 0.5]));
+        let weights = Defence::Exact(exact("trimmed-mean:1", 1)).weights(&all).expect("updates");
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 0.01, "{weights:?}");
+        assert!(weights[0] > 0.2 && weights[2] < 0.1, "{weights:?}");
         let nothing = Defence::Exact(exact("median", 1)).term(&[vec![f64::NAN; 4]], 1);
         assert_eq!(nothing, Ok(vec![0.0; 4]));
     }

@@ -14,5 +14,6 @@ pub mod momentum_sgd;
 pub mod network;
 pub mod samples;
 pub mod stale_sgd;
+pub mod stretch;
 pub mod table;
 pub mod wire;
