@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod defence;
 pub mod draw;
 pub mod gossip;
+pub mod lateness;
 pub mod local_sgd;
 pub mod momentum_sgd;
 pub mod network;

@@ -1,10 +1,9 @@
 //! Stale SGD: the fold of peers who hear of terms late, without a network.
 //!
 //! In each epoch a peer trains from the initial model, the terms of all epochs that it knows
-//! completely, and its own later updates at full weight, as peers of the fold do. How many
-//! epochs it is behind is drawn for each peer and changes slowly. The set of each epoch is
-//! complete in the end, whoever comes late, so the term is the rule over all updates of the
-//! epoch; the model is the initial one and all terms.
+//! completely, and its own later updates at full weight, as peers of the fold do. The set of
+//! each epoch is complete in the end, whoever comes late, so the term is the rule over all
+//! updates of the epoch; the model is the initial one and all terms.
 
 use longhaul_aggregation::Staleness;
 use longhaul_aggregation::robust::RobustError;
@@ -12,8 +11,11 @@ use longhaul_aggregation::robust::RobustError;
 use crate::adversary::{Adversary, Scene};
 use crate::defence::Defence;
 use crate::draw::Draws;
+use crate::lateness::{Clocks, Counts};
 use crate::local_sgd::{LocalSgd, Point, Task};
 use crate::network::Labels;
+
+pub use crate::lateness::{Admitted, Lateness};
 
 /// The setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,17 +26,10 @@ pub struct StaleSgd {
     pub staleness: Lateness,
     /// How terms weigh what is stale, beside the rule.
     pub weight: Weight,
-}
-
-/// The distribution of staleness: log-normal, cut at the largest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lateness {
-    /// Its median, in epochs; with zero nobody is late.
-    pub median: f64,
-    /// Its largest, in epochs.
-    pub most: usize,
-    /// Standard deviation of its logarithm.
-    pub spread: f64,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
+    /// The weight of own updates without a term in what a peer trains from; one in the fold.
+    pub pending: f64,
 }
 
 /// How an update of staleness s is weighed before the rule.
@@ -44,12 +39,40 @@ pub enum Weight {
     Constant,
     /// As a manifest weighs the claims of headers that look 12 epochs back.
     Claims(Staleness),
+    /// `(1 + s)^-exponent`.
+    Polynomial {
+        /// The exponent.
+        exponent: f64,
+    },
+    /// One up to `after`, then `1 / (1 + slope (s - after))`.
+    Hinge {
+        /// Epochs that cost nothing.
+        after: f64,
+        /// How fast it falls.
+        slope: f64,
+    },
+    /// Half for each so many epochs.
+    Exponential {
+        /// Epochs that halve it.
+        half_life: f64,
+    },
     /// All alike, and the rule runs among those who are about as late: s below and from this
     /// number on; the results are averaged by size.
     Cohorts {
         /// The boundary.
         boundary: usize,
     },
+}
+
+/// The learning rate over the epochs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// A third in the last third of the epochs.
+    Third,
+    /// Along half a cosine to zero.
+    Cosine,
 }
 
 /// What came of a run.
@@ -61,48 +84,72 @@ pub struct Learned {
     pub accuracy: f64,
     /// Median staleness of honest updates, in epochs.
     pub median_staleness: usize,
-    /// The share of honest updates with at least half an equal share in their term, of those
-    /// that are fresh (up to two epochs behind) and of those that are stale (more than ten).
+    /// The largest staleness of them.
+    pub most_staleness: usize,
+    /// The shares of honest updates with at least half an equal share in their term.
     pub admitted: Admitted,
-}
-
-/// Shares of updates, 0 to 1; one where there are none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Admitted {
-    /// Of fresh ones.
-    pub fresh: f64,
-    /// Of stale ones.
-    pub stale: f64,
-}
-
-/// What is counted while a run goes on.
-#[derive(Debug, Default)]
-struct Counts {
-    fresh: (u64, u64),
-    stale: (u64, u64),
-    staleness: Vec<usize>,
-}
-
-impl Lateness {
-    /// Nobody is late.
-    pub const NONE: Self = Self { median: 0.0, most: 0, spread: 0.0 };
-    /// Median ten, at most fifty epochs.
-    pub const LONG: Self = Self { median: 10.0, most: 50, spread: 0.8 };
-
-    fn draw(&self, draws: &mut Draws) -> usize {
-        let late = self.median * (self.spread * draws.normal()).exp();
-        (late.round() as usize).min(self.most)
-    }
 }
 
 /// Epochs that a base summary looks back, as manifests have it; who knows of none of them
 /// claims one more.
 const WINDOW: usize = 12;
 
-/// Epochs after which a peer is late by another number.
-const CHANGE: usize = 15;
+impl Weight {
+    /// The weight of an update so many epochs behind, 0 to 1.
+    pub fn of(self, late: usize) -> f64 {
+        if let Self::Claims(staleness) = self {
+            return staleness.share(late.min(WINDOW) as u32);
+        }
+        let late = late as f64;
+        match self {
+            Self::Constant | Self::Claims(_) | Self::Cohorts { .. } => 1.0,
+            Self::Polynomial { exponent } => (1.0 + late).powf(-exponent),
+            Self::Hinge { after, slope } => 1.0 / (1.0 + slope * (late - after).max(0.0)),
+            Self::Exponential { half_life } => (-late / half_life).exp2(),
+        }
+    }
+}
+
+impl Schedule {
+    /// What the rate is multiplied with in an epoch.
+    pub fn of(self, epoch: usize, epochs: usize) -> f32 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Third => {
+                if epoch < epochs * 2 / 3 {
+                    1.0
+                } else {
+                    1.0 / 3.0
+                }
+            }
+            Self::Cosine => {
+                let passed = epoch as f32 / epochs.max(1) as f32;
+                0.5 + 0.5 * (std::f32::consts::PI * passed).cos()
+            }
+        }
+    }
+}
+
+/// What all peers have sent and made of it.
+struct Past {
+    /// Models after each epoch's term, the initial one first.
+    models: Vec<Vec<f32>>,
+    /// What each honest peer has sent.
+    own: Vec<Vec<Vec<f64>>>,
+}
 
 impl StaleSgd {
+    /// Peers at `local` who are late, and nothing done about it.
+    pub const fn new(local: LocalSgd, staleness: Lateness) -> Self {
+        Self {
+            local,
+            staleness,
+            weight: Weight::Constant,
+            schedule: Schedule::Constant,
+            pending: 1.0,
+        }
+    }
+
     /// Trains for all epochs.
     pub fn run(
         &self,
@@ -111,97 +158,88 @@ impl StaleSgd {
         adversary: &Adversary,
         seed: u64,
     ) -> Result<Learned, RobustError> {
-        let honest = self.local.peers - self.local.attackers;
+        let LocalSgd { peers, attackers, epochs, .. } = self.local;
+        let honest = peers - attackers;
         let parts = task.train.split(honest, self.local.alpha, self.local.batch, seed);
         let mut draws = Draws::new(seed, 1);
         let mut forging = Draws::new(seed, 2);
-        let mut lateness = Draws::new(seed, 3);
-        // Models after each epoch's term, the initial one first.
-        let mut models = vec![task.network.initial(seed)];
-        let mut own: Vec<Vec<Vec<f64>>> = vec![Vec::new(); honest];
-        let mut late = vec![0; honest];
+        let mut clocks = Clocks::new(self.staleness, honest, seed);
+        let mut past =
+            Past { models: vec![task.network.initial(seed)], own: vec![Vec::new(); honest] };
         let mut history = Vec::new();
         let mut curve = Vec::new();
         let mut counts = Counts::default();
-        for epoch in 0..self.local.epochs {
-            for (peer, late) in late.iter_mut().enumerate() {
-                if (epoch + peer) % CHANGE == 0 || epoch == 0 {
-                    *late = self.staleness.draw(&mut lateness);
-                }
+        for epoch in 0..epochs {
+            let rate = self.local.rate * self.schedule.of(epoch, epochs);
+            let local = LocalSgd { rate, ..self.local };
+            let behind = clocks.behind(epoch);
+            for (peer, part) in parts.iter().enumerate() {
+                let base = past.base(peer, epoch - behind[peer], self.pending);
+                let change = local.change(task, &base, part, Labels::True, &mut draws);
+                past.own[peer].push(change);
             }
-            let behind: Vec<usize> = late.iter().map(|&it| it.min(epoch)).collect();
-            let mut changes = Vec::with_capacity(honest);
-            for peer in 0..honest {
-                let base = base(&models, &own[peer], epoch - behind[peer]);
-                let change = self.local.change(task, &base, &parts[peer], Labels::True, &mut draws);
-                own[peer].push(change.clone());
-                changes.push(change);
-            }
+            let mut poison = |attacker: usize, labels| {
+                let part = &parts[attacker % honest];
+                local.change(task, &past.models[epoch], part, labels, &mut forging)
+            };
             let trained: Vec<_> = match adversary.trains() {
-                Some(labels) => (0..self.local.attackers)
-                    .map(|it| {
-                        let part = &parts[it % honest];
-                        self.local.change(task, &models[epoch], part, labels, &mut forging)
-                    })
-                    .collect(),
+                Some(labels) => (0..attackers).map(|it| poison(it, labels)).collect(),
                 None => Vec::new(),
             };
-            history.push(changes);
-            let past = history.len().saturating_sub(HISTORY);
-            history.drain(..past);
-            let attackers = self.local.attackers;
+            let changes: Vec<Vec<f64>> = past.own.iter().map(|it| it[epoch].clone()).collect();
+            history.push(changes.clone());
+            let old = history.len().saturating_sub(HISTORY);
+            history.drain(..old);
             let scene = Scene { history: &history, trained: &trained, attackers, defence };
             let forged = adversary.forge(&scene, &mut forging)?;
-            let changes = history.last().cloned().unwrap_or_default();
             let term = self.term(defence, changes, forged, &behind, &mut counts)?;
-            let last = models.last().cloned().unwrap_or_default();
-            models.push(last.iter().zip(term).map(|(it, change)| it + change as f32).collect());
-            if (epoch + 1) % 10 == 0 || epoch + 1 == self.local.epochs {
-                let accuracy = task.network.accuracy(&models[epoch + 1], &task.test);
+            past.add(epoch, &term);
+            if (epoch + 1) % 10 == 0 || epoch + 1 == epochs {
+                let accuracy = task.network.accuracy(&past.models[epoch + 1], &task.test);
                 curve.push(Point { epochs: epoch + 1, accuracy, bytes: 0 });
             }
         }
-        Ok(counts.learned(curve))
+        let accuracy = curve.last().map_or(0.0, |it: &Point| it.accuracy);
+        let (median_staleness, most_staleness) = counts.staleness();
+        let admitted = counts.admitted();
+        Ok(Learned { curve, accuracy, median_staleness, most_staleness, admitted })
     }
 
     /// The term of an epoch, and who was admitted to it.
     fn term(
         &self,
         defence: &Defence,
-        mut honest: Vec<Vec<f64>>,
+        honest: Vec<Vec<f64>>,
         forged: Vec<Vec<f64>>,
         behind: &[usize],
         counts: &mut Counts,
     ) -> Result<Vec<f64>, RobustError> {
-        if let Weight::Claims(staleness) = self.weight {
-            for (vector, &late) in honest.iter_mut().zip(behind) {
-                let weight = staleness.share(late.min(WINDOW) as u32);
-                vector.iter_mut().for_each(|entry| *entry *= weight);
-            }
-        }
-        let count = forged.len();
-        // Attackers say that they are fresh.
         let boundary = match self.weight {
             Weight::Cohorts { boundary } => boundary,
             _ => usize::MAX,
         };
+        let attackers = forged.len();
         let (mut fresh, mut stale) = (Vec::new(), Vec::new());
-        for (vector, &late) in honest.into_iter().zip(behind) {
-            let group = if late < boundary { &mut fresh } else { &mut stale };
-            group.push((vector, Some(late)));
+        for (mut vector, &late) in honest.into_iter().zip(behind) {
+            let weight = self.weight.of(late);
+            vector.iter_mut().for_each(|entry| *entry *= weight);
+            let cohort = if late < boundary { &mut fresh } else { &mut stale };
+            cohort.push((vector, Some(late)));
         }
+        // Attackers say that they are fresh.
         fresh.extend(forged.into_iter().map(|it| (it, None)));
         let total = (fresh.len() + stale.len()).max(1) as f64;
         let mut sum: Vec<f64> = Vec::new();
-        for group in [fresh, stale].into_iter().filter(|group| !group.is_empty()) {
-            let lateness: Vec<Option<usize>> = group.iter().map(|it| it.1).collect();
-            let vectors: Vec<Vec<f64>> = group.into_iter().map(|it| it.0).collect();
-            let attackers = if lateness.contains(&None) { count } else { 0 };
-            let share = vectors.len() as f64 / total;
+        for (cohort, attackers) in [(fresh, attackers), (stale, 0)] {
+            if cohort.is_empty() {
+                continue;
+            }
+            let (vectors, lateness): (Vec<Vec<f64>>, Vec<_>) = cohort.into_iter().unzip();
             if let Some(weights) = defence.weights(&vectors) {
                 counts.count(&weights, &lateness);
             }
             let term = defence.term(&vectors, attackers)?;
+            let share = vectors.len() as f64 / total;
             sum.resize(term.len(), 0.0);
             sum.iter_mut().zip(term).for_each(|(sum, entry)| *sum += share * entry);
         }
@@ -209,43 +247,20 @@ impl StaleSgd {
     }
 }
 
-/// The model after `known` terms and a peer's own updates since.
-fn base(models: &[Vec<f32>], own: &[Vec<f64>], known: usize) -> Vec<f32> {
-    let mut base = models[known].clone();
-    for change in &own[known..] {
-        base.iter_mut().zip(change).for_each(|(it, change)| *it += *change as f32);
-    }
-    base
-}
-
-impl Counts {
-    fn count(&mut self, weights: &[f64], lateness: &[Option<usize>]) {
-        let equal = weights.iter().sum::<f64>() / weights.len() as f64;
-        for (weight, late) in weights.iter().zip(lateness) {
-            let Some(late) = *late else { continue };
-            self.staleness.push(late);
-            let counted = match late {
-                0..=2 => &mut self.fresh,
-                3..=10 => continue,
-                _ => &mut self.stale,
-            };
-            counted.0 += u64::from(*weight >= equal / 2.0);
-            counted.1 += 1;
+impl Past {
+    /// The model after `known` terms and a peer's own updates since.
+    fn base(&self, peer: usize, known: usize, pending: f64) -> Vec<f32> {
+        let mut base = self.models[known].clone();
+        for change in &self.own[peer][known..] {
+            base.iter_mut().zip(change).for_each(|(it, change)| *it += (pending * change) as f32);
         }
+        base
     }
 
-    fn learned(mut self, curve: Vec<Point>) -> Learned {
-        self.staleness.sort_unstable();
-        let share = |(admitted, all): (u64, u64)| match all {
-            0 => 1.0,
-            all => admitted as f64 / all as f64,
-        };
-        Learned {
-            accuracy: curve.last().map_or(0.0, |it| it.accuracy),
-            curve,
-            median_staleness: self.staleness.get(self.staleness.len() / 2).copied().unwrap_or(0),
-            admitted: Admitted { fresh: share(self.fresh), stale: share(self.stale) },
-        }
+    /// Takes the term of an epoch.
+    fn add(&mut self, epoch: usize, term: &[f64]) {
+        let step = self.models[epoch].iter().zip(term);
+        self.models.push(step.map(|(it, &change)| it + change as f32).collect());
     }
 }
 
@@ -268,7 +283,7 @@ mod tests {
         let local = LocalSgd { epochs: 60, alpha: 1.0, ..LocalSgd::default() };
         let defence = Defence::Float(Pipeline::of(Rule::Average));
         let run = |staleness| {
-            let setting = StaleSgd { local, staleness, weight: Weight::Constant };
+            let setting = StaleSgd::new(local, staleness);
             setting.run(&task, &defence, &Adversary::Absent, 1).expect("enough vectors")
         };
         let (fresh, late) = (run(Lateness::NONE), run(Lateness::LONG));
@@ -276,6 +291,45 @@ mod tests {
         assert_eq!(fresh.accuracy, synchronous.accuracy, "nobody is late in either");
         assert!((6..=14).contains(&late.median_staleness), "{late:?}");
         assert!(late.accuracy > 0.6, "{late:?}");
-        assert_eq!(late.admitted, Admitted { fresh: 1.0, stale: 1.0 });
+        assert_eq!(late.admitted, Admitted { fresh: 1.0, stale: 1.0, all: 1.0 });
+    }
+
+    #[test]
+    fn weights_fall_from_one_and_schedules_end_low() {
+        for weight in [
+            Weight::Claims(Staleness::Polynomial { quarters: 1 }),
+            Weight::Polynomial { exponent: 0.5 },
+            Weight::Hinge { after: 0.0, slope: 0.5 },
+            Weight::Exponential { half_life: 3.0 },
+        ] {
+            assert_eq!(weight.of(0), 1.0, "{weight:?}");
+            assert!(weight.of(9) < weight.of(3), "{weight:?}");
+        }
+        assert_eq!(Weight::Polynomial { exponent: 0.5 }.of(3), 0.5);
+        assert_eq!(Weight::Hinge { after: 4.0, slope: 0.5 }.of(6), 0.5);
+        assert_eq!(Weight::Exponential { half_life: 4.0 }.of(8), 0.25);
+        assert_eq!(Weight::Cohorts { boundary: 5 }.of(50), 1.0);
+        for schedule in [Schedule::Constant, Schedule::Third, Schedule::Cosine] {
+            assert_eq!(schedule.of(0, 90), 1.0, "{schedule:?}");
+        }
+        assert_eq!((Schedule::Third.of(59, 90), Schedule::Third.of(60, 90)), (1.0, 1.0 / 3.0));
+        assert!(Schedule::Cosine.of(89, 90) < 0.01);
+    }
+
+    #[test]
+    fn late_peers_count_among_attackers_and_in_cohorts() {
+        let (train, test) = Samples::generated(900, 20, 1).shuffled(1, 200);
+        let network = Network { inputs: 20, hidden: 16, classes: 10 };
+        let task = Task { train, test, network };
+        let local = LocalSgd { epochs: 60, alpha: 1.0, ..LocalSgd::default() };
+        let schema = std::sync::Arc::new(crate::wire::schema(&network));
+        let defence = crate::catalogue::defence("diversity", 4, &schema).expect("a rule");
+        let flip = crate::catalogue::attack("scaled:-4").expect("an attack");
+        for weight in [Weight::Constant, Weight::Cohorts { boundary: 10 }] {
+            let setting = StaleSgd { weight, ..StaleSgd::new(local, Lateness::LONG) };
+            let learned = setting.run(&task, &defence, &flip, 1).expect("enough vectors");
+            let Admitted { stale, all, .. } = learned.admitted;
+            assert!(stale > 0.5 && all > 0.5, "{weight:?} {learned:?}");
+        }
     }
 }

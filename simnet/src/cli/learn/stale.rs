@@ -69,7 +69,7 @@ pub(super) fn stale(args: &LearnArgs) -> Result<()> {
     let bar = bar(jobs.len());
     let run = |job: &Job<'_>| {
         let (_, staleness, weight) = *job.variant;
-        let setting = StaleSgd { local, staleness, weight };
+        let setting = StaleSgd { weight, ..StaleSgd::new(local, staleness) };
         setting.run(&task, &job.defence.1, &job.attack.1, job.seed)
     };
     let learned = run_all(&jobs, args.workers(), run, |done| bar.set_position(done as u64))?;
