@@ -152,7 +152,9 @@ impl<'a, T: Real> Neighbourhood<'a, T> {
     /// The sum of the own vector and the neighbours' by weights.
     fn summed(&self, weights: &[f64]) -> Vec<T> {
         let weighed = weights.iter().copied().enumerate().filter(|it| it.1 != 0.0);
-        kernel::combine(&self.vectors, &weighed.collect::<Vec<_>>())
+        let mut sums = vec![T::default(); self.vectors.len()];
+        kernel::combine(&self.vectors, &weighed.collect::<Vec<_>>(), &mut sums);
+        sums
     }
 }
 

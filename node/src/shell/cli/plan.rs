@@ -112,15 +112,22 @@ impl ManifestPlan {
         (self.attacker_share * 1e3).round() as u16
     }
 
+    fn attackers(&self) -> usize {
+        self.members.len() * usize::from(self.attackers_permille()) / 1000
+    }
+
+    fn rule(&self) -> Rule {
+        self.rule.unwrap_or(match self.attackers() {
+            0 => Rule::Mean,
+            _ => Rule::Weighted(Weighting::Diversity),
+        })
+    }
+
     fn recipe(&self) -> anyhow::Result<Recipe> {
         let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
         // A rule by weights counts a majority; the others may be available instead.
-        let attackers = self.members.len() * usize::from(self.attackers_permille()) / 1000;
-        let rule = self.rule.unwrap_or(match attackers {
-            0 => Rule::Mean,
-            _ => Rule::Weighted(Weighting::Diversity),
-        });
-        let majority = u16::try_from(2 * attackers + 1).context("too many members")?;
+        let rule = self.rule();
+        let majority = u16::try_from(2 * self.attackers() + 1).context("too many members")?;
         let least = if matches!(rule, Rule::Weighted(_)) { majority } else { 2 };
         let quorum = self.quorum.unwrap_or(third.max(2).max(least));
         let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
@@ -202,7 +209,7 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
         return anyhow!(error).context(format!(
             "--encoding {} with --rule {}{}",
             plan.encoding,
-            plan.rule,
+            plan.rule(),
             if plan.mix_neighbours { " --mix-neighbours" } else { "" }
         ));
     }
