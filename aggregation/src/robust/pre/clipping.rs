@@ -13,6 +13,9 @@ pub(super) fn mixing(gram: &Gram, norm: f64) -> Result<Mixing, RobustError> {
 /// Shortens to the median norm.
 pub(super) fn to_median(gram: &Gram) -> Mixing {
     let count = gram.count();
+    if count == 0 {
+        return Mixing::identity(0);
+    }
     let mut norms: Vec<f64> = (0..count).map(|it| gram.norm(it)).collect();
     norms.sort_by(f64::total_cmp);
     to(gram, norms[(count - 1) / 2] / 2.0 + norms[count / 2] / 2.0, |_| true)
@@ -41,5 +44,6 @@ mod tests {
         assert_eq!(factors(&mixing(&gram, 2.5).expect("a norm")), [0.5, 1.0, 1.0, 1.0]);
         assert_eq!(factors(&to_median(&gram)), [0.3, 1.0, 1.0, 0.75]);
         assert!(mixing(&gram, 0.0).is_err());
+        assert_eq!(to_median(&Gram::from_rows(&[])).count(), 0);
     }
 }
