@@ -18,9 +18,12 @@ pub(super) fn weights(
     let smoothing = positive("the smoothing of the geometric median", smoothing)?;
     let mut weights = vec![0.0; gram.count()];
     for _ in 0..iterations {
-        let apart = gram.squared_distances_from(&weights);
-        let inverse = apart.into_iter().map(|squared| 1.0 / squared.sqrt().max(smoothing));
-        let inverse: Vec<f64> = inverse.collect();
+        let squared = gram.squared_distances_from(&weights);
+        let apart = squared.into_iter().map(|squared| squared.sqrt().max(smoothing));
+        let apart: Vec<f64> = apart.collect();
+        // By the least one, since the inverse of a tiny distance would be infinite.
+        let least = apart.iter().copied().fold(f64::INFINITY, f64::min);
+        let inverse: Vec<f64> = apart.into_iter().map(|apart| least / apart).collect();
         let sum: f64 = inverse.iter().sum();
         weights = inverse.into_iter().map(|it| it / sum).collect();
     }
@@ -40,5 +43,18 @@ mod tests {
         assert!(weights[3] + weights[4] < 1e-6, "{weights:?}");
         assert!(super::weights(&Gram::of(&vectors), 0.0, 3).is_err());
         assert!(super::weights(&Gram::of(&vectors), f64::NAN, 3).is_err());
+    }
+
+    #[test]
+    fn any_smoothing_leaves_weights_that_add_up_to_one() {
+        let rows = [[1.0_f64], [1.0], [2.0], [1e15]];
+        let vectors = Vectors::new(rows.iter().map(|row| &row[..]).collect()).expect("sound");
+        for smoothing in [5e-324, 1e-308, 1e-150, 1.0, 1e300, f64::MAX] {
+            for iterations in 1..20 {
+                let found = weights(&Gram::of(&vectors), smoothing, iterations);
+                let sum: f64 = found.expect("sound parameters").iter().sum();
+                assert!((sum - 1.0).abs() < 1e-12, "{smoothing} {iterations} {sum}");
+            }
+        }
     }
 }
