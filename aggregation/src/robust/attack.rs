@@ -87,11 +87,15 @@ impl Default for LineSearch {
     }
 }
 
+/// Most attackers that a search adds to the honest, and most runs of its pipeline.
+const SEARCHED_MAX: usize = 1 << 16;
+
 /// Halvings of the bracket of [`Attack::MinMax`] and [`Attack::MinSum`].
 const HALVINGS: u32 = 40;
 
 impl Attack {
-    /// The vector that attackers send.
+    /// The vector that attackers send. With factors of any size it may be one that
+    /// [`Vectors::new`] refuses.
     pub fn forge(&self, honest: &Vectors<'_, f64>) -> Result<Vec<f64>, RobustError> {
         let mean = mean(honest);
         Ok(match self {
@@ -102,6 +106,7 @@ impl Attack {
                 moved(&mean, &self::deviations(honest, &mean), *deviations)
             }
             Self::Optimal { family, target, attackers, search } => {
+                searched("the number of attackers", *attackers)?;
                 optimal(*family, honest, *search, |forged| {
                     let copies = (0..*attackers).map(|_| forged);
                     let rows = honest.rows().iter().copied().chain(copies).collect();
@@ -145,6 +150,17 @@ impl LineSearch {
     }
 }
 
+/// Checks a number that bounds a search.
+fn searched(what: &'static str, value: usize) -> Result<(), RobustError> {
+    match value <= SEARCHED_MAX {
+        true => Ok(()),
+        false => {
+            let range = "at most 65536";
+            Err(RobustError::Parameter { what, value: value.to_string(), range })
+        }
+    }
+}
+
 /// The strongest attack of a family: the one with which `target`, what the attacked make of
 /// a forged vector, is farthest from the honest mean.
 pub fn optimal(
@@ -153,6 +169,7 @@ pub fn optimal(
     search: LineSearch,
     mut target: impl FnMut(&[f64]) -> Result<Vec<f64>, RobustError>,
 ) -> Result<Vec<f64>, RobustError> {
+    searched("the number of evaluations", search.evaluations as usize)?;
     let mean = mean(honest);
     let direction = match family {
         Family::InnerProduct => scaled(&mean, -1.0),
@@ -284,5 +301,20 @@ mod tests {
             let (found, still) = (harm(&forged), harm(&mean));
             assert!(found > still, "{family:?} {found} {still}");
         }
+    }
+
+    #[test]
+    fn a_search_without_end_is_refused() {
+        let optimal = |attackers, evaluations| Attack::Optimal {
+            family: Family::InnerProduct,
+            target: Pipeline::of(Rule::Median),
+            attackers,
+            search: LineSearch { evaluations, ..LineSearch::default() },
+        };
+        for (attackers, evaluations) in [(usize::MAX, 1), (1, u32::MAX)] {
+            let found = optimal(attackers, evaluations).forge(&honest());
+            assert!(matches!(found, Err(RobustError::Parameter { .. })), "{found:?}");
+        }
+        assert!(optimal(1, 0).forge(&honest()).is_ok());
     }
 }

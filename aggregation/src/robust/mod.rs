@@ -26,7 +26,8 @@
 //! - Ties are broken by the order of the inputs. The order of float additions is fixed, so
 //!   that runs on one machine agree to the bit, on any number of threads; machines with other
 //!   vector widths, or without fused products, may differ in the last bits.
-//! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps.
+//! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps; iterations that
+//!   would take more are refused.
 
 pub mod attack;
 mod columns;
@@ -51,7 +52,7 @@ pub use mixing::Mixing;
 pub use pre::Pre;
 pub use rule::{KrumNeighbours, Rule};
 
-/// Most steps of a search over subsets: some seconds.
+/// Most steps of a search over subsets, or of iterations: some seconds.
 pub const STEPS_MAX: u64 = 1 << 30;
 
 /// Pre-aggregations in order, and a rule.
@@ -184,6 +185,19 @@ fn bears(
 /// Checks that a majority rule has `2 f + 1` vectors.
 fn majority(rule: &'static str, attackers: usize, count: usize) -> Result<(), RobustError> {
     bears(rule, attackers, count, attackers.saturating_mul(2).saturating_add(1))
+}
+
+/// Checks that so many iterations over `count` vectors, each of `count^2` steps and some more,
+/// end in [`STEPS_MAX`].
+fn iterable(what: &'static str, iterations: u32, count: usize) -> Result<(), RobustError> {
+    let each = (count as u64).saturating_pow(2).saturating_add(64);
+    match each.saturating_mul(iterations.into()) <= STEPS_MAX {
+        true => Ok(()),
+        false => {
+            let range = "few enough for 2^30 steps, of which one takes n^2 + 64";
+            Err(RobustError::Parameter { what, value: iterations.to_string(), range })
+        }
+    }
 }
 
 /// Checks a parameter that is a positive finite number.

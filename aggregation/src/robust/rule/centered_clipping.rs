@@ -5,11 +5,12 @@
 //! inputs alone. Cost: the Gram matrix, and `n^2` for each iteration.
 
 use super::super::gram::Gram;
-use super::super::{RobustError, positive};
+use super::super::{RobustError, iterable, positive};
 
 /// The weights after some iterations; the rest is zero's.
 pub(super) fn weights(gram: &Gram, radius: f64, iterations: u32) -> Result<Vec<f64>, RobustError> {
     let radius = positive("the radius of centered clipping", radius)?;
+    iterable("the number of iterations of centered clipping", iterations, gram.count())?;
     let count = gram.count() as f64;
     let mut weights = vec![0.0; gram.count()];
     for _ in 0..iterations {
@@ -43,5 +44,6 @@ mod tests {
         assert!((at(1) - 0.3125).abs() < 1e-9, "{}", at(1));
         assert_eq!(at(0), 0.0);
         assert!(weights(&gram, -1.0, 1).is_err());
+        assert!(weights(&gram, 1.0, u32::MAX).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //! few iterations bear less. Cost: the Gram matrix, and `n^2` for each iteration.
 
 use super::super::gram::Gram;
-use super::super::{RobustError, positive};
+use super::super::{RobustError, iterable, positive};
 
 /// The weights after some iterations.
 pub(super) fn weights(
@@ -16,6 +16,7 @@ pub(super) fn weights(
     iterations: u32,
 ) -> Result<Vec<f64>, RobustError> {
     let smoothing = positive("the smoothing of the geometric median", smoothing)?;
+    iterable("the number of iterations of the geometric median", iterations, gram.count())?;
     let mut weights = vec![0.0; gram.count()];
     for _ in 0..iterations {
         let squared = gram.squared_distances_from(&weights);
@@ -43,6 +44,7 @@ mod tests {
         assert!(weights[3] + weights[4] < 1e-6, "{weights:?}");
         assert!(super::weights(&Gram::of(&vectors), 0.0, 3).is_err());
         assert!(super::weights(&Gram::of(&vectors), f64::NAN, 3).is_err());
+        assert!(super::weights(&Gram::of(&vectors), 1.0, u32::MAX).is_err());
     }
 
     #[test]
