@@ -4,10 +4,13 @@
 //! first in lexicographic order. Bears f < n / 2.
 //!
 //! Whether `n - f` vectors lie within a diameter is asked as: can f vectors be taken out so
-//! that no pair is farther apart? For a pair that is, one of the two must go, so the answer
-//! takes at most 2^f steps, where trying all sets takes n over f. The diameter is found by
-//! bisection over the distances, the first set by asking once for each vector. Beyond
-//! [`STEPS_MAX`] looks at a distance it is an error.
+//! that no pair is farther apart? That is a vertex cover of the graph of far pairs, and the
+//! search knows what makes those small: a vector with more far ones than may go has to go;
+//! more far pairs than those that go can have are too many; where no vector has more than
+//! two, the pairs are paths and cycles, which are counted. Otherwise the vector with the most
+//! goes, or all that are far from it: at most 1.47^f steps, where trying all sets takes n
+//! over f. The diameter is found by bisection over the distances, the first set by asking once
+//! for each vector. Beyond [`STEPS_MAX`] words of a set of vectors it is an error.
 
 use super::super::gram::Gram;
 use super::super::{RobustError, STEPS_MAX, majority};
@@ -15,11 +18,11 @@ use super::mean_of;
 
 /// The weights of the set.
 pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustError> {
-    within(gram, attackers, STEPS_MAX)
+    Ok(within(gram, attackers, STEPS_MAX)?.0)
 }
 
-/// The weights, found in so many steps.
-fn within(gram: &Gram, attackers: usize, steps_max: u64) -> Result<Vec<f64>, RobustError> {
+/// The weights, found in so many steps, and how many are left.
+fn within(gram: &Gram, attackers: usize, steps: u64) -> Result<(Vec<f64>, u64), RobustError> {
     let count = gram.count();
     majority("minimum-diameter averaging", attackers, count)?;
     let pairs = (0..count).flat_map(|one| (0..one).map(move |other| (one, other)));
@@ -28,87 +31,173 @@ fn within(gram: &Gram, attackers: usize, steps_max: u64) -> Result<Vec<f64>, Rob
     diameters.push(0.0);
     diameters.sort_by(f64::total_cmp);
     diameters.dedup();
-    let mut search = Search { gram, left: steps_max };
     let (mut low, mut high) = (0, diameters.len() - 1);
+    let mut steps = steps;
     while low < high {
         let middle = usize::midpoint(low, high);
-        let mut out = vec![false; count];
-        match search.thins(diameters[middle], &mut out, attackers)? {
+        let mut search = Search::of(gram, diameters[middle], steps);
+        match search.thins(&Set::all(count), attackers)? {
             true => high = middle,
             false => low = middle + 1,
         }
+        steps = search.steps;
     }
-    let chosen = search.first(diameters[low], attackers)?;
-    Ok(mean_of(&chosen, count))
+    let mut search = Search::of(gram, diameters[low], steps);
+    let chosen = search.first(attackers)?;
+    Ok((mean_of(&chosen, count), search.steps))
 }
 
-struct Search<'a> {
-    gram: &'a Gram,
-    /// Looks at a distance that are left.
-    left: u64,
+/// Some of the vectors, as bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set(Vec<u64>);
+
+impl Set {
+    fn none(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn all(count: usize) -> Self {
+        let mut all = Self::none(count);
+        (0..count).for_each(|it| all.put(it));
+        all
+    }
+
+    fn put(&mut self, it: usize) {
+        self.0[it / 64] |= 1 << (it % 64);
+    }
+
+    fn take(&mut self, it: usize) {
+        self.0[it / 64] &= !(1 << (it % 64));
+    }
+
+    fn has(&self, it: usize) -> bool {
+        self.0[it / 64] >> (it % 64) & 1 == 1
+    }
+
+    fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.0.len() * 64).filter(|&it| self.has(it))
+    }
+
+    /// How many are in both.
+    fn shared(&self, other: &Self) -> usize {
+        self.0.iter().zip(&other.0).map(|(one, other)| (one & other).count_ones() as usize).sum()
+    }
+
+    fn both(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| one & other).collect())
+    }
+
+    fn without(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| one & !other).collect())
+    }
 }
 
-impl Search<'_> {
-    /// Can so many more vectors be taken out that no pair is farther apart?
-    fn thins(&mut self, diameter: f64, out: &mut [bool], left: usize) -> Result<bool, RobustError> {
-        let looks = (self.gram.count() as u64).pow(2);
-        self.left = self
-            .left
+/// A search among the pairs that are farther apart than a diameter.
+struct Search {
+    /// For each vector those that are too far from it.
+    far: Vec<Set>,
+    /// Words of a set that may still be looked at.
+    steps: u64,
+}
+
+impl Search {
+    fn of(gram: &Gram, diameter: f64, steps: u64) -> Self {
+        let count = gram.count();
+        let far = |one: usize| {
+            let mut far = Set::none(count);
+            let is_far = |&other: &usize| gram.squared_distance(one, other) > diameter;
+            (0..count).filter(is_far).for_each(|other| far.put(other));
+            far
+        };
+        Self { far: (0..count).map(far).collect(), steps }
+    }
+
+    /// Can so many vectors be taken out of `inside` that no pair is too far apart?
+    fn thins(&mut self, inside: &Set, left: usize) -> Result<bool, RobustError> {
+        let looks = (self.far.len() * inside.0.len()) as u64;
+        self.steps = self
+            .steps
             .checked_sub(looks)
             .ok_or(RobustError::TooManySubsets("minimum-diameter averaging"))?;
-        let Some(pair) = self.far_pair(diameter, out) else { return Ok(true) };
-        if left == 0 {
-            return Ok(false);
-        }
-        for goes in pair {
-            out[goes] = true;
-            let thinned = self.thins(diameter, out, left - 1)?;
-            out[goes] = false;
-            if thinned {
-                return Ok(true);
+        let mut pairs = 0;
+        let (mut most, mut one) = (0, 0);
+        for it in inside.members() {
+            let far = self.far[it].shared(inside);
+            pairs += far;
+            if far > most {
+                (most, one) = (far, it);
             }
         }
-        Ok(false)
+        if pairs == 0 {
+            return Ok(true);
+        }
+        // Each that goes takes at most as many pairs with it.
+        if pairs / 2 > left * most {
+            return Ok(false);
+        }
+        if most <= 2 {
+            return Ok(self.cover(inside) <= left);
+        }
+        let mut without = inside.clone();
+        without.take(one);
+        if self.thins(&without, left - 1)? {
+            return Ok(true);
+        }
+        // It stays, so all that are far from it go.
+        match left.checked_sub(most) {
+            None => Ok(false),
+            Some(left) => {
+                let without = without.without(&self.far[one]);
+                self.thins(&without, left)
+            }
+        }
     }
 
-    /// A pair that is farther apart: of those, one whose first vector has the most, so that
-    /// little is left to search.
-    fn far_pair(&self, diameter: f64, out: &[bool]) -> Option<[usize; 2]> {
-        let inside = || (0..out.len()).filter(|&it| !out[it]);
-        let far = |one: usize| {
-            inside().filter(move |&other| self.gram.squared_distance(one, other) > diameter)
-        };
-        let (most, one) = inside()
-            .map(|one| (far(one).count(), one))
-            .max_by_key(|&(most, one)| (most, usize::MAX - one))?;
-        if most == 0 {
-            return None;
+    /// How many have to go where none has more than two far ones: of the k vectors of a path
+    /// every second, and of a cycle as many, rounded up.
+    fn cover(&self, inside: &Set) -> usize {
+        let mut unseen = inside.clone();
+        let mut all = 0;
+        for from in inside.members().filter(|&it| self.far[it].shared(inside) > 0) {
+            if !unseen.has(from) {
+                continue;
+            }
+            unseen.take(from);
+            let (mut run, mut vectors, mut ends) = (vec![from], 0, 0);
+            while let Some(one) = run.pop() {
+                vectors += 1;
+                ends += self.far[one].shared(inside);
+                for next in self.far[one].both(&unseen).members() {
+                    unseen.take(next);
+                    run.push(next);
+                }
+            }
+            let cycle = ends == 2 * vectors;
+            all += (vectors + usize::from(cycle)) / 2;
         }
-        far(one).next().map(|other| [one, other])
+        all
     }
 
     /// The first set in lexicographic order: each vector is kept if the rest can follow.
-    fn first(&mut self, diameter: f64, attackers: usize) -> Result<Vec<usize>, RobustError> {
-        let count = self.gram.count();
+    fn first(&mut self, attackers: usize) -> Result<Vec<usize>, RobustError> {
+        let count = self.far.len();
         let size = count - attackers;
-        let mut out = vec![false; count];
+        let mut inside = Set::all(count);
         let mut chosen: Vec<usize> = Vec::with_capacity(size);
         for one in 0..count {
-            if out[one] || chosen.len() == size {
+            if !inside.has(one) || chosen.len() == size {
                 continue;
             }
-            let mut with = out.clone();
-            let far = |&other: &usize| self.gram.squared_distance(one, other) > diameter;
-            (0..count).filter(far).for_each(|other| with[other] = true);
-            let gone = with.iter().filter(|&&gone| gone).count();
+            let with = inside.without(&self.far[one]);
+            let gone = count - with.shared(&with);
             let fits = gone <= attackers
-                && !chosen.iter().any(|&kept| with[kept])
-                && self.thins(diameter, &mut with, attackers - gone)?;
+                && chosen.iter().all(|&kept| with.has(kept))
+                && self.thins(&with, attackers - gone)?;
             if fits {
                 chosen.push(one);
-                out = with;
+                inside = with;
             } else {
-                out[one] = true;
+                inside.take(one);
             }
         }
         Ok(chosen)
@@ -146,16 +235,66 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_search_that_takes_too_long_ends() {
-        // Points of a regular simplex: each pair is as far apart, all but equal.
+    /// Points of a simplex, each a little farther out than the one before: nearly all pairs
+    /// are too far apart, or nearly none.
+    fn simplex(count: usize) -> Gram {
         let point = |it: usize| {
             let along = move |at| if at == it { 1.0 + it as f64 * 1e-6 } else { 0.0 };
-            (0..40).map(along).collect::<Vec<f64>>()
+            (0..count).map(along).collect::<Vec<f64>>()
         };
-        let rows: Vec<_> = (0..40).map(point).collect();
-        let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
-        let found = within(&Gram::of(&vectors), 19, 1_000_000);
+        let rows: Vec<_> = (0..count).map(point).collect();
+        Gram::of(&Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound"))
+    }
+
+    /// A matrix of products whose pairs are far by lot, each vector having about `degree` far
+    /// ones: vectors of one length, told apart by their products.
+    fn lots(count: usize, degree: u64, state: &mut u64) -> Gram {
+        let mut next = || {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            *state >> 40
+        };
+        let rows: Vec<Vec<f64>> = (0..count)
+            .map(|one| {
+                let is_far = |it: u64| it % (count as u64) < degree;
+                let mut product = |other| match other == one {
+                    true => 1e3,
+                    false => {
+                        if is_far(next()) {
+                            (next() % 3) as f64
+                        } else {
+                            9.0
+                        }
+                    }
+                };
+                (0..=one).map(&mut product).collect()
+            })
+            .collect();
+        Gram::from_rows(&rows)
+    }
+
+    #[test]
+    fn hostile_distances_take_less_than_the_products_they_follow_from() {
+        let mut state = 7;
+        for count in [16, 32, 64] {
+            let attackers = count / 4;
+            let mut grams = vec![("simplex", simplex(count))];
+            for degree in [1, 2, 3, 4, 5, 8, 16] {
+                grams.extend((0..5).map(|_| ("by lot", lots(count, degree, &mut state))));
+            }
+            for (what, gram) in grams {
+                let (_, left) = within(&gram, attackers, STEPS_MAX).expect("a short search");
+                // The products of all pairs of vectors of 1,000 entries.
+                let products = (count * count / 2 * 1_000) as u64;
+                assert!(STEPS_MAX - left < products, "{what} of {count}: {}", STEPS_MAX - left);
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_that_takes_too_long_ends() {
+        let found = within(&simplex(40), 19, 1_000).map(|_| ());
         assert_eq!(found, Err(RobustError::TooManySubsets("minimum-diameter averaging")));
     }
 }
