@@ -248,8 +248,10 @@ impl StaleSgd {
 }
 
 impl Past {
-    /// The model after `known` terms and a peer's own updates since.
-    fn base(&self, peer: usize, known: usize, pending: f64) -> Vec<f32> {
+    /// The model after `known` terms and a peer's own updates since; those before, which nobody
+    /// asks for again, are dropped: 500 epochs of them would be a gigabyte.
+    fn base(&mut self, peer: usize, known: usize, pending: f64) -> Vec<f32> {
+        self.own[peer][..known].iter_mut().for_each(|it| *it = Vec::new());
         let mut base = self.models[known].clone();
         for change in &self.own[peer][known..] {
             base.iter_mut().zip(change).for_each(|(it, change)| *it += (pending * change) as f32);
