@@ -11,7 +11,7 @@
 //!
 //! # Exactness and cost
 //!
-//! Distances come from the Gram matrix ([`super::gram`]): a whole mixed mean of 64 vectors of
+//! Distances come from the Gram matrix (`super::gram`): a whole mixed mean of 64 vectors of
 //! 50,890 entries takes 60 ms on a busy 2.8 GHz core (`examples/rule_speed.rs`), a plain one 8.
 
 use pulp::Arch;

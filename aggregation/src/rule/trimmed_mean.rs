@@ -4,7 +4,7 @@
 //! The coordinate median is the trimmed mean that keeps the one or two entries in
 //! the middle, and the mean around the median (MeaMed; Xie et al. 2018, arXiv
 //! 1802.10116) keeps the n - f that are nearest to it. What is kept is the whole
-//! sum less that of the others ([`super::extremes`]).
+//! sum less that of the others (`super::extremes`).
 
 use pulp::Arch;
 

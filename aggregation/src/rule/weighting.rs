@@ -1,6 +1,6 @@
 //! Weightings: rules that give each vector a weight by dot products alone.
 //!
-//! The dot products are exact integers ([`super::gram`]), rounded once to double precision.
+//! The dot products are exact integers (`super::gram`), rounded once to double precision.
 //! What follows are sums, products, divisions and square roots in a fixed order, which IEEE 754
 //! defines to the bit, and no fused or transcendental function; so every machine finds the same
 //! weights. Those, the mixing and the clipping before included, are rounded to multiples of
