@@ -68,6 +68,7 @@ pub fn entries(setting: &Gossip) -> Vec<Entry> {
     let attacking = each as f64 / (each + 3) as f64;
     let rounds = setting.rounds as u64;
     let ubar = |share| LocalRule::Ubar { share, alpha: 0.5 };
+    let judged = LocalRule::Judged { decay: 0.97, alone: 50 };
     vec![
         entry("honest only", Mixer::HonestOnly),
         entry("alone", Mixer::Alone),
@@ -85,10 +86,8 @@ pub fn entries(setting: &Gossip) -> Vec<Entry> {
         local("FLTrust", LocalRule::FlTrust),
         local("UBAR", ubar(0.4)),
         Entry { held_out: HELD_OUT, ..local("UBAR, all, held out", ubar(1.0)) },
-        Entry {
-            held_out: HELD_OUT,
-            ..local("judged", LocalRule::Judged { decay: 0.97, alone: 50 })
-        },
+        local("judged, not held out", judged.clone()),
+        Entry { held_out: HELD_OUT, ..local("judged", judged) },
     ]
 }
 
