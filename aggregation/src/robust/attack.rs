@@ -88,7 +88,7 @@ impl Default for LineSearch {
 }
 
 /// Most attackers that a search adds to the honest, and most runs of its pipeline.
-const SEARCHED_MAX: usize = 1 << 16;
+const SEARCHED_MAX: usize = 1 << 10;
 
 /// Halvings of the bracket of [`Attack::MinMax`] and [`Attack::MinSum`].
 const HALVINGS: u32 = 40;
@@ -155,7 +155,7 @@ fn searched(what: &'static str, value: usize) -> Result<(), RobustError> {
     match value <= SEARCHED_MAX {
         true => Ok(()),
         false => {
-            let range = "at most 65536";
+            let range = "at most 1024";
             Err(RobustError::Parameter { what, value: value.to_string(), range })
         }
     }
@@ -311,7 +311,7 @@ mod tests {
             attackers,
             search: LineSearch { evaluations, ..LineSearch::default() },
         };
-        for (attackers, evaluations) in [(usize::MAX, 1), (1, u32::MAX)] {
+        for (attackers, evaluations) in [(usize::MAX, 1), (1_025, 1), (1, u32::MAX)] {
             let found = optimal(attackers, evaluations).forge(&honest());
             assert!(matches!(found, Err(RobustError::Parameter { .. })), "{found:?}");
         }
