@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::RobustError;
 use super::gram::Gram;
-use super::input::{Real, Vectors};
+use super::input::{Number, Real, Vectors};
 use super::mixing::Mixing;
 use super::network::{Columns, Network, RUN, Rows, WIDTH};
 use super::rule::{Coordinate, Rule};
@@ -28,7 +28,7 @@ pub(super) fn aggregate<T: Real>(
     let network = Network::of(plan.mixed.len(), coordinate, plan.factor);
     let (plan, network) = (&plan, &network);
     Ok(threads::fill(vectors, threads, |vectors, out| {
-        Arch::new().dispatch(Aggregate { vectors, plan, network, out });
+        Arch::new().dispatch(Aggregate { vectors, plan, network, out, high: None });
     }))
 }
 
@@ -52,10 +52,15 @@ impl Columnwise {
     }
 
     /// What the rule makes of vectors, as many as the mixing has, into as many entries as they
-    /// have.
-    pub(crate) fn apply<T: Real>(&self, vectors: &Vectors<'_, T>, out: &mut [T]) {
+    /// have; where sums are to come in halves, as many again take the second ones.
+    pub(crate) fn apply<T: Number>(
+        &self,
+        vectors: &Vectors<'_, T>,
+        out: &mut [T],
+        high: Option<&mut [T]>,
+    ) {
         let Self { plan, network } = self;
-        Arch::new().dispatch(Aggregate { vectors, plan, network, out });
+        Arch::new().dispatch(Aggregate { vectors, plan, network, out, high });
     }
 }
 
@@ -64,14 +69,15 @@ struct Aggregate<'a, T> {
     plan: &'a Plan,
     network: &'a Network,
     out: &'a mut [T],
+    high: Option<&'a mut [T]>,
 }
 
-impl<T: Real> WithSimd for Aggregate<'_, T> {
+impl<T: Number> WithSimd for Aggregate<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { vectors, plan, network, out } = self;
+        let Self { vectors, plan, network, out, mut high } = self;
         let zeros = [T::splat(simd, T::default()); WIDTH];
         let infinities = [f64::NEG_INFINITY, f64::INFINITY];
         let infinities = infinities.map(|it| [T::splat(simd, T::from_f64(it)); RUN]);
@@ -79,19 +85,19 @@ impl<T: Real> WithSimd for Aggregate<'_, T> {
         let mut work = vec![zeros; network.work()];
         let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
         let mut done = 0;
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && high.is_none() {
             let sources: Vec<&[T]> =
                 plan.mixed.iter().map(|&it| vectors.rows()[plan.sources[it]]).collect();
             let width = network.width() * lanes;
             for out in out.chunks_exact_mut(width) {
                 let row = |it: usize| T::split(simd, &sources[it][done..done + width]).0;
                 let rows = Rows { row, infinities };
-                network.apply::<T, S>(simd, &rows, &mut work, T::split_mut(simd, out).0);
+                network.apply::<T, S>(simd, &rows, &mut work, T::split_mut(simd, out).0, None);
                 done += width;
             }
         }
         let mut tile = vec![zeros; plan.rows];
-        let mut found = zeros;
+        let (mut found, mut found_high) = (zeros, zeros);
         for out in out[done..].chunks_mut(WIDTH * lanes) {
             for (columns, &vector) in tile.iter_mut().zip(&plan.sources) {
                 fill::<T, S>(simd, columns, &vectors.rows()[vector][done..][..out.len()]);
@@ -100,15 +106,19 @@ impl<T: Real> WithSimd for Aggregate<'_, T> {
                 make::<T, S>(simd, &mut tile, step);
             }
             let rows = Rows { row: |it: usize| &tile[plan.mixed[it]][..], infinities };
-            network.apply::<T, S>(simd, &rows, &mut work, &mut found);
+            let halves = high.is_some().then_some(&mut found_high[..]);
+            network.apply::<T, S>(simd, &rows, &mut work, &mut found, halves);
             store::<T, S>(simd, &found, out);
+            if let Some(high) = &mut high {
+                store::<T, S>(simd, &found_high, &mut high[done..][..out.len()]);
+            }
             done += out.len();
         }
     }
 }
 
 #[inline(always)]
-fn fill<T: Real, S: Simd>(simd: S, columns: &mut Columns<T, S>, row: &[T]) {
+fn fill<T: Number, S: Simd>(simd: S, columns: &mut Columns<T, S>, row: &[T]) {
     let (vectors, rest) = T::split(simd, row);
     match vectors.first_chunk::<WIDTH>() {
         Some(vectors) => *columns = *vectors,
@@ -120,7 +130,7 @@ fn fill<T: Real, S: Simd>(simd: S, columns: &mut Columns<T, S>, row: &[T]) {
 }
 
 #[inline(always)]
-fn store<T: Real, S: Simd>(simd: S, columns: &Columns<T, S>, out: &mut [T]) {
+fn store<T: Number, S: Simd>(simd: S, columns: &Columns<T, S>, out: &mut [T]) {
     let (vectors, rest) = T::split_mut(simd, out);
     let full = vectors.len();
     vectors.copy_from_slice(&columns[..full]);
@@ -131,7 +141,7 @@ fn store<T: Real, S: Simd>(simd: S, columns: &Columns<T, S>, out: &mut [T]) {
 
 /// Makes a row of others.
 #[inline(always)]
-fn make<T: Real, S: Simd>(simd: S, tile: &mut [Columns<T, S>], step: &Step) {
+fn make<T: Number, S: Simd>(simd: S, tile: &mut [Columns<T, S>], step: &Step) {
     match step {
         &Step::Sum { of: [one, other], to } => {
             let mut sums = tile[one];

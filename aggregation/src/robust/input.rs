@@ -8,27 +8,31 @@ use super::lanes::Lanes;
 /// in the numbers that dot products are summed in.
 pub const MAGNITUDE_MAX: f64 = 1e15;
 
-/// A float that rules work on: `f32` and `f64`.
-pub trait Real: Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'static + Lanes {
-    /// The value in double precision, exact.
-    fn to_f64(self) -> f64;
+/// A number that kernels work on: `f32`, `f64`, and `i16` for quantised values.
+pub trait Number: Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'static + Lanes {
     /// The nearest value.
     fn from_f64(value: f64) -> Self;
+    /// In double precision, exact.
+    fn to_f64(self) -> f64;
     /// A whole number within 2^62; what is behind its point is cut off.
     fn to_whole(self) -> i64;
     /// The value, exact.
     fn from_i8(value: i8) -> Self;
-    /// The sum.
+    /// The sum; whole numbers wrap around.
     fn plus(self, other: Self) -> Self;
+    /// The product; whole numbers wrap around.
+    fn times(self, other: Self) -> Self;
+}
+
+/// A float that rules work on: `f32` and `f64`.
+pub trait Real: Number {
     /// The difference.
     fn minus(self, other: Self) -> Self;
-    /// The product.
-    fn times(self, other: Self) -> Self;
 }
 
 macro_rules! real {
     ($float:ty) => {
-        impl Real for $float {
+        impl Number for $float {
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self.into()
@@ -50,12 +54,15 @@ macro_rules! real {
                 self + other
             }
             #[inline(always)]
-            fn minus(self, other: Self) -> Self {
-                self - other
-            }
-            #[inline(always)]
             fn times(self, other: Self) -> Self {
                 self * other
+            }
+        }
+
+        impl Real for $float {
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self {
+                self - other
             }
         }
     };
@@ -63,6 +70,33 @@ macro_rules! real {
 
 real!(f32);
 real!(f64);
+
+impl Number for i16 {
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as Self
+    }
+    #[inline(always)]
+    fn to_whole(self) -> i64 {
+        self.into()
+    }
+    #[inline(always)]
+    fn from_i8(value: i8) -> Self {
+        value.into()
+    }
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        self.wrapping_mul(other)
+    }
+}
 
 /// Vectors of one length, all finite; at least one.
 #[derive(Debug, Clone)]
@@ -97,7 +131,7 @@ pub enum InputError {
     },
 }
 
-impl<'a, T: Real> Vectors<'a, T> {
+impl<'a, T: Number> Vectors<'a, T> {
     /// Checks rows; one pass over them.
     pub fn new(rows: Vec<&'a [T]>) -> Result<Self, InputError> {
         let len = rows.first().ok_or(InputError::Empty)?.len();
@@ -160,7 +194,7 @@ impl<'a, T: Real> Vectors<'a, T> {
 }
 
 /// The first entry that is no sound number.
-fn unsound<T: Real>(entries: &[T]) -> Option<usize> {
+fn unsound<T: Number>(entries: &[T]) -> Option<usize> {
     let max = T::from_f64(MAGNITUDE_MAX);
     let min = T::from_f64(-MAGNITUDE_MAX);
     let sound = |entry: &T| *entry <= max && *entry >= min;

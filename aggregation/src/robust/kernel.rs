@@ -13,12 +13,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::input::{Real, Vectors};
+use super::input::{Number, Vectors};
 
-/// Entries after which lane sums are widened to `f64`: a page of `f32` of each vector, so that
-/// those of 64 vectors stay in the second-level cache, and 128 products in a lane of eight;
-/// enough that the widening is little beside them.
-pub(crate) const BLOCK: usize = 1024;
 /// Vectors of a block that are loaded once for all sums of it.
 const ACROSS: usize = 4;
 /// Vectors whose products with those are summed at a time.
@@ -31,7 +27,7 @@ const AT_ONCE: usize = 4;
 /// The dot products of the vectors from `new` on with each other and with those before: a
 /// square matrix by rows, of which the upper half is filled from column `new` on. They are the
 /// same to the bit whatever `new` is.
-pub(crate) fn products<T: Real>(vectors: &Vectors<'_, T>, new: usize) -> Vec<f64> {
+pub(crate) fn products<T: Number>(vectors: &Vectors<'_, T>, new: usize) -> Vec<f64> {
     Arch::new().dispatch(Products { vectors, new })
 }
 
@@ -40,7 +36,7 @@ struct Products<'a, T> {
     new: usize,
 }
 
-impl<T: Real> WithSimd for Products<'_, T> {
+impl<T: Number> WithSimd for Products<'_, T> {
     type Output = Vec<f64>;
 
     #[inline(always)]
@@ -49,8 +45,8 @@ impl<T: Real> WithSimd for Products<'_, T> {
         let mut sums = vec![0.0; rows.len() * rows.len()];
         let mut block: Vec<&[T::Vector<S>]> = Vec::with_capacity(rows.len());
         let mut behind = len;
-        for from in (0..len).step_by(BLOCK) {
-            let end = len.min(from + BLOCK);
+        for from in (0..len).step_by(T::BLOCK) {
+            let end = len.min(from + T::BLOCK);
             block.clear();
             for row in rows {
                 let (vectors, rest) = T::split(simd, &row[from..end]);
@@ -70,7 +66,12 @@ impl<T: Real> WithSimd for Products<'_, T> {
 
 /// Adds the products of all pairs of `rows` of which one is from `new` on.
 #[inline(always)]
-fn add_products<T: Real, S: Simd>(simd: S, rows: &[&[T::Vector<S>]], new: usize, sums: &mut [f64]) {
+fn add_products<T: Number, S: Simd>(
+    simd: S,
+    rows: &[&[T::Vector<S>]],
+    new: usize,
+    sums: &mut [f64],
+) {
     let count = rows.len();
     // Beyond the last vector it stands again, and what comes of it is left out.
     let four =
@@ -114,13 +115,12 @@ fn add_block(sums: &mut [f64], count: usize, [left, right]: [usize; 2], found: &
 
 /// The products of some vectors with others.
 #[inline(always)]
-fn between<T: Real, S: Simd, const N: usize>(
+fn between<T: Number, S: Simd, const N: usize>(
     simd: S,
     down: [&[T::Vector<S>]; N],
     across: [&[T::Vector<S>]; ACROSS],
 ) -> [[f64; ACROSS]; N] {
-    let zero = T::splat(simd, T::default());
-    let mut sums = [[zero; ACROSS]; N];
+    let mut sums = [[T::no_products(simd); ACROSS]; N];
     let len = across[0].len();
     let (mut down, mut across) = (down, across);
     for row in &mut down {
@@ -133,7 +133,7 @@ fn between<T: Real, S: Simd, const N: usize>(
         for other in 0..ACROSS {
             let entry = across[other][at];
             for one in 0..N {
-                sums[one][other] = T::mul_add(simd, down[one][at], entry, sums[one][other]);
+                sums[one][other] = T::add_products(simd, down[one][at], entry, sums[one][other]);
             }
         }
     }
@@ -148,9 +148,9 @@ fn between<T: Real, S: Simd, const N: usize>(
 
 /// The products of some vectors with each other; the upper half.
 #[inline(always)]
-fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; ACROSS]; ACROSS] {
+fn within<T: Number, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; ACROSS]; ACROSS] {
     let zero = T::splat(simd, T::default());
-    let mut sums = [[zero; ACROSS]; ACROSS];
+    let mut sums = [[T::no_products(simd); ACROSS]; ACROSS];
     let len = rows[0].len();
     let mut rows = rows;
     for row in &mut rows {
@@ -164,7 +164,7 @@ fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; 
         for one in 0..ACROSS {
             for other in one..ACROSS {
                 let sum = &mut sums[one][other];
-                *sum = T::mul_add(simd, entries[one], entries[other], *sum);
+                *sum = T::add_products(simd, entries[one], entries[other], *sum);
             }
         }
     }
@@ -179,7 +179,11 @@ fn within<T: Real, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64; 
 
 /// The sum of vectors by weights; one pass over those with a weight. Where all weights are one,
 /// they scale the plain sum.
-pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)], out: &mut [T]) {
+pub(super) fn combine<T: Number>(
+    vectors: &Vectors<'_, T>,
+    weights: &[(usize, f64)],
+    out: &mut [T],
+) {
     Arch::new().dispatch(Combine { vectors, weights, out });
 }
 
@@ -189,7 +193,7 @@ struct Combine<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Real> WithSimd for Combine<'_, T> {
+impl<T: Number> WithSimd for Combine<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -218,7 +222,7 @@ impl<T: Real> WithSimd for Combine<'_, T> {
 
 /// Adds rows by weights to sums.
 #[inline(always)]
-fn add_weighed<T: Real, S: Simd>(simd: S, rows: &[(&[T], T); AT_ONCE], sums: &mut [T]) {
+fn add_weighed<T: Number, S: Simd>(simd: S, rows: &[(&[T], T); AT_ONCE], sums: &mut [T]) {
     let (vectors, rest) = T::split_mut(simd, sums);
     let rows = rows.map(|(row, weight)| {
         let (entries, rest) = T::split(simd, row);
@@ -239,7 +243,7 @@ fn add_weighed<T: Real, S: Simd>(simd: S, rows: &[(&[T], T); AT_ONCE], sums: &mu
 }
 
 #[inline(always)]
-fn scaled<T: Real, S: Simd>(simd: S, sums: &mut [T], scale: T) {
+fn scaled<T: Number, S: Simd>(simd: S, sums: &mut [T], scale: T) {
     let (vectors, rest) = T::split_mut(simd, sums);
     let factor = T::splat(simd, scale);
     vectors.iter_mut().for_each(|sum| *sum = T::mul(simd, *sum, factor));

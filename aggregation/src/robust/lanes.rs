@@ -1,15 +1,25 @@
-//! Lanes: floats by the vector register, for kernels that are written once.
+//! Lanes: numbers by the vector register, for kernels that are written once.
 //!
 //! A kernel is generic over [`Simd`] and compiled for each instruction set that pulp knows;
 //! which one runs is chosen when it is called. Sums of products are fused where the machine
 //! does that fast, and are two operations elsewhere.
+//!
+//! # Whole numbers of 16 bits
+//!
+//! Quantised values are so small that 16 bits hold many sums of them, and a register holds twice
+//! as many as `f32`. Sums of products are 32 bits wide, and of sums that are longer there are
+//! two halves, so that nothing is lost; who calls sees to it that the rest fits ([`super::Real`]).
 
-use pulp::Simd;
+use pulp::{Simd, bytemuck};
 
-/// A float of which a register holds several. Methods are inlined into the kernel.
+/// A number of which a register holds several. Methods are inlined into the kernel.
 pub trait Lanes: Copy + 'static {
     /// A register of them.
     type Vector<S: Simd>: Copy;
+    /// Registers of sums of products.
+    type Products<S: Simd>: Copy;
+    /// Entries of a vector whose products are summed before the lanes are.
+    const BLOCK: usize;
 
     /// Registers in a row of entries, and what is left behind them.
     fn split<S: Simd>(simd: S, entries: &[Self]) -> (&[Self::Vector<S>], &[Self])
@@ -54,8 +64,25 @@ pub trait Lanes: Copy + 'static {
     ) -> Self::Vector<S>;
     /// The difference.
     fn sub<S: Simd>(simd: S, one: Self::Vector<S>, other: Self::Vector<S>) -> Self::Vector<S>;
+    /// No products.
+    fn no_products<S: Simd>(simd: S) -> Self::Products<S>;
+    /// `one * other + sum`, where products of neighbours may be one sum.
+    fn add_products<S: Simd>(
+        simd: S,
+        one: Self::Vector<S>,
+        other: Self::Vector<S>,
+        sum: Self::Products<S>,
+    ) -> Self::Products<S>;
     /// The sum of the lanes.
-    fn sum<S: Simd>(simd: S, vector: Self::Vector<S>) -> f64;
+    fn sum<S: Simd>(simd: S, products: Self::Products<S>) -> f64;
+    /// Adds an entry to a sum in two halves, of which the second counts [`Lanes::HIGH`] times.
+    fn accumulate<S: Simd>(
+        simd: S,
+        halves: [Self::Vector<S>; 2],
+        entry: Self::Vector<S>,
+    ) -> [Self::Vector<S>; 2];
+    /// What the second half of a sum counts; none where there is none.
+    const HIGH: Option<i64>;
 }
 
 macro_rules! lanes {
@@ -64,6 +91,11 @@ macro_rules! lanes {
      $larger:ident, $select:ident, $sub:ident) => {
         impl Lanes for $float {
             type Vector<S: Simd> = S::$vector;
+            type Products<S: Simd> = S::$vector;
+            // A page of `f32`, and 128 products in a lane of eight; enough that the widening
+            // is little beside them.
+            const BLOCK: usize = 1024;
+            const HIGH: Option<i64> = None;
 
             #[inline(always)]
             fn split<S: Simd>(_: S, entries: &[Self]) -> (&[S::$vector], &[Self]) {
@@ -125,8 +157,29 @@ macro_rules! lanes {
                 simd.$sub(one, other)
             }
             #[inline(always)]
-            fn sum<S: Simd>(simd: S, vector: S::$vector) -> f64 {
-                simd.$sum(vector).into()
+            fn no_products<S: Simd>(simd: S) -> S::$vector {
+                simd.$splat(0.0)
+            }
+            #[inline(always)]
+            fn add_products<S: Simd>(
+                simd: S,
+                one: S::$vector,
+                other: S::$vector,
+                sum: S::$vector,
+            ) -> S::$vector {
+                simd.$mul_add(one, other, sum)
+            }
+            #[inline(always)]
+            fn sum<S: Simd>(simd: S, products: S::$vector) -> f64 {
+                simd.$sum(products).into()
+            }
+            #[inline(always)]
+            fn accumulate<S: Simd>(
+                simd: S,
+                [sum, none]: [S::$vector; 2],
+                entry: S::$vector,
+            ) -> [S::$vector; 2] {
+                [simd.$add(sum, entry), none]
             }
         }
     };
@@ -168,3 +221,121 @@ lanes!(
     select_f64s,
     sub_f64s
 );
+
+/// Numbers of 16 bits; sums wrap around.
+impl Lanes for i16 {
+    type Vector<S: Simd> = S::i16s;
+    type Products<S: Simd> = S::i32s;
+    // A page of each vector. Products of values are below 2^14, so that their sum is below 2^25.
+    const BLOCK: usize = 2048;
+    const HIGH: Option<i64> = Some(256);
+
+    #[inline(always)]
+    fn split<S: Simd>(_: S, entries: &[Self]) -> (&[S::i16s], &[Self]) {
+        S::as_simd_i16s(entries)
+    }
+    #[inline(always)]
+    fn split_mut<S: Simd>(_: S, entries: &mut [Self]) -> (&mut [S::i16s], &mut [Self]) {
+        S::as_mut_simd_i16s(entries)
+    }
+    #[inline(always)]
+    fn partial<S: Simd>(simd: S, entries: &[Self]) -> S::i16s {
+        simd.partial_load_i16s(entries)
+    }
+    #[inline(always)]
+    fn store_partial<S: Simd>(simd: S, entries: &mut [Self], vector: S::i16s) {
+        simd.partial_store_i16s(entries, vector);
+    }
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, value: Self) -> S::i16s {
+        simd.splat_i16s(value)
+    }
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i16s {
+        simd.add_i16s(one, other)
+    }
+    #[inline(always)]
+    fn mul<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i16s {
+        simd.mul_i16s(one, other)
+    }
+    #[inline(always)]
+    fn mul_add<S: Simd>(simd: S, one: S::i16s, other: S::i16s, sum: S::i16s) -> S::i16s {
+        simd.add_i16s(simd.mul_i16s(one, other), sum)
+    }
+    #[inline(always)]
+    fn min<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i16s {
+        simd.min_i16s(one, other)
+    }
+    #[inline(always)]
+    fn max<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i16s {
+        simd.max_i16s(one, other)
+    }
+    #[inline(always)]
+    fn if_larger<S: Simd>(
+        simd: S,
+        one: S::i16s,
+        other: S::i16s,
+        yes: S::i16s,
+        no: S::i16s,
+    ) -> S::i16s {
+        // All bits of the lanes in which the difference from the smaller is not nothing.
+        let above = simd.sub_i16s(simd.max_i16s(one, other), other);
+        let larger = simd.sub_i16s(simd.splat_i16s(0), simd.min_i16s(above, simd.splat_i16s(1)));
+        simd.xor_i16s(no, simd.and_i16s(larger, simd.xor_i16s(yes, no)))
+    }
+    #[inline(always)]
+    fn sub<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i16s {
+        simd.sub_i16s(one, other)
+    }
+    #[inline(always)]
+    fn no_products<S: Simd>(simd: S) -> S::i32s {
+        simd.splat_i32s(0)
+    }
+    #[inline(always)]
+    fn add_products<S: Simd>(simd: S, one: S::i16s, other: S::i16s, sum: S::i32s) -> S::i32s {
+        simd.add_i32s(pairs(simd, one, other), sum)
+    }
+    #[inline(always)]
+    fn sum<S: Simd>(_: S, products: S::i32s) -> f64 {
+        let lanes: &[i32] = bytemuck::cast_slice(std::slice::from_ref(&products));
+        lanes.iter().sum::<i32>().into()
+    }
+    #[inline(always)]
+    fn accumulate<S: Simd>(simd: S, [low, high]: [S::i16s; 2], entry: S::i16s) -> [S::i16s; 2] {
+        // The low byte counts once, and what is above it, with the sign, 256 times.
+        let byte = simd.and_i16s(entry, simd.splat_i16s(255));
+        [simd.add_i16s(low, byte), simd.add_i16s(high, high_byte(simd, entry))]
+    }
+}
+
+/// The sums of products of neighbours: one instruction on x86.
+#[inline(always)]
+pub(super) fn pairs<S: Simd>(simd: S, one: S::i16s, other: S::i16s) -> S::i32s {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(v3) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V3>() {
+        let product =
+            v3.multiply_wrapping_add_adjacent_i16x16(bytemuck::cast(one), bytemuck::cast(other));
+        return bytemuck::cast(product);
+    }
+    let mut sums = simd.splat_i32s(0);
+    let lanes: [&[i16]; 2] =
+        [&one, &other].map(|it| bytemuck::cast_slice(std::slice::from_ref(it)));
+    let out: &mut [i32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut sums));
+    let products = lanes[0].iter().zip(lanes[1]).enumerate();
+    let half = lanes[0].len().div_ceil(out.len());
+    products.for_each(|(at, (&one, &other))| out[at / half] += i32::from(one) * i32::from(other));
+    sums
+}
+
+/// What is above the low byte, with the sign.
+#[inline(always)]
+fn high_byte<S: Simd>(simd: S, entry: S::i16s) -> S::i16s {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(v3) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V3>() {
+        return bytemuck::cast(v3.shr_const_i16x16::<8>(bytemuck::cast(entry)));
+    }
+    let mut high = entry;
+    let lanes: &mut [i16] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut high));
+    lanes.iter_mut().for_each(|lane| *lane >>= 8);
+    high
+}

@@ -10,7 +10,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::input::Real;
+use super::input::Number;
 use super::lanes::Lanes;
 use super::rule::Coordinate;
 
@@ -91,7 +91,7 @@ const fn kept<const N: usize>(pairs: &[[usize; 2]; N], from: usize, end: usize) 
 /// Puts two registers in order. Of equal entries each stays: `min` and `max` of x86 give their
 /// second operand then.
 #[inline(always)]
-fn exchange<T: Real, S: Simd, const N: usize>(
+fn exchange<T: Number, S: Simd, const N: usize>(
     simd: S,
     entries: &mut [T::Vector<S>; N],
     [low, high]: [usize; 2],
@@ -131,18 +131,18 @@ macro_rules! exchanges_16 {
 /// and `ODD` more from the high end.
 macro_rules! trimmed {
     ($name:ident, $count:literal, $network:ident, $exchanges:ident) => {
-        struct $name<'a, T: Real, S: Simd, const TRIM: usize, const ODD: usize> {
+        struct $name<'a, T: Number, S: Simd, const TRIM: usize, const ODD: usize> {
             simd: S,
             rows: [&'a [T::Vector<S>]; $count],
             out: &'a mut [T::Vector<S>],
         }
 
-        impl<T: Real, S: Simd, const TRIM: usize, const ODD: usize> $name<'_, T, S, TRIM, ODD> {
+        impl<T: Number, S: Simd, const TRIM: usize, const ODD: usize> $name<'_, T, S, TRIM, ODD> {
             const END: usize = $count - TRIM - ODD;
             const KEPT: [bool; $network.len()] = kept(&$network, TRIM, Self::END);
         }
 
-        impl<T: Real, S: Simd, const TRIM: usize, const ODD: usize> WithSimd
+        impl<T: Number, S: Simd, const TRIM: usize, const ODD: usize> WithSimd
             for $name<'_, T, S, TRIM, ODD>
         {
             type Output = ();
@@ -186,13 +186,13 @@ macro_rules! choose {
 }
 
 /// Sixteen rows in order.
-struct Sort16<'a, T: Real, S: Simd> {
+struct Sort16<'a, T: Number, S: Simd> {
     simd: S,
     rows: [&'a [T::Vector<S>]; SORTED],
     out: &'a mut [Columns<T, S>],
 }
 
-impl<T: Real, S: Simd> WithSimd for Sort16<'_, T, S> {
+impl<T: Number, S: Simd> WithSimd for Sort16<'_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -268,29 +268,41 @@ impl Network {
         }
     }
 
-    /// What the rule makes of some columns.
+    /// What the rule makes of some columns; where sums come in halves, the second ones in `high`.
     #[inline(always)]
-    pub(super) fn apply<'a, T: Real, S: Simd>(
+    pub(super) fn apply<'a, T: Number, S: Simd>(
         &self,
         simd: S,
         rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
         work: &mut [Columns<T, S>],
         out: &mut [T::Vector<S>],
+        high: Option<&mut [T::Vector<S>]>,
     ) {
-        match self.coordinate {
-            Coordinate::TrimmedMean { trim } => self.trimmed::<T, S>(simd, rows, work, trim, out),
-            Coordinate::NearMedian { keep } => {
+        match (self.coordinate, high) {
+            // So many entries come in halves that no network in registers is for them.
+            (Coordinate::TrimmedMean { trim }, Some(high)) => {
+                self.sort::<T, S>(simd, rows, work);
+                let kept = work[trim..self.count - trim].iter();
+                return sum_halves::<T, S>(simd, kept.map(|row| &row[..]), out, high);
+            }
+            (Coordinate::TrimmedMean { trim }, None) => {
+                self.trimmed::<T, S>(simd, rows, work, trim, out);
+            }
+            (Coordinate::NearMedian { keep }, _) => {
                 self.sort::<T, S>(simd, rows, work);
                 near_median::<T, S>(simd, &work[..self.count], keep, out);
             }
-            Coordinate::Median => {}
+            (Coordinate::Median, _) => {}
+        }
+        if self.factor == 1.0 {
+            return;
         }
         let factor = T::splat(simd, T::from_f64(self.factor));
         out.iter_mut().for_each(|sum| *sum = T::mul(simd, *sum, factor));
     }
 
     #[inline(always)]
-    fn trimmed<'a, T: Real, S: Simd>(
+    fn trimmed<'a, T: Number, S: Simd>(
         &self,
         simd: S,
         rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
@@ -315,7 +327,7 @@ impl Network {
 
     /// Sorts rows into `work`, as far as the output depends on it.
     #[inline(always)]
-    fn sort<'a, T: Real, S: Simd>(
+    fn sort<'a, T: Number, S: Simd>(
         &self,
         simd: S,
         rows: &Rows<'a, T, S, impl Fn(usize) -> &'a [T::Vector<S>]>,
@@ -339,14 +351,14 @@ impl Network {
 }
 
 /// The rows that are sorted.
-pub(super) struct Rows<'a, T: Real, S: Simd, F> {
+pub(super) struct Rows<'a, T: Number, S: Simd, F> {
     /// Each by its number.
     pub(super) row: F,
     /// One of negative infinities and one of positive ones.
     pub(super) infinities: [&'a [T::Vector<S>]; 2],
 }
 
-impl<'a, T: Real, S: Simd, F: Fn(usize) -> &'a [T::Vector<S>]> Rows<'a, T, S, F> {
+impl<'a, T: Number, S: Simd, F: Fn(usize) -> &'a [T::Vector<S>]> Rows<'a, T, S, F> {
     /// With negative infinities before and positive ones behind them, so that they are in the
     /// middle.
     #[inline(always)]
@@ -360,7 +372,7 @@ impl<'a, T: Real, S: Simd, F: Fn(usize) -> &'a [T::Vector<S>]> Rows<'a, T, S, F>
 }
 
 #[inline(always)]
-fn sum<'a, T: Real, S: Simd>(
+fn sum<'a, T: Number, S: Simd>(
     simd: S,
     rows: impl Iterator<Item = &'a [T::Vector<S>]>,
     sums: &mut [T::Vector<S>],
@@ -371,11 +383,28 @@ fn sum<'a, T: Real, S: Simd>(
     }
 }
 
+/// Sums by halves.
+#[inline(always)]
+fn sum_halves<'a, T: Number, S: Simd>(
+    simd: S,
+    rows: impl Iterator<Item = &'a [T::Vector<S>]>,
+    low: &mut [T::Vector<S>],
+    high: &mut [T::Vector<S>],
+) {
+    low.fill(T::splat(simd, T::default()));
+    high.fill(T::splat(simd, T::default()));
+    for row in rows {
+        for ((low, high), &entry) in low.iter_mut().zip(&mut *high).zip(row) {
+            [*low, *high] = T::accumulate(simd, [*low, *high], entry);
+        }
+    }
+}
+
 /// The sum of the `keep` entries nearest to the median of sorted rows. They are neighbours in
 /// order: at each of the places where such a run may begin, it moves on if what it would leave
 /// is farther from the median than what it would take.
 #[inline(always)]
-fn near_median<T: Real, S: Simd>(
+fn near_median<T: Number, S: Simd>(
     simd: S,
     rows: &[Columns<T, S>],
     keep: usize,
@@ -501,7 +530,7 @@ mod tests {
             let mut work = vec![row(&0.0); self.0.work()];
             let mut found = row(&0.0);
             let rows = Rows { row: |it: usize| &rows[it][..], infinities };
-            self.0.apply::<f64, S>(simd, &rows, &mut work, &mut found);
+            self.0.apply::<f64, S>(simd, &rows, &mut work, &mut found, None);
             let mut last = [0.0];
             f64::store_partial(simd, &mut last, found[WIDTH - 1]);
             last[0]

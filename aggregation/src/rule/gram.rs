@@ -5,6 +5,8 @@
 //! weights of 2^32 sum to less than 2^122. The matrix takes n^2 / 2 products per entry: most of
 //! the work of a term, done by the float kernel, which is exact on such small numbers.
 
+use pulp::Arch;
+
 use super::clip::WEIGHT_ONE;
 use super::vector::{Block, Row, Vector, Weighted, for_each_block, for_each_chunk};
 use crate::robust;
@@ -16,8 +18,8 @@ use crate::update::VALUE_MAX;
 const GRAM_BLOCK: usize = 2048;
 
 const _: () = assert!(
-    robust::PRODUCTS_BLOCK * (VALUE_MAX as usize).pow(2) < 1 << f32::MANTISSA_DIGITS,
-    "what the kernel sums before it widens is exact in single precision"
+    GRAM_BLOCK * (VALUE_MAX as usize).pow(2) < i32::MAX as usize,
+    "what the kernel sums before it widens fits its integers"
 );
 const _: () = assert!(
     CHUNK_ENTRIES_MAX * (VALUE_MAX as usize).pow(2) <= i32::MAX as usize,
@@ -75,10 +77,11 @@ impl Gram {
 
     /// Adds up products of quantised values, chunk by chunk.
     ///
-    /// In floats: the products of [`robust::PRODUCTS_BLOCK`] pairs of values sum to less than
-    /// 2^24 and those of a chunk to less than 2^31, so that nothing is rounded.
+    /// The products of values are summed in integers of 32 bits, and those of blocks in floats,
+    /// whose significand holds the sum of a chunk.
     fn add_quantised(&mut self, vectors: &[Weighted<'_>]) {
-        let mut tile = vec![0.0_f32; self.count * GRAM_BLOCK];
+        let mut tile = vec![0_i16; self.count * GRAM_BLOCK];
+        let arch = Arch::new();
         let plain: Vec<_> = vectors.iter().map(|it| Weighted { weight: 1, ..*it }).collect();
         for_each_chunk(&plain, |rows, range| {
             let rows: Vec<(&[u8], i64)> = rows.iter().map(bytes).collect();
@@ -86,8 +89,13 @@ impl Gram {
             for from in (0..range.len()).step_by(GRAM_BLOCK) {
                 let len = GRAM_BLOCK.min(range.len() - from);
                 for (entries, (bytes, _)) in tile.chunks_exact_mut(GRAM_BLOCK).zip(&rows) {
-                    let entries = entries.iter_mut().zip(&bytes[from..from + len]);
-                    entries.for_each(|(entry, &byte)| *entry = f32::from(byte.cast_signed()));
+                    arch.dispatch(
+                        #[inline(always)]
+                        || {
+                            let entries = entries.iter_mut().zip(&bytes[from..from + len]);
+                            entries.for_each(|(entry, &byte)| *entry = byte.cast_signed().into());
+                        },
+                    );
                 }
                 let entries = tile.chunks_exact(GRAM_BLOCK).map(|it| &it[..len]).collect();
                 let vectors = robust::Vectors::sound_rows(entries, len);

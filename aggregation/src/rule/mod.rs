@@ -29,12 +29,14 @@ pub mod mean;
 pub mod name;
 pub mod nearest_neighbour_mixing;
 pub mod recipe;
+mod rounding;
 pub mod trimmed_mean;
 pub(crate) mod vector;
 pub mod weighting;
 pub mod weights;
+mod work;
 
-use crate::round::{Divisor, divide_half_even_wide};
+use crate::round::divide_half_even_wide;
 use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
@@ -51,7 +53,7 @@ pub use weights::{Samples, Staleness};
 
 use extremes::Keep;
 use vector::Weighted;
-use weighting::COEFFICIENT_ONE;
+use work::Work;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.
 pub const ENTRY_UNITS_MAX: i64 = (VALUE_MAX as i64) << EXPONENT_MAX;
@@ -135,20 +137,6 @@ pub(crate) struct Bearing {
     pub voids: usize,
 }
 
-/// Exact sums over equally many contributions for every entry.
-#[derive(Debug)]
-struct Sums {
-    entries: Entries,
-    /// What a sum is divided by to be a mean in units of 2^-24; positive.
-    divisor: i64,
-}
-
-#[derive(Debug)]
-enum Entries {
-    Narrow(Vec<i64>),
-    Wide(Vec<i128>),
-}
-
 impl Bearing {
     /// The attackers that may be among those who contribute.
     pub fn remaining(self) -> usize {
@@ -174,7 +162,10 @@ impl Recipe {
     pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
         match groups {
             [] => unreachable!("a term has at least one cohort"),
-            [group] => self.sums(group, bearing).round(),
+            [group] => {
+                let vectors = self.weighed(group);
+                self.work(&vectors, bearing).rounded(&vectors)
+            }
             groups => self.average(groups, bearing),
         }
     }
@@ -191,38 +182,23 @@ impl Recipe {
         }
     }
 
-    /// The exact result of the rule in one cohort.
-    fn sums(&self, group: &Group<'_>, bearing: Bearing) -> Sums {
-        let vectors = self.weighed(group);
+    /// What the rule does with the vectors of one cohort.
+    fn work(&self, vectors: &[Weighted<'_>], bearing: Bearing) -> Work {
         let count = vectors.len();
         let attackers = bearing.among(count);
         if let Rule::Weighted(weighting) = self.rule {
-            let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
-            let entries = Entries::Narrow(mean::sums_by(&vectors, &coefficients));
-            return Sums { entries, divisor: COEFFICIENT_ONE };
+            return Work::Weighed(weighting.coefficients(vectors, self.mix, attackers));
         }
         let keep = self.keep(count, bearing);
         match self.mix {
             // Everybody's neighbours are all: each mixed vector is the mean.
-            Mix::NearestNeighbours if attackers == 0 => Sums::narrow(mean::sums(&vectors), count),
+            Mix::NearestNeighbours if attackers == 0 => Work::Summed,
             Mix::NearestNeighbours => {
-                let near = nearest_neighbour_mixing::near(&vectors, attackers);
-                let parts = keep.of(count) * (count - attackers);
-                let fast = keep.trim().and_then(|trim| columns::sums(&vectors, Some(&near), trim));
-                match fast {
-                    Some(entries) => Sums::narrow(entries, parts),
-                    None => {
-                        let mixed = nearest_neighbour_mixing::sums(&vectors, &near, keep);
-                        Sums { entries: Entries::Wide(mixed), divisor: divisor(parts) }
-                    }
-                }
+                let near = nearest_neighbour_mixing::near(vectors, attackers);
+                Work::Mixed { near, of_each: count - attackers, keep }
             }
-            Mix::None if keep.of(count) == count => Sums::narrow(mean::sums(&vectors), count),
-            Mix::None => {
-                let fast = keep.trim().and_then(|trim| columns::sums(&vectors, None, trim));
-                let entries = fast.unwrap_or_else(|| trimmed_mean::sums(&vectors, keep));
-                Sums::narrow(entries, keep.of(count))
-            }
+            Mix::None if keep.of(count) == count => Work::Summed,
+            Mix::None => Work::Sorted(keep),
         }
     }
 
@@ -253,7 +229,8 @@ impl Recipe {
         let mut total = 0;
         for group in groups {
             let size = i128::try_from(group.vectors.len()).expect("members fit 16 bits");
-            let sums = self.sums(group, bearing);
+            let vectors = self.weighed(group);
+            let sums = self.work(&vectors, bearing).sums(&vectors);
             averages.resize(sums.len(), 0);
             let cut = averages.iter_mut().enumerate();
             cut.for_each(|(entry, average)| *average += size * sums.cut(entry));
@@ -262,50 +239,6 @@ impl Recipe {
         let divisor = total << COHORT_BITS;
         averages.into_iter().map(|sum| to_term(divide_half_even_wide(sum, divisor))).collect()
     }
-}
-
-impl Sums {
-    fn narrow(entries: Vec<i64>, contributions: usize) -> Self {
-        Self { entries: Entries::Narrow(entries), divisor: divisor(contributions) }
-    }
-
-    fn len(&self) -> usize {
-        match &self.entries {
-            Entries::Narrow(entries) => entries.len(),
-            Entries::Wide(entries) => entries.len(),
-        }
-    }
-
-    /// One mean in units of 2^-56, rounded down.
-    fn cut(&self, entry: usize) -> i128 {
-        let sum = match &self.entries {
-            Entries::Narrow(entries) => i128::from(entries[entry]),
-            Entries::Wide(entries) => entries[entry],
-        };
-        (sum << COHORT_BITS).div_euclid(i128::from(self.divisor))
-    }
-
-    /// The one rounding of a term.
-    fn round(self) -> Vec<i32> {
-        let narrow = self.divisor;
-        let wide = i128::from(narrow);
-        match self.entries {
-            Entries::Narrow(entries) => {
-                let divisor = Divisor::new(narrow);
-                let means = entries.into_iter().map(|sum| divisor.half_even(sum));
-                means.map(|mean| to_term(i128::from(mean))).collect()
-            }
-            Entries::Wide(entries) => {
-                let means = entries.into_iter().map(|sum| divide_half_even_wide(sum, wide));
-                means.map(to_term).collect()
-            }
-        }
-    }
-}
-
-/// What a sum over this many weighted contributions is divided by.
-fn divisor(contributions: usize) -> i64 {
-    i64::try_from(contributions).expect("pairs of members fit 32 bits") * WEIGHT_ONE
 }
 
 fn to_term(mean: i128) -> i32 {

@@ -10,11 +10,13 @@ use pulp::Arch;
 
 use super::extremes::{Keep, extremes};
 use super::mean;
+use super::rounding::Whole;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 
 /// The sums of what is kept, in units of 2^-40.
 pub(super) fn sums(vectors: &[Weighted<'_>], keep: Keep) -> Vec<i64> {
-    let mut sums = mean::sums(vectors);
+    let room = Whole::of(vectors.first().map_or(0, |it| it.vector.parameter_count()));
+    let mut sums = mean::sums(vectors, room).0;
     if keep.of(vectors.len()) == vectors.len() {
         return sums;
     }
