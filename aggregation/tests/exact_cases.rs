@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex};
 use common::{Memo, SEED, named, payload, unknown_header};
 use longhaul_aggregation::{
     AdmissionPolicy, Admitted, BaseSummary, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix,
-    PoolSpan, Previous, Recipe, Rule, Samples, Schema, Setting, Small, Staleness, TermMemo,
-    TermStatus, Trim, Weighting, admit,
+    PoolSpan, Previous, Recipe, Rule, Schema, Setting, Small, TermMemo, TermStatus, Trim,
+    Weighting, admit,
 };
 use longhaul_dtn::hash::ContentHash;
 
@@ -214,14 +214,12 @@ fn recipe(rule: Rule, random: &mut Random) -> Recipe {
         small: [Small::Join, Small::Wait, Small::Vouch][random.below(3) as usize],
     });
     Recipe {
-        rule,
         clip: if random.once(2) { Clip::None } else { Clip::Median },
         mix: if random.once(2) { Mix::None } else { Mix::NearestNeighbours },
         cohorts,
         quorum: 1 + random.below(6) as u16,
         pool: PoolSpan::new(1 << random.below(4)).expect("a span"),
-        staleness: Staleness::Constant,
-        samples: Samples::Alike,
+        ..Recipe::plain(rule, Clip::None, 1)
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use common::{Memo, SEED};
 use longhaul_aggregation::{
-    Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, PoolSpan, Recipe, Rule,
+    Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, Outer, PoolSpan, Recipe, Rule,
     Samples, Schema, Setting, Slot, Small, Staleness, TermStatus, Trim, Weighting,
 };
 use plans::{EPOCHS, MEMBERS, WINDOW, arb_delivery, arb_plans, deliver, make, schema};
@@ -64,13 +64,20 @@ fn arb_weights() -> impl Strategy<Value = (Staleness, Samples)> {
     (staleness, samples)
 }
 
+fn arb_outer() -> impl Strategy<Value = Outer> {
+    let any = (1_u32..=10_000, 0_u16..=950);
+    let any =
+        any.prop_map(|(rate_milli, momentum_permille)| Outer { rate_milli, momentum_permille });
+    prop_oneof![2 => Just(Outer::PLAIN), 1 => any]
+}
+
 fn arb_recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Median)];
     let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
     let cohorts = prop::option::weighted(0.7, arb_cohorts());
     let pool = (0..4).prop_map(|doublings| PoolSpan::new(1_u16 << doublings).expect("a span"));
-    (arb_rule(), clip, mix, cohorts, 1_u16..=6, pool, arb_weights()).prop_map(
-        |(rule, clip, mix, cohorts, quorum, pool, (staleness, samples))| Recipe {
+    (arb_rule(), clip, mix, cohorts, 1_u16..=6, pool, arb_weights(), arb_outer()).prop_map(
+        |(rule, clip, mix, cohorts, quorum, pool, (staleness, samples), outer)| Recipe {
             rule,
             clip,
             mix,
@@ -79,6 +86,7 @@ fn arb_recipe() -> impl Strategy<Value = Recipe> {
             pool,
             staleness,
             samples,
+            outer,
         },
     )
 }

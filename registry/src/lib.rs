@@ -31,7 +31,7 @@ pub use log::{Chain, LogError, LogWriter, Signing, verify_chain};
 pub use manifest::{
     InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest, TermsError,
 };
-pub use plan::TrainingPlan;
+pub use plan::{Schedule, ScheduleNameError, TrainingPlan};
 pub use record::{HEAD_BYTES_MAX, Record};
 pub use scan::{Corruption, Scan, Tail, frame_entry, scan_log};
 pub use seal::{Cosigned, encode_cosigned};

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Clip, Cohorts, Minimum, Mix, NormBound, PoolSpan, Recipe, Rule, Samples, Schema, SealPolicy,
-    Small, Trim,
+    Clip, Cohorts, Minimum, Mix, NormBound, Outer, PoolSpan, Recipe, Rule, Samples, Schema,
+    SealPolicy, Small, Trim,
 };
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
 use longhaul_node::train::{ModelError, ModelKind};
 use longhaul_registry::{
-    Bounds, Committee, Manifest, ManifestError, SignedManifest, Task, TrainingPlan,
+    Bounds, Committee, Manifest, ManifestError, Schedule, SignedManifest, Task, TrainingPlan,
 };
 
 use crate::clock::SimTime;
@@ -117,10 +117,16 @@ fn bounds(scenario: &Scenario, schema: &Schema) -> Bounds {
 }
 
 fn plan(training: &scenario::Training) -> TrainingPlan {
+    let (steps, batch, rate) = (training.steps.get(), training.batch.get(), training.rate.micro());
     TrainingPlan {
-        steps: training.steps.get(),
-        batch: training.batch.get(),
-        rate_micro: training.rate.micro(),
+        schedule: match training.schedule {
+            scenario::TrainingSchedule::Constant => Schedule::Constant,
+            scenario::TrainingSchedule::Cosine => Schedule::Cosine,
+        },
+        pending_permille: training.pending_permille,
+        proximal_milli: training.proximal_milli,
+        momentum_permille: training.momentum_permille,
+        ..TrainingPlan::plain(steps, batch, rate)
     }
 }
 
@@ -150,6 +156,10 @@ pub(crate) fn recipe(recipe: &scenario::Recipe) -> Recipe {
         pool: PoolSpan::new(recipe.pool_epochs).unwrap_or(PoolSpan::ONE),
         staleness: recipe.staleness.0,
         samples: recipe.samples_max.map_or(Samples::Alike, Samples::UpTo),
+        outer: Outer {
+            rate_milli: recipe.outer_rate_milli,
+            momentum_permille: recipe.outer_momentum_permille,
+        },
     }
 }
 

@@ -22,6 +22,12 @@
 //! adds the new one. Updates and terms are behind `Arc`: folds of one world share
 //! the updates that they are given and, with a [`TermMemo`], the terms.
 //!
+//! # Steps
+//!
+//! A recipe's outer optimiser ([`crate::rule::outer`]) scales each term, and with momentum shares
+//! of the last terms are held back: the model is that without them. It stays a function of the
+//! set, since how old a term is follows from the last epoch that has one.
+//!
 //! # Seals
 //!
 //! A seal ([`crate::seal`]) closes all epochs before its end: their terms stand in the
@@ -38,6 +44,7 @@ mod evidence;
 mod plan;
 mod pool;
 mod refresh;
+mod release;
 mod sealing;
 mod vouch;
 
@@ -91,7 +98,10 @@ pub struct Fold {
     dirty: BTreeSet<Epoch>,
     /// What is closed for good; slots and terms above are of later epochs.
     sealed: Option<Arc<Snapshot>>,
+    /// M_0 and all terms as they count in the end.
     model: Parameters,
+    /// The same without what is held back, where the recipe holds back.
+    released: Option<Parameters>,
     id: Option<ModelId>,
     floats: Option<Arc<Vec<f32>>>,
     memo: Option<Arc<dyn TermMemo>>,
@@ -145,6 +155,7 @@ impl Fold {
             dirty: BTreeSet::new(),
             sealed: None,
             model,
+            released: None,
             id: None,
             floats: None,
             memo: None,
@@ -260,24 +271,46 @@ impl Fold {
         while let Some(block) = self.dirty.pop_first() {
             self.refresh(block);
         }
-        &self.model
+        let outer = self.recipe.outer;
+        if outer.momentum_permille == 0 {
+            return &self.model;
+        }
+        let terms = self.terms.values().flatten();
+        self.released.get_or_insert_with(|| release::released(&self.model, outer, terms))
+    }
+
+    /// Forgets what was made of the model before it changed.
+    fn changed(&mut self) {
+        self.released = None;
+        self.id = None;
+        self.floats = None;
     }
 
     /// The name of the shared model.
     pub fn model_id(&mut self) -> ModelId {
         self.model();
-        *self.id.get_or_insert_with(|| self.model.model_id(&self.schema))
+        if let Some(id) = self.id {
+            return id;
+        }
+        let schema = Arc::clone(&self.schema);
+        let id = self.model().model_id(&schema);
+        *self.id.insert(id)
     }
 
     /// The shared model as floats, made once for each model.
     pub fn model_f32(&mut self) -> Arc<Vec<f32>> {
         self.model();
-        Arc::clone(self.floats.get_or_insert_with(|| Arc::new(self.model.to_f32())))
+        if let Some(floats) = &self.floats {
+            return Arc::clone(floats);
+        }
+        let floats = Arc::new(self.model().to_f32());
+        Arc::clone(self.floats.insert(floats))
     }
 
     /// What `member` trains from: the model plus its own updates that no term
     /// counts yet, at full weight, among the `window` epochs up to its latest
     /// slot. A window of at least the federation's epochs takes all of them.
+    /// [`Fold::pending`] gives those alone, to be weighed.
     ///
     /// An update that waits in a small cohort is given up once the member has one
     /// that counts and is more than a base summary's window later: by then the
@@ -296,9 +329,23 @@ impl Fold {
         takes: impl Fn(Epoch) -> bool,
     ) -> Parameters {
         let mut base = self.model().clone();
-        let Some((last, _)) = self.chains.last(member) else {
-            return base;
-        };
+        if let Some(pending) = self.pending(member, window, takes) {
+            base.add(&pending);
+        }
+        base
+    }
+
+    /// The sum of the updates of `member` that [`Fold::training_base_where`] adds to the model,
+    /// if there are any.
+    pub fn pending(
+        &mut self,
+        member: MemberIndex,
+        window: u32,
+        takes: impl Fn(Epoch) -> bool,
+    ) -> Option<Parameters> {
+        self.model();
+        let mut pending: Option<Parameters> = None;
+        let (last, _) = self.chains.last(member)?;
         let mut newest_counted: Option<Epoch> = None;
         let recent = self.chains.epochs(member).rev();
         for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
@@ -313,10 +360,11 @@ impl Fold {
             };
             let back = newest_counted.map(|counted| counted.back(self.setting.summary_window));
             if takes(epoch) && (!waits || back.is_none_or(|back| epoch >= back)) {
-                own.update.add_to(&mut base);
+                let zeros = || Parameters::from_units(vec![0; self.model.len()]);
+                own.update.add_to(pending.get_or_insert_with(zeros));
             }
         }
-        base
+        pending
     }
 
     /// The update in a slot, unless it is empty or void.

@@ -12,6 +12,7 @@ use longhaul_dtn::hash::ContentHash;
 use super::Fold;
 use super::plan::{Plan, Planner, Standing, Trust};
 use super::pool::block_of;
+use super::release;
 use crate::parameters::Parameters;
 use crate::slot::Epoch;
 
@@ -88,8 +89,7 @@ impl Fold {
         }
         old.values().for_each(|entries| self.model.subtract_term(entries));
         added.iter().for_each(|entries| self.model.add_term(entries));
-        self.id = None;
-        self.floats = None;
+        self.changed();
     }
 
     /// The model as it would be if everybody vouched for every slot that waits in
@@ -109,15 +109,23 @@ impl Fold {
             return None;
         }
         let mut trial = self.model.clone();
+        let mut terms = self.terms.clone();
         let planner = Planner { trust: Trust::Everybody, ..self.planner() };
-        for (&block, terms) in blocks {
-            let counted = terms.iter().filter_map(|term| term.entries.as_ref());
+        for (&block, counted) in blocks {
+            let counted = counted.iter().filter_map(|term| term.entries.as_ref());
             counted.for_each(|(_, entries)| trial.subtract_term(entries));
+            let mut tried = Vec::new();
             for plan in planner.plans(block) {
-                if let Some(key) = plan.key(&self.recipe_id) {
-                    trial.add_term(&self.entries(&plan, key));
-                }
+                let key = plan.key(&self.recipe_id);
+                let entries = key.map(|key| (key, self.entries(&plan, key)));
+                entries.iter().for_each(|(_, entries)| trial.add_term(entries));
+                tried.push(Term { standing: plan.standing, entries });
             }
+            terms.insert(block, tried);
+        }
+        if self.recipe.outer.momentum_permille > 0 {
+            let terms = terms.values().flatten();
+            return Some(release::released(&trial, self.recipe.outer, terms));
         }
         Some(trial)
     }

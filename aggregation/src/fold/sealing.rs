@@ -80,8 +80,7 @@ impl Fold {
         self.sealed = Some(snapshot);
         let entries = self.terms.values().flatten().filter_map(|term| term.entries.as_ref());
         entries.for_each(|(_, entries)| self.model.add_term(entries));
-        self.id = None;
-        self.floats = None;
+        self.changed();
         left_out
     }
 

@@ -28,6 +28,7 @@ mod influence;
 pub mod mean;
 pub mod name;
 pub mod nearest_neighbour_mixing;
+pub mod outer;
 pub mod recipe;
 mod rounding;
 pub mod trimmed_mean;
@@ -45,6 +46,7 @@ pub use cohorts::{Cohorts, Minimum, Small};
 pub use influence::Influence;
 pub(crate) use name::decimal;
 pub use name::{RuleNameError, StalenessNameError};
+pub use outer::Outer;
 pub use recipe::{COMPARED_AUTHORS_MAX, PoolSpan, Recipe, RecipeError};
 pub(crate) use vector::Vector;
 pub use weighting::{ITERATIONS_MAX, Weighting};
@@ -160,14 +162,14 @@ impl Bearing {
 impl Recipe {
     /// The term of cohorts, of which there is at least one.
     pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
-        match groups {
+        self.outer.scaled(match groups {
             [] => unreachable!("a term has at least one cohort"),
             [group] => {
                 let vectors = self.weighed(group);
                 self.work(&vectors, bearing).rounded(&vectors)
             }
             groups => self.average(groups, bearing),
-        }
+        })
     }
 
     /// The term of updates that stand in one cohort and weigh alike, in their order, among whom

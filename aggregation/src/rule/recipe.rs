@@ -1,7 +1,8 @@
 //! Recipe: what a manifest fixes about merging, with its bytes and its id.
 //!
 //! Bytes: a CBOR array `[rule, clip, quorum, mix, cohorts, pool]`, and `weights` behind it
-//! where they are not all one (see [`super::weights`]); the rule is `[0]` for the
+//! where they are not all one (see [`super::weights`]) or `outer` follows, which is a rate and a
+//! momentum in thousandths where they are not 1,000 and 0 (see [`super::outer`]); the rule is `[0]` for the
 //! mean, `[1, trim]` for the trimmed mean (a number, or null for as many as there
 //! may be attackers), `[2]` for the median, `[3]` for the mean around it, `[4]` for Krum,
 //! `[5]` for Multi-Krum, `[6, iterations]` for the geometric median, `[7, radius in
@@ -14,6 +15,7 @@ use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
 use super::cohorts::Cohorts;
+use super::outer::Outer;
 use super::weighting::Weighting;
 use super::weights::{self, Samples, Staleness};
 use super::{Clip, Mix, Rule, Trim};
@@ -62,6 +64,8 @@ pub struct Recipe {
     pub staleness: Staleness,
     /// How updates weigh by their samples.
     pub samples: Samples,
+    /// What a step makes of a term.
+    pub outer: Outer,
 }
 
 /// The largest span of epochs that are pooled: 1 (none), 2, 4, 8, 16 or 32.
@@ -174,6 +178,7 @@ impl Recipe {
             pool: PoolSpan::ONE,
             staleness: Staleness::Constant,
             samples: Samples::Alike,
+            outer: Outer::PLAIN,
         }
     }
 
@@ -231,6 +236,9 @@ impl Recipe {
             }
             _ => {}
         }
+        if !self.outer.is_sound() {
+            return Err(RecipeError::Parameter("the rate or momentum of a term's step"));
+        }
         match (self.staleness.is_sound(), self.samples) {
             (false, _) => Err(RecipeError::Parameter("how weights fall with staleness")),
             (_, Samples::UpTo(0)) => Err(RecipeError::Parameter("the number of samples counted")),
@@ -245,7 +253,12 @@ impl Recipe {
 
     /// Writes the recipe.
     pub fn encode(&self, writer: &mut Writer) {
-        writer.array(if self.weighs_alike() { 6 } else { 7 });
+        let plain = self.outer == Outer::PLAIN;
+        writer.array(match (self.weighs_alike(), plain) {
+            (true, true) => 6,
+            (false, true) => 7,
+            (_, false) => 8,
+        });
         encode_rule(self.rule, writer);
         writer.unsigned(u64::from(self.clip == Clip::Median)).unsigned(u64::from(self.quorum));
         writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
@@ -256,16 +269,19 @@ impl Recipe {
             Some(cohorts) => cohorts.encode(writer),
         }
         writer.unsigned(u64::from(self.pool.doublings));
-        if !self.weighs_alike() {
+        if !self.weighs_alike() || !plain {
             weights::encode(self.staleness, self.samples, writer);
+        }
+        if !plain {
+            self.outer.encode(writer);
         }
     }
 
     /// Reads a recipe, strictly. Whether it fits a federation is for
     /// [`Recipe::validate`] to say.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let wrong = reader.invalid("an array of 6 or 7");
-        let fields = reader.array(7)?;
+        let wrong = reader.invalid("an array of 6 to 8");
+        let fields = reader.array(8)?;
         if fields < 6 {
             return Err(wrong);
         }
@@ -293,7 +309,12 @@ impl Recipe {
         let alike = reader.invalid("weights that are not all one");
         let (staleness, samples) = weights::decode(reader)?;
         let recipe = Self { staleness, samples, ..plain };
-        if recipe.weighs_alike() { Err(alike) } else { Ok(recipe) }
+        if fields == 7 {
+            return if recipe.weighs_alike() { Err(alike) } else { Ok(recipe) };
+        }
+        let unchanged = reader.invalid("a step other than the term itself");
+        let outer = Outer::decode(reader)?;
+        if outer == Outer::PLAIN { Err(unchanged) } else { Ok(Self { outer, ..recipe }) }
     }
 
     /// The name of the recipe: blake3 derive-key under
@@ -414,7 +435,10 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_wrote() {
-        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED, WEIGHED] {
+        let stepped = Outer { rate_milli: 700, momentum_permille: 900 };
+        let outer = |recipe| Recipe { outer: stepped, ..recipe };
+        let stepped = [outer(TRIMMED), outer(WEIGHED)];
+        for recipe in [TRIMMED, MEAN_OF_ONE, MIXED, PARTED, WEIGHED].into_iter().chain(stepped) {
             assert_eq!(Recipe::decode(&mut Reader::new(&bytes(&recipe))), Ok(recipe));
         }
         for rule in [
@@ -457,6 +481,10 @@ mod tests {
             &[0x86, 0x81, 0, 0, 5, 0, 0xf6, 6],
             &[0x86, 0x81, 0, 0, 0x1a, 0, 1, 0, 0, 0, 0xf6, 0],
             &[0x85, 0x81, 0, 0, 1, 0, 0xf6],
+            &[0x88, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6, 0x82, 0x19, 3, 0xe8, 0],
+            &[0x88, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6, 0x82, 1, 0x19, 3, 0xb7],
+            &[0x88, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6, 0x81, 1],
+            &[0x89, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6, 0x82, 1, 0, 0],
         ] {
             assert!(Recipe::decode(&mut Reader::new(malformed)).is_err(), "{malformed:?}");
         }

@@ -86,13 +86,21 @@ pub fn outcome_of_epochs(
     let mut model = base.as_slice().to_vec();
     let mut counted = BTreeSet::new();
     let groups = groups(rules.0, set).into_iter();
+    let mut terms: Vec<(u32, Vec<i64>)> = Vec::new();
     for epochs in groups.filter(|epochs| within.contains(&epochs[0])) {
         let (cohorts, bearing) = cohorts_of(rules, set, &epochs);
         let facts = cohorts.iter().flatten().flatten();
         counted.extend(facts.map(|fact| (fact.epoch, fact.member)));
         if !cohorts.is_empty() {
             let term = term(rules.0, &cohorts, bearing);
-            model.iter_mut().zip(term).for_each(|(sum, entry)| *sum += entry);
+            terms.push((epochs[epochs.len() - 1], term));
+        }
+    }
+    let newest = terms.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0);
+    for (epoch, term) in terms {
+        let held = held_back(rules.0, newest - epoch);
+        for (sum, entry) in model.iter_mut().zip(term) {
+            *sum += entry - nearest(i128::from(entry) * held, 1 << 16);
         }
     }
     Outcome { model: Parameters::from_units(model).model_id(schema), counted }
@@ -294,7 +302,21 @@ fn term(recipe: Recipe, cohorts: &[Vec<Part<'_>>], bearing: Bearing) -> Vec<i64>
     };
     // A rule can give more than its longest vector; a term's entry is no longer than an update's.
     let most = 127 << 24;
-    (0..means[0].0.len()).map(|it| entry(it).clamp(-most, most)).collect()
+    let (rate, momentum) = outer(recipe);
+    let entry = |it| entry(it).clamp(-most, most);
+    let scaled = |it| nearest(i128::from(entry(it)) * rate, 1_000 - momentum).clamp(-most, most);
+    (0..means[0].0.len()).map(scaled).collect()
+}
+
+/// The rate and the momentum of a term's step, in thousandths.
+fn outer(recipe: Recipe) -> (i128, i128) {
+    (recipe.outer.rate_milli.into(), recipe.outer.momentum_permille.into())
+}
+
+/// What Nesterov's momentum has not released of a term of this age, of 2^16.
+fn held_back(recipe: Recipe, age: u32) -> i128 {
+    let (_, momentum) = outer(recipe);
+    (0..age + 2).fold(1 << 16, |share, _| share * momentum / 1_000)
 }
 
 /// An author's sum, each entry within what one update can say.

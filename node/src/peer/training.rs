@@ -1,8 +1,8 @@
 //! Training: when to ask for it, and how its result becomes an update.
 //!
 //! Epochs are cut by the manifest's clock. A peer trains at most once per
-//! epoch, from the model plus its own updates that no term counts yet plus what
-//! it has not published yet, and publishes the quantised change if it has a slot in
+//! epoch, from the model plus its own updates that no term counts yet (by the weight that the
+//! manifest gives them) plus what it has not published yet, and publishes the quantised change if it has a slot in
 //! that epoch. Floats end here: everything behind the compressor is exact integers.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use longhaul_dtn::agent::Held;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::Record;
+use longhaul_registry::plan::PERMILLE;
 
 use super::guard::{self, Fork, Guard, Verdict};
 use super::unpublished::Gathered;
@@ -45,6 +46,17 @@ enum Origin {
     Shared(Option<Parameters>),
     /// The peer's own fork.
     Fork,
+}
+
+/// A sum by a weight in thousandths, each entry rounded down.
+fn weighed(mut sum: Parameters, permille: u16) -> Parameters {
+    if permille != PERMILLE {
+        // Sums of updates are below 2^63 with 32 bits of epochs, and those of a run far below.
+        let scale =
+            |units: i64| (i128::from(units) * i128::from(permille)).div_euclid(1_000) as i64;
+        sum = Parameters::from_units(sum.as_slice().iter().map(|&units| scale(units)).collect());
+    }
+    sum
 }
 
 impl Peer {
@@ -82,7 +94,10 @@ impl Peer {
                 let summary = self.fold.base_summary(epoch, window);
                 let (all, guard) = (self.manifest.manifest().epochs, &self.guard);
                 let own = |epoch| !guard.is_forked(epoch);
-                let base = self.fold.training_base_where(self.me, all, own);
+                let pending = self.fold.pending(self.me, all, own);
+                let mut base = self.fold.model().clone();
+                let weight = self.manifest.manifest().training.pending_permille;
+                pending.into_iter().for_each(|it| base.add(&weighed(it, weight)));
                 let kept = guard::is_guarded(&self.fold).then(|| base.clone());
                 (Origin::Shared(kept), base, BaseClaim { model, summary })
             }
@@ -102,7 +117,7 @@ impl Peer {
             base: base.clone(),
             shared,
             trial,
-            plan: self.manifest().training,
+            plan: self.manifest().training.in_epoch(epoch.get(), self.manifest().epochs),
             seed: self.batch_seed(epoch),
         };
         let whole = guard::newest_whole(&self.fold, 2 * self.manifest().attackers() + 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{Manifest, SignedManifest};
+use longhaul_registry::{Manifest, SignedManifest, TrainingPlan};
 
 use super::config::{Config, DataConfig};
 use crate::peer::{TrainRequest, TrainedModel};
@@ -94,5 +94,7 @@ pub(super) fn carry_out(
 /// The request's plan in the trainer's units.
 pub(super) fn plan(request: &TrainRequest) -> Plan {
     let rate = request.plan.rate_micro as f32 / 1e6;
-    Plan { steps: request.plan.steps, batch: request.plan.batch, rate }
+    let TrainingPlan { steps, batch, proximal_milli, momentum_permille, .. } = request.plan;
+    let proximal = proximal_milli as f32 / 1e3;
+    Plan { steps, batch, rate, proximal, momentum: f32::from(momentum_permille) / 1e3 }
 }

@@ -51,7 +51,7 @@ pub fn bench(
     let data = Arc::new(noise(kind));
     let trainer = Trainer::new(kind.clone(), data, (0..).take(SAMPLES).collect(), device)?;
     let base = vec![0.01; kind.parameter_count()];
-    let plan = |steps| Plan { steps, batch, rate: 1e-6 };
+    let plan = |steps| Plan::plain(steps, batch, 1e-6);
     let start = clock();
     trainer.train(&base, plan(WARM_UP_STEPS), &[0; 32])?;
     let warm = clock();

@@ -40,8 +40,8 @@ const KEPT_BYTES: usize = 8 << 20;
 
 /// How much to train: `steps` steps, each along the mean gradient of `batch` samples.
 ///
-/// The limits are 1 to [`STEPS_MAX`] steps, 1 to [`BATCH_MAX`] samples and a
-/// positive finite rate.
+/// The limits are 1 to [`STEPS_MAX`] steps, 1 to [`BATCH_MAX`] samples, a
+/// positive finite rate, a proximal weight of at least zero and a momentum from zero to below one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     /// Number of steps.
@@ -50,6 +50,26 @@ pub struct Plan {
     pub batch: u32,
     /// Learning rate: how far to go along the gradient.
     pub rate: f32,
+    /// What half the squared distance from the base weighs in the loss (FedProx).
+    pub proximal: f32,
+    /// Heavy-ball momentum; training begins at rest.
+    pub momentum: f32,
+}
+
+impl Plan {
+    /// Plain gradient descent.
+    pub const fn plain(steps: u32, batch: u32, rate: f32) -> Self {
+        Self { steps, batch, rate, proximal: 0.0, momentum: 0.0 }
+    }
+}
+
+/// Where training stands.
+struct Descent {
+    parameters: Parameters,
+    /// Where it began, if the distance from there counts.
+    anchor: Option<Parameters>,
+    /// The direction of the last step, if there was one and it counts.
+    velocity: Option<Parameters>,
 }
 
 /// What training made of the base.
@@ -103,7 +123,7 @@ pub enum TrainError {
     #[error("parameter {0} of the base is not a finite number")]
     BaseNotFinite(usize),
     /// The plan is outside the limits.
-    #[error("plan of {} steps, batch {} and rate {} is out of range: 1 to {STEPS_MAX} steps, 1 to {BATCH_MAX} samples, a positive finite rate", .0.steps, .0.batch, .0.rate)]
+    #[error("plan of {} steps, batch {} and rate {}, proximal weight {} and momentum {} is out of range: 1 to {STEPS_MAX} steps, 1 to {BATCH_MAX} samples, a positive finite rate, a proximal weight from 0, a momentum from 0 to below 1", .0.steps, .0.batch, .0.rate, .0.proximal, .0.momentum)]
     Plan(Plan),
     /// Training ran away.
     #[error("training diverged to parameters or a loss that are not finite: lower the rate {rate}")]
@@ -181,16 +201,17 @@ impl Trainer {
         self.check_parameters(base)?;
         check_plan(plan)?;
         let mut draw = Draw::new(seed, Purpose::Batches, 0);
-        let mut parameters = upload(&self.kind, base, &self.device);
+        let parameters = upload(&self.kind, base, &self.device);
+        let anchor = (plan.proximal > 0.0).then(|| parameters.clone());
+        let mut descent = Descent { parameters, anchor, velocity: None };
         let mut loss = None;
         for _ in 0..plan.steps {
             let batch: Vec<u32> =
                 (0..plan.batch).map(|_| self.own[draw.index(self.own.len())]).collect();
-            let (stepped, batch_loss) = self.step(parameters, &batch, plan.rate);
-            (parameters, loss) = (stepped, Some(batch_loss));
+            loss = Some(self.step(&mut descent, &batch, plan));
         }
         let loss_last = download(vec![loss.expect("a plan has at least one step")])?[0];
-        let parameters = download(parameters)?;
+        let parameters = download(descent.parameters)?;
         if !loss_last.is_finite() || parameters.iter().any(|value| !value.is_finite()) {
             return Err(TrainError::Diverged { rate: plan.rate });
         }
@@ -225,17 +246,35 @@ impl Trainer {
         }
     }
 
-    /// One step down the gradient of the batch's mean loss; also that loss.
-    fn step(&self, parameters: Parameters, batch: &[u32], rate: f32) -> (Parameters, Tensor<1>) {
+    /// One step down the gradient of the batch's mean loss, which it gives.
+    fn step(&self, descent: &mut Descent, batch: &[u32], plan: Plan) -> Tensor<1> {
+        let parameters = std::mem::take(&mut descent.parameters);
         let leaves: Parameters =
             parameters.into_iter().map(|tensor| tensor.autodiff().require_grad()).collect();
         let loss = self.loss(&leaves, batch);
         let mut gradients = loss.backward();
-        let descend = |leaf: Tensor<1>| match leaf.grad_remove(&mut gradients) {
-            Some(gradient) => leaf.without_autodiff() - gradient.mul_scalar(rate),
-            None => leaf.without_autodiff(),
-        };
-        (leaves.into_iter().map(descend).collect(), loss.without_autodiff())
+        let before = descent.velocity.take();
+        let mut velocity = Vec::new();
+        for (number, leaf) in leaves.into_iter().enumerate() {
+            let gradient = leaf.grad_remove(&mut gradients);
+            let leaf = leaf.without_autodiff();
+            let Some(mut gradient) = gradient else {
+                velocity.push(leaf.zeros_like());
+                descent.parameters.push(leaf);
+                continue;
+            };
+            if let Some(anchor) = &descent.anchor {
+                let away = leaf.clone() - anchor[number].clone();
+                gradient = gradient + away.mul_scalar(plan.proximal);
+            }
+            if let Some(before) = &before {
+                gradient = gradient + before[number].clone().mul_scalar(plan.momentum);
+            }
+            descent.parameters.push(leaf - gradient.clone().mul_scalar(plan.rate));
+            velocity.push(gradient);
+        }
+        descent.velocity = (plan.momentum > 0.0).then_some(velocity);
+        loss.without_autodiff()
     }
 
     /// The mean cross-entropy over a batch of training samples.
@@ -295,7 +334,10 @@ fn check_plan(plan: Plan) -> Result<(), TrainError> {
     let sound = (1..=STEPS_MAX).contains(&plan.steps)
         && (1..=BATCH_MAX).contains(&plan.batch)
         && plan.rate.is_finite()
-        && plan.rate > 0.0;
+        && plan.rate > 0.0
+        && plan.proximal.is_finite()
+        && plan.proximal >= 0.0
+        && (0.0..1.0).contains(&plan.momentum);
     if sound { Ok(()) } else { Err(TrainError::Plan(plan)) }
 }
 
@@ -317,7 +359,7 @@ mod tests {
     use longhaul_aggregation::Parameters as Exact;
 
     const SEED: [u8; 32] = [5; 32];
-    const PLAN: Plan = Plan { steps: 20, batch: 16, rate: 0.1 };
+    const PLAN: Plan = Plan::plain(20, 16, 0.1);
 
     fn kind(name: &str) -> ModelKind {
         name.parse().unwrap()
@@ -361,8 +403,10 @@ mod tests {
             let trainer = trainer(&kind, 12);
             let batch: Vec<u32> = (0..4).collect();
             let base = initial(&kind);
-            let (stepped, _) = trainer.step(upload(&kind, &base, &trainer.device), &batch, 1.0);
-            let stepped = download(stepped).unwrap();
+            let parameters = upload(&kind, &base, &trainer.device);
+            let mut descent = Descent { parameters, anchor: None, velocity: None };
+            trainer.step(&mut descent, &batch, Plan::plain(1, 4, 1.0));
+            let stepped = download(descent.parameters).unwrap();
             let mut checked = 0;
             let mut largest = 0.0_f64;
             // Some entries of every tensor.
@@ -399,8 +443,7 @@ mod tests {
         let trainer = trainer(&kind("mlp:4-16-3"), 400);
         let base = initial(trainer.kind());
         let before = trainer.evaluate(&base, Split::Test).unwrap();
-        let trained =
-            trainer.train(&base, Plan { steps: 400, batch: 16, rate: 0.2 }, &SEED).unwrap();
+        let trained = trainer.train(&base, Plan::plain(400, 16, 0.2), &SEED).unwrap();
         let after = trainer.evaluate(&trained.parameters, Split::Test).unwrap();
         assert!(before.accuracy < 0.6 && after.accuracy > 0.9, "{before:?} {after:?}");
         assert!(after.loss < before.loss);
@@ -414,7 +457,7 @@ mod tests {
         let data = Arc::new(data);
         let accuracy = |own: Vec<u32>, steps| {
             let trainer = Trainer::new(kind.clone(), data.clone(), own, Device::flex()).unwrap();
-            let plan = Plan { steps, batch: 16, rate: 0.1 };
+            let plan = Plan::plain(steps, 16, 0.1);
             let trained = trainer.train(&initial(&kind), plan, &SEED).unwrap();
             trainer.evaluate(&trained.parameters, Split::Test).unwrap().accuracy
         };
@@ -498,6 +541,9 @@ mod tests {
             Plan { batch: BATCH_MAX + 1, ..PLAN },
             Plan { rate: 0.0, ..PLAN },
             Plan { rate: f32::INFINITY, ..PLAN },
+            Plan { proximal: -0.1, ..PLAN },
+            Plan { proximal: f32::NAN, ..PLAN },
+            Plan { momentum: 1.0, ..PLAN },
         ] {
             assert_eq!(trainer.train(&base, plan, &SEED), Err(TrainError::Plan(plan)));
         }
@@ -507,6 +553,28 @@ mod tests {
         let mut broken = base;
         broken[3] = f32::NAN;
         assert_eq!(trainer.train(&broken, PLAN, &SEED), Err(TrainError::BaseNotFinite(3)));
+    }
+
+    #[test]
+    fn a_proximal_term_holds_back_and_momentum_goes_on() {
+        let kind = kind("mlp:12-9-3");
+        let trainer = trainer(&kind, 90);
+        let base = initial(&kind);
+        let moved = |plan: Plan| -> f32 {
+            let trained = trainer.train(&base, plan, &SEED).unwrap().parameters;
+            trained.iter().zip(&base).map(|(after, before)| (after - before).powi(2)).sum()
+        };
+        let plain = moved(PLAN);
+        assert!(moved(Plan { proximal: 2.0, ..PLAN }) < 0.8 * plain);
+        assert!(moved(Plan { momentum: 0.9, ..PLAN }) > 1.5 * plain);
+        // One step knows neither.
+        let one = Plan { steps: 1, ..PLAN };
+        assert_eq!(moved(Plan { proximal: 2.0, momentum: 0.9, ..one }), moved(one));
+        // Two steps at a rate of zero distance: the second goes 1 + m times as far as the first
+        // where gradients are the same, so momentum is what the formula says.
+        let (short, two) = (moved(Plan { rate: 1e-4, ..one }), Plan { steps: 2, ..one });
+        let far = moved(Plan { rate: 1e-4, momentum: 0.5, ..two }) / short;
+        assert!(far > 3.0 && far < 6.5, "about (1 + 1.5)^2: {far}");
     }
 
     #[test]

@@ -457,7 +457,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         start: START,
         epoch_length: EPOCH_LENGTH,
         epochs,
-        training: TrainingPlan { steps: 1, batch: 4, rate_micro: 100_000 },
+        training: TrainingPlan::plain(1, 4, 100_000),
         recipe: Recipe::plain(Rule::Mean, Clip::None, 2),
         attacker_share_permille: 250,
         members,

@@ -11,7 +11,9 @@ use longhaul_dtn::time::{Span, Timestamp};
 use super::Manifest;
 use crate::bounds::{BUNDLE_LIFETIME_MAX, PAYLOAD_BYTES_MAX, SUMMARY_WINDOW_MAX};
 use crate::committee::ACCUMULATE_EPOCHS_MAX;
-use crate::plan::{BATCH_MAX, RATE_MICRO_MAX, STEPS_MAX};
+use crate::plan::{
+    BATCH_MAX, MOMENTUM_PERMILLE_MAX, PERMILLE, PROXIMAL_MILLI_MAX, RATE_MICRO_MAX, STEPS_MAX,
+};
 use crate::seal::SNAPSHOT_BYTES_MAX;
 use crate::task::TASK_NAME_BYTES_MAX;
 
@@ -93,6 +95,16 @@ pub enum InvalidManifest {
         /// What it is.
         found: u32,
         /// The most it may be.
+        max: u32,
+    },
+    /// A value of the training plan, which may be zero, is out of range.
+    #[error("training plan: {what} is {found}; choose 0 to {max}")]
+    TrainingAbove {
+        /// Which one.
+        what: &'static str,
+        /// Its value.
+        found: u32,
+        /// The highest.
         max: u32,
     },
     /// Half of the members or more are assumed to attack; holds the share.
@@ -270,6 +282,16 @@ impl Manifest {
         ] {
             if !(1..=max).contains(&found) {
                 return Err(InvalidManifest::Training { what, found, max });
+            }
+        }
+        let (pending, momentum) = (plan.pending_permille.into(), plan.momentum_permille.into());
+        for (what, found, max) in [
+            ("the weight of own pending updates in thousandths", pending, PERMILLE.into()),
+            ("the proximal weight in thousandths", plan.proximal_milli, PROXIMAL_MILLI_MAX),
+            ("the momentum in thousandths", momentum, MOMENTUM_PERMILLE_MAX.into()),
+        ] {
+            if found > max {
+                return Err(InvalidManifest::TrainingAbove { what, found, max });
             }
         }
         Ok(())

@@ -36,6 +36,18 @@ pub struct ManifestSummary {
     pub batch: u32,
     /// Learning rate in millionths.
     pub rate_micro: u32,
+    /// How the rate falls over the epochs.
+    pub schedule: String,
+    /// The weight of own updates without a term in what a peer trains from, in thousandths.
+    pub pending_permille: u16,
+    /// The weight of the proximal term, in thousandths.
+    pub proximal_milli: u32,
+    /// Momentum of local steps, in thousandths.
+    pub momentum_permille: u16,
+    /// The rate of the step that the model takes by a term, in thousandths.
+    pub outer_rate_milli: u32,
+    /// Nesterov momentum of these steps, in thousandths.
+    pub outer_momentum_permille: u16,
     /// The rule by which updates become a term, such as `mean`, `trimmed-mean:K` or
     /// `diversity`.
     pub rule: String,
@@ -96,7 +108,13 @@ impl SignedManifest {
             steps: manifest.training.steps,
             batch: manifest.training.batch,
             rate_micro: manifest.training.rate_micro,
+            schedule: manifest.training.schedule.to_string(),
+            pending_permille: manifest.training.pending_permille,
+            proximal_milli: manifest.training.proximal_milli,
+            momentum_permille: manifest.training.momentum_permille,
             rule: manifest.recipe.rule.to_string(),
+            outer_rate_milli: manifest.recipe.outer.rate_milli,
+            outer_momentum_permille: manifest.recipe.outer.momentum_permille,
             staleness: manifest.recipe.staleness.to_string(),
             samples_max: match manifest.recipe.samples {
                 Samples::Alike => None,
@@ -159,9 +177,16 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "epochs      {} of {} ms", self.epochs, self.epoch_length_ms)?;
         writeln!(f, "start       {} ms after 1970", self.start_unix_ms)?;
         let rate = f64::from(self.rate_micro) / 1e6;
-        writeln!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
+        write!(f, "training    {} steps of {} samples at {rate}", self.steps, self.batch)?;
+        writeln!(f, ", {}", self.schedule)?;
+        let milli = |milli: u32| f64::from(milli) / 1e3;
+        write!(f, "            own pending updates at {}", milli(self.pending_permille.into()))?;
+        write!(f, ", proximal {}", milli(self.proximal_milli))?;
+        writeln!(f, ", momentum {}", milli(self.momentum_permille.into()))?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
         writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
+        write!(f, "            terms at rate {}", milli(self.outer_rate_milli))?;
+        writeln!(f, ", momentum {}", milli(self.outer_momentum_permille.into()))?;
         writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
         write!(f, "            weights by staleness {}", self.staleness)?;
         match self.samples_max {

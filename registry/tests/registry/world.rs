@@ -51,7 +51,7 @@ pub fn manifest() -> Manifest {
         start: START,
         epoch_length: Span::from_ms(1_000),
         epochs: EPOCHS,
-        training: TrainingPlan { steps: 10, batch: 16, rate_micro: 100_000 },
+        training: TrainingPlan::plain(10, 16, 100_000),
         recipe: Recipe::plain(Rule::TrimmedMean { trim: Trim::Fixed(1) }, Clip::Median, 3),
         attacker_share_permille: 200,
         members,

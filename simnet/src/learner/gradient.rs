@@ -160,7 +160,9 @@ impl Learner for Gradient {
 
 fn plan(plan: &TrainingPlan) -> Plan {
     let rate = f64::from(plan.rate_micro) / 1_000_000.0;
-    Plan { steps: plan.steps, batch: plan.batch, rate: rate as f32 }
+    let TrainingPlan { steps, batch, proximal_milli, momentum_permille, .. } = *plan;
+    let proximal = proximal_milli as f32 / 1e3;
+    Plan { steps, batch, rate: rate as f32, proximal, momentum: f32::from(momentum_permille) / 1e3 }
 }
 
 #[cfg(test)]
@@ -184,7 +186,7 @@ mod tests {
             shared: base.clone(),
             trial: None,
             base,
-            plan: TrainingPlan { steps: 3, batch: 8, rate_micro: 100_000 },
+            plan: TrainingPlan::plain(3, 8, 100_000),
             seed: [7; 32],
         }
     }

@@ -172,7 +172,7 @@ mod tests {
             base: Arc::new(vec![0.5; 8]),
             shared: Arc::new(vec![0.5; 8]),
             trial: None,
-            plan: TrainingPlan { steps: 2, batch: 4, rate_micro: 1 },
+            plan: TrainingPlan::plain(2, 4, 1),
             seed: [seed; 32],
         }
     }

@@ -176,12 +176,50 @@ pub struct Training {
     pub batch: Count,
     /// Learning rate.
     pub rate: Rate,
+    /// How the rate falls over the epochs: `constant` or `cosine`.
+    #[serde(default, skip_serializing_if = "TrainingSchedule::is_constant")]
+    pub schedule: TrainingSchedule,
+    /// The weight that a peer gives to its own updates that no term counts yet when it trains, in
+    /// thousandths.
+    #[serde(default = "defaults::pending_permille", skip_serializing_if = "is_whole")]
+    pub pending_permille: u16,
+    /// The weight of the proximal term (FedProx), in thousandths.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proximal_milli: u32,
+    /// Momentum of local steps, in thousandths.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub momentum_permille: u16,
     /// Modelled time of one step.
     pub pace_ms: Millis,
     /// Modelled time from the end of training until the update can leave, as proving
     /// would take it. Nothing is proved: there are no proofs yet.
     #[serde(default)]
     pub proof_ms: u32,
+}
+
+/// How the learning rate falls over the epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainingSchedule {
+    /// Not at all.
+    #[default]
+    Constant,
+    /// Along half a cosine to zero.
+    Cosine,
+}
+
+impl TrainingSchedule {
+    fn is_constant(&self) -> bool {
+        *self == Self::Constant
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_whole(permille: &u16) -> bool {
+    *permille == defaults::pending_permille()
 }
 
 /// Whether real gradients are computed.
@@ -351,6 +389,10 @@ impl Default for Metrics {
 }
 
 mod defaults {
+    pub(super) const fn pending_permille() -> u16 {
+        1_000
+    }
+
     use super::Count;
 
     pub(super) const fn drain_epochs() -> u32 {

@@ -25,6 +25,12 @@ pub struct Recipe {
     /// Samples up to which updates weigh in proportion; all alike when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples_max: Option<u32>,
+    /// The rate of the step that the model takes by a term, in thousandths.
+    #[serde(default = "defaults::outer_rate_milli", skip_serializing_if = "is_one")]
+    pub outer_rate_milli: u32,
+    /// Nesterov momentum of these steps, in thousandths.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outer_momentum_permille: u16,
     /// How updates are quantised and written; as int8 when absent.
     #[serde(default, skip_serializing_if = "Encoding::is_int8")]
     pub encoding: Encoding,
@@ -224,7 +230,19 @@ pub enum Clip {
     Median,
 }
 
+fn is_one(milli: &u32) -> bool {
+    *milli == defaults::outer_rate_milli()
+}
+
+fn is_none(permille: &u16) -> bool {
+    *permille == 0
+}
+
 mod defaults {
+    pub(super) const fn outer_rate_milli() -> u32 {
+        1_000
+    }
+
     pub(super) const fn pool_epochs() -> u16 {
         1
     }

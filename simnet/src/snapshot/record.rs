@@ -253,7 +253,7 @@ pub(super) mod tests {
             base: Arc::new(vec![0.5; 8]),
             shared: Arc::new(vec![0.25; 8]),
             trial: None,
-            plan: TrainingPlan { steps: 2, batch: 4, rate_micro: 1 },
+            plan: TrainingPlan::plain(2, 4, 1),
             seed: [7; 32],
         }
     }

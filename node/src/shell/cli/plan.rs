@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use longhaul_aggregation::{
-    Clip, Encoding, Mix, NormBound, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
+    Clip, Encoding, Mix, NormBound, Outer, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
 };
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_registry::{Bounds, InvalidManifest, Manifest, SignedManifest, Task, TrainingPlan};
+use longhaul_registry::{
+    Bounds, InvalidManifest, Manifest, Schedule, SignedManifest, Task, TrainingPlan,
+};
 
 use crate::shell::entropy;
 use crate::shell::store::Store;
@@ -58,6 +60,18 @@ pub(in crate::shell) struct ManifestPlan {
     pub batch: u32,
     /// Learning rate.
     pub rate: f64,
+    /// How the rate falls over the epochs.
+    pub schedule: Schedule,
+    /// The weight of own updates without a term in what a peer trains from, 0 to 1.
+    pub pending: f64,
+    /// The weight of the proximal term.
+    pub proximal: f64,
+    /// Momentum of local steps, 0 to 0.99.
+    pub momentum: f64,
+    /// The rate of the steps that terms make.
+    pub outer_rate: f64,
+    /// Their momentum, 0 to 0.95.
+    pub outer_momentum: f64,
     /// Largest L2 norm of one update.
     pub norm_max: f64,
     /// Assumed share of attackers, 0 to 0.49.
@@ -89,6 +103,12 @@ impl ManifestPlan {
             steps: 20,
             batch: 16,
             rate: 0.2,
+            schedule: Schedule::Constant,
+            pending: 1.0,
+            proximal: 0.0,
+            momentum: 0.0,
+            outer_rate: 1.0,
+            outer_momentum: 0.0,
             norm_max: 16.0,
             attacker_share: 0.2,
             seal: None,
@@ -106,6 +126,36 @@ impl ManifestPlan {
             default_seconds: 120,
             ..Self::demo_sensors()
         }
+    }
+
+    fn training(&self) -> TrainingPlan {
+        TrainingPlan {
+            schedule: self.schedule,
+            pending_permille: milli(self.pending) as u16,
+            proximal_milli: milli(self.proximal),
+            momentum_permille: milli(self.momentum) as u16,
+            ..TrainingPlan::plain(self.steps, self.batch, (self.rate * 1e6).round() as u32)
+        }
+    }
+
+    fn outer(&self) -> Outer {
+        let (rate_milli, momentum) = (milli(self.outer_rate), milli(self.outer_momentum));
+        Outer { rate_milli, momentum_permille: momentum as u16 }
+    }
+
+    /// Checks the numbers that are rounded to thousandths, by their options.
+    fn check_numbers(&self) -> anyhow::Result<()> {
+        for (option, found, least, most) in [
+            ("--pending", self.pending, 0.0, 1.0),
+            ("--proximal", self.proximal, 0.0, 100.0),
+            ("--momentum", self.momentum, 0.0, 0.99),
+            ("--outer-rate", self.outer_rate, 0.001, 10.0),
+            ("--outer-momentum", self.outer_momentum, 0.0, 0.95),
+        ] {
+            let sound = (least..=most).contains(&found);
+            ensure!(sound, "{option} {found}: choose {least} to {most}");
+        }
+        Ok(())
     }
 
     fn attackers_permille(&self) -> u16 {
@@ -134,7 +184,8 @@ impl ManifestPlan {
         let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
         let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
         let staleness = self.staleness;
-        Ok(Recipe { mix, staleness, samples, ..Recipe::plain(rule, clip, quorum) })
+        let outer = self.outer();
+        Ok(Recipe { mix, staleness, samples, outer, ..Recipe::plain(rule, clip, quorum) })
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
@@ -168,6 +219,7 @@ pub(in crate::shell) fn make_manifest(
         "--attacker-share {}: choose 0 to 0.49",
         plan.attacker_share
     );
+    plan.check_numbers()?;
     ensure!(plan.rate > 0.0 && plan.rate <= 100.0, "--rate {}: choose above 0 to 100", plan.rate);
     let kind: ModelKind = plan.model.parse()?;
     check_data(&kind, &plan.data)?;
@@ -184,11 +236,7 @@ pub(in crate::shell) fn make_manifest(
         start: plan.start,
         epoch_length: plan.epoch_length,
         epochs: plan.epochs,
-        training: TrainingPlan {
-            steps: plan.steps,
-            batch: plan.batch,
-            rate_micro: (plan.rate * 1e6).round() as u32,
-        },
+        training: plan.training(),
         recipe: plan.recipe()?,
         attacker_share_permille: plan.attackers_permille(),
         bounds: plan.bounds(schema.payload_bytes_max())?,
@@ -222,6 +270,11 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
         )),
         None => error.into(),
     }
+}
+
+/// A number in thousandths.
+fn milli(number: f64) -> u32 {
+    (number * 1e3).round() as u32
 }
 
 /// Refuses kinds of data that do not exist or that the model cannot read.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, value_parser};
 use longhaul_aggregation::{Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
+use longhaul_registry::Schedule;
 
 use super::DEFAULT_DIR;
 use super::plan::{ManifestPlan, make_manifest};
@@ -150,6 +151,26 @@ pub(super) struct NewArgs {
     /// Learning rate.
     #[arg(long, default_value_t = 0.1, value_name = "RATE")]
     rate: f64,
+    /// How the learning rate falls over the epochs: constant or cosine, which is zero in the end.
+    /// With peers who are late, cosine and --pending 0.5 are best where there are hundreds of
+    /// epochs.
+    #[arg(long, default_value = "constant", value_name = "SCHEDULE")]
+    schedule: Schedule,
+    /// The weight that a peer gives to its own updates that no term counts yet when it trains.
+    #[arg(long, default_value_t = 1.0, value_name = "WEIGHT")]
+    pending: f64,
+    /// The weight of a proximal term (FedProx): holds local steps near where they began.
+    #[arg(long, default_value_t = 0.0, value_name = "WEIGHT")]
+    proximal: f64,
+    /// Momentum of the local steps of an epoch.
+    #[arg(long, default_value_t = 0.0, value_name = "MOMENTUM")]
+    momentum: f64,
+    /// The rate of the step that the model takes by an epoch's term.
+    #[arg(long, default_value_t = 1.0, value_name = "RATE")]
+    outer_rate: f64,
+    /// Nesterov momentum of these steps, as in DiLoCo (rate 0.7 and momentum 0.9 there).
+    #[arg(long, default_value_t = 0.0, value_name = "MOMENTUM")]
+    outer_momentum: f64,
     /// Largest L2 norm of one update.
     #[arg(long, default_value_t = 16.0, value_name = "NORM")]
     norm_max: f64,
@@ -192,6 +213,12 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         steps: args.steps,
         batch: args.batch,
         rate: args.rate,
+        schedule: args.schedule,
+        pending: args.pending,
+        proximal: args.proximal,
+        momentum: args.momentum,
+        outer_rate: args.outer_rate,
+        outer_momentum: args.outer_momentum,
         norm_max: args.norm_max,
         attacker_share: args.attacker_share,
         seal: args

@@ -45,7 +45,7 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         start: Timestamp::from_dtn_ms(1_000_000),
         epoch_length: Span::from_ms(60_000),
         epochs: 10,
-        training: TrainingPlan { steps: 1, batch: 1, rate_micro: 1 },
+        training: TrainingPlan::plain(1, 1, 1),
         recipe: Recipe::plain(Rule::Mean, Clip::None, 1),
         attacker_share_permille: 0,
         members: vec![key().peer_id()],
