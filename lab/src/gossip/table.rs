@@ -1,8 +1,5 @@
 //! Table: local rules against attacks, published ones and ours, over seeds.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use longhaul_aggregation::robust::attack::receiver::Targeted;
 use longhaul_aggregation::robust::local::{LocalRule, Radius};
 use longhaul_aggregation::robust::{Pipeline, RobustError, Rule};
@@ -11,6 +8,7 @@ use super::{Gossip, Mixer, Opponent, Outcome};
 use crate::local_sgd::Task;
 use crate::network::{Labels, Network};
 use crate::samples::Samples;
+use crate::table::run_all;
 
 /// The share of its samples that a peer holds out where its rule judges by them.
 pub const HELD_OUT: f64 = 0.2;
@@ -109,14 +107,24 @@ pub fn opponents() -> Vec<(&'static str, Opponent)> {
     ]
 }
 
+/// A name as it is written on a command line: small letters, and a dash for what stands between
+/// words.
+pub fn plain(name: &str) -> String {
+    let kept = |it: char| if it.is_alphanumeric() || "+.".contains(it) { it } else { ' ' };
+    let words: String = name.to_lowercase().chars().map(kept).collect();
+    words.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
 /// Runs the rules and attacks that are `chosen`, by their names, with each seed, in so many
-/// threads. A fifth of the samples, shuffled by the seed, is tested on.
+/// threads. A fifth of the samples, shuffled by the seed, is tested on. `tell` hears how many
+/// runs are done.
 pub fn table(
     samples: &Samples,
     setting: &Gossip,
     seeds: &[u64],
     threads: usize,
     chosen: impl Fn(&str, &str) -> bool,
+    tell: impl Fn(usize) + Sync,
 ) -> Result<Vec<Row>, RobustError> {
     let network = Network { inputs: samples.width(), hidden: HIDDEN, classes: samples.classes() };
     let task = |seed: &u64| {
@@ -129,33 +137,26 @@ pub fn table(
         let opponents = opponents().into_iter().filter(|it| chosen(entry.name, it.0));
         cases.extend(opponents.map(|opponent| (entry.clone(), opponent)));
     }
-    let jobs = cases.len() * seeds.len();
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            if job >= jobs {
-                return;
-            }
-            let ((entry, (_, opponent)), seed) = (&cases[job / seeds.len()], job % seeds.len());
-            let setting = Gossip { held_out: entry.held_out, ..*setting };
-            let outcome = setting.run(&tasks[seed], &entry.mixer, *opponent, seeds[seed]);
-            found.lock().unwrap_or_else(PoisonError::into_inner).push((job, outcome));
-        }
+    let jobs: Vec<(usize, usize)> =
+        (0..cases.len()).flat_map(|case| (0..seeds.len()).map(move |seed| (case, seed))).collect();
+    let run = |&(case, seed): &(usize, usize)| {
+        let (entry, (_, opponent)) = &cases[case];
+        let setting = Gossip { held_out: entry.held_out, ..*setting };
+        setting.run(&tasks[seed], &entry.mixer, *opponent, seeds[seed])
     };
-    std::thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|it| it.0);
-    let mut outcomes = found.into_iter().map(|it| it.1);
-    let row = |(entry, (attack, _)): (Entry, (&'static str, Opponent))| {
-        let outcomes = outcomes.by_ref().take(seeds.len()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Row { rule: entry.name, attack, outcomes })
+    let mut outcomes = run_all(&jobs, threads, run, tell)?.into_iter();
+    let row = |(entry, (attack, _)): &(Entry, (&'static str, Opponent))| Row {
+        rule: entry.name,
+        attack,
+        outcomes: outcomes.by_ref().take(seeds.len()).collect(),
     };
-    cases.into_iter().map(row).collect()
+    Ok(cases.iter().map(row).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
         let chosen = |rule: &str, attack: &str| {
             ["gossip", "judged"].contains(&rule) && ["none", "IPM", "dissensus"].contains(&attack)
         };
-        let rows = table(&samples, &setting, &[1, 2], 2, chosen).expect("sound parameters");
+        let rows = table(&samples, &setting, &[1, 2], 2, chosen, |_| ()).expect("sound parameters");
         let names: Vec<_> = rows.iter().map(|it| (it.rule, it.attack)).collect();
         assert_eq!(
             names[..4],
@@ -176,9 +177,22 @@ mod tests {
         assert!(means[3..].iter().all(|it| *it > 0.65), "{means:?}");
         assert!(rows.iter().all(|it| it.worst() <= it.mean() && it.deviation() < 0.2), "{rows:?}");
         assert_eq!(
-            table(&samples, &setting, &[1, 2], 1, chosen),
+            table(&samples, &setting, &[1, 2], 1, chosen, |_| ()),
             Ok(rows),
             "threads do not matter"
         );
+    }
+
+    #[test]
+    fn plain_names_tell_all_rules_and_attacks_apart() {
+        let rules = entries(&Gossip::default());
+        let rules: BTreeSet<String> = rules.iter().map(|it| plain(it.name)).collect();
+        assert_eq!(rules.len(), entries(&Gossip::default()).len());
+        for name in ["cs+", "clippedgossip-adaptive", "ubar-all-held-out", "judged-not-held-out"] {
+            assert!(rules.contains(name), "{rules:?}");
+        }
+        let attacks: BTreeSet<String> = opponents().iter().map(|it| plain(it.0)).collect();
+        assert_eq!(attacks.len(), opponents().len());
+        assert!(attacks.contains("alie-1.5"), "{attacks:?}");
     }
 }

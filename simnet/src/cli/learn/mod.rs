@@ -5,6 +5,8 @@
 
 mod data;
 mod encodings;
+mod gossip;
+mod late;
 mod momentum;
 mod rules;
 mod stale;
@@ -25,6 +27,10 @@ pub(super) const EXAMPLES: &str = "Examples:
   longhaul-simnet learn encodings --data mnist/
   longhaul-simnet learn momentum --data mnist/
   longhaul-simnet learn stale --data mnist/ --peers 15 --attackers 3 --epochs 200
+  longhaul-simnet learn stale --data mnist/ --defence float:diversity --weight constant \\
+      --schedule cosine --pending 0.5 --epochs 300 --seeds 2
+  longhaul-simnet learn gossip --data mnist/
+  longhaul-simnet learn gossip --data mnist/ --rules judged,ubar --attacks rop,alie --seeds 1
 
 Without --data the task is made of random points: quick, and good for nothing but a look.
 Exit codes: 0 done, 2 bad input.";
@@ -38,43 +44,50 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// A defence: honest, or a rule as in `longhaul manifest new --rule` with clip+, nnm+ or
-    /// both before it; repeat for more [default: ten of them].
-    #[arg(long, value_name = "NAME")]
+    /// both before it; for gossip a local rule such as judged; repeat for more, or put commas
+    /// between [default: all of the table].
+    #[arg(long, visible_alias = "rules", value_delimiter = ',', value_name = "NAME")]
     defence: Vec<String>,
-    /// An attack, such as none, sign-flip, ipm:0.5 or alie:1.5/jitter; repeat for more
-    /// [default: 24 of them].
-    #[arg(long, value_name = "NAME")]
+    /// An attack, such as none, sign-flip, ipm:0.5 or alie:1.5/jitter, for gossip such as
+    /// dissensus; repeat for more, or put commas between [default: all of the table].
+    #[arg(long, visible_alias = "attacks", value_delimiter = ',', value_name = "NAME")]
     attack: Vec<String>,
     /// Seeds of each run; figures are their mean.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     seeds: u32,
-    /// All peers.
-    #[arg(long, default_value_t = 17, value_name = "N", value_parser = value_parser!(u16).range(2..=1000))]
-    peers: u16,
-    /// Attackers among them, and as many assumed; fewer than half.
-    #[arg(long, default_value_t = 4, value_name = "F")]
-    attackers: u16,
-    /// Label skew: concentration of the Dirichlet distribution.
-    #[arg(long, default_value_t = 0.1, value_name = "ALPHA")]
-    alpha: f64,
-    /// Steps of a peer in an epoch.
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
-    steps: u16,
-    /// Samples in a step.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
-    batch: u16,
-    /// Learning rate.
-    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
-    rate: f32,
-    /// Epochs.
-    #[arg(long, default_value_t = 80, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
-    epochs: u16,
+    /// All peers [default: 17].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(2..=1000))]
+    peers: Option<u16>,
+    /// Attackers among them, and as many assumed; fewer than half [default: 4].
+    #[arg(long, value_name = "F")]
+    attackers: Option<u16>,
+    /// Label skew: concentration of the Dirichlet distribution [default: 0.1; gossip: no skew].
+    #[arg(long, value_name = "ALPHA")]
+    alpha: Option<f64>,
+    /// Every peer of gossip has the samples of its own labels.
+    #[arg(long, conflicts_with = "alpha")]
+    sorted: bool,
+    /// Steps of a peer in an epoch [default: 10].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
+    steps: Option<u16>,
+    /// Samples in a step [default: 16; gossip: 32].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
+    batch: Option<u16>,
+    /// Learning rate [default: 0.1; gossip: 0.01].
+    #[arg(long, value_name = "RATE")]
+    rate: Option<f32>,
+    /// Epochs, or rounds of gossip [default: 80; gossip: 900].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
+    epochs: Option<u16>,
     /// Runs at one time [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(THREADS))]
     workers: Option<u16>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
+    // Last, since its heading is that of all that follow.
+    #[command(flatten)]
+    late: late::LateArgs,
 }
 
 /// What can be compared.
@@ -88,15 +101,26 @@ pub enum What {
     Momentum,
     /// Peers who hear of terms up to 50 epochs late (median 10), beside the same who do not.
     Stale,
+    /// Local rules: five honest peers in a ring, with eleven attackers at them.
+    Gossip,
 }
 
 /// Runs the comparison and prints it.
 pub fn learn(args: &LearnArgs) -> Result<bool> {
+    anyhow::ensure!(
+        args.what == What::Stale || args.late == late::LateArgs::default(),
+        "--schedule, --pending, --weight and --late-…: only `learn stale` has late peers"
+    );
+    anyhow::ensure!(
+        args.what == What::Gossip || !args.sorted,
+        "--sorted: only `learn gossip` sorts labels; choose a small --alpha"
+    );
     match args.what {
         What::Rules => rules::rules(args)?,
         What::Encodings => encodings::encodings(args)?,
         What::Momentum => momentum::momentum(args)?,
         What::Stale => stale::stale(args)?,
+        What::Gossip => gossip::gossip(args)?,
     }
     Ok(true)
 }
@@ -104,32 +128,41 @@ pub fn learn(args: &LearnArgs) -> Result<bool> {
 impl LearnArgs {
     /// The setting; refuses what clap cannot see.
     fn setting(&self) -> Result<LocalSgd> {
+        let (peers, attackers) = (self.peers.unwrap_or(17), self.attackers.unwrap_or(4));
         anyhow::ensure!(
-            2 * self.attackers < self.peers,
-            "--attackers {}: of {} peers fewer than half can attack",
-            self.attackers,
-            self.peers
-        );
-        anyhow::ensure!(
-            self.alpha.is_finite() && self.alpha > 0.0 && self.alpha <= 1e6,
-            "--alpha {}: choose a number above 0 and up to 1000000",
-            self.alpha
-        );
-        anyhow::ensure!(
-            self.rate.is_finite() && self.rate > 0.0 && self.rate <= 100.0,
-            "--rate {}: choose a number above 0 and up to 100",
-            self.rate
+            2 * attackers < peers,
+            "--attackers {attackers}: of {peers} peers fewer than half can attack"
         );
         Ok(LocalSgd {
-            peers: self.peers.into(),
-            attackers: self.attackers.into(),
-            alpha: self.alpha,
-            steps: self.steps.into(),
-            batch: self.batch.into(),
-            rate: self.rate,
-            epochs: self.epochs.into(),
+            peers: peers.into(),
+            attackers: attackers.into(),
+            alpha: self.alpha()?.unwrap_or(0.1),
+            steps: self.steps.unwrap_or(10).into(),
+            batch: self.batch.unwrap_or(16).into(),
+            rate: self.rate()?.unwrap_or(0.1),
+            epochs: self.epochs.unwrap_or(80).into(),
             encoding: None,
         })
+    }
+
+    fn alpha(&self) -> Result<Option<f64>> {
+        if let Some(alpha) = self.alpha {
+            anyhow::ensure!(
+                alpha.is_finite() && alpha > 0.0 && alpha <= 1e6,
+                "--alpha {alpha}: choose a number above 0 and up to 1000000"
+            );
+        }
+        Ok(self.alpha)
+    }
+
+    fn rate(&self) -> Result<Option<f32>> {
+        if let Some(rate) = self.rate {
+            anyhow::ensure!(
+                rate.is_finite() && rate > 0.0 && rate <= 100.0,
+                "--rate {rate}: choose a number above 0 and up to 100"
+            );
+        }
+        Ok(self.rate)
     }
 
     fn workers(&self) -> usize {

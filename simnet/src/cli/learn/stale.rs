@@ -3,35 +3,26 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use longhaul_aggregation::Staleness;
 use longhaul_lab::adversary::Adversary;
 use longhaul_lab::catalogue;
 use longhaul_lab::defence::Defence;
-use longhaul_lab::stale_sgd::{Lateness, Learned, StaleSgd, Weight};
+use longhaul_lab::stale_sgd::Learned;
 use longhaul_lab::table::{Spread, run_all};
 use longhaul_lab::wire;
 use serde::Serialize;
 
-use super::{LearnArgs, bar, data, rules::named};
+use super::{LearnArgs, bar, data, late::Variant, rules::named};
 use crate::cli::input::say;
 
 /// What the recipe must bear.
 const ATTACKS: [&str; 7] =
     ["none", "scaled:-4", "ipm:0.5", "alie:1.5", "mimic:0", "label-flip", "slow-poisoning"];
 
-/// Late or not, and how terms weigh that.
-const VARIANTS: [(&str, Lateness, Weight); 4] = [
-    ("synchronous", Lateness::NONE, Weight::Constant),
-    ("late, all alike", Lateness::LONG, Weight::Constant),
-    ("late, polynomial:1", Lateness::LONG, Weight::Claims(Staleness::Polynomial { quarters: 1 })),
-    ("late, two cohorts", Lateness::LONG, Weight::Cohorts { boundary: 10 }),
-];
-
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     defence: String,
     attack: String,
-    variant: &'static str,
+    variant: String,
     /// Mean accuracy of the model in the end.
     accuracy: f64,
     /// Shares of fresh and of stale honest updates that are admitted.
@@ -44,12 +35,13 @@ struct Row {
 struct Job<'a> {
     defence: &'a (String, Defence),
     attack: &'a (String, Adversary),
-    variant: &'static (&'static str, Lateness, Weight),
+    variant: &'a Variant,
     seed: u64,
 }
 
 pub(super) fn stale(args: &LearnArgs) -> Result<()> {
     let local = args.setting()?;
+    let variants = args.late.variants()?;
     let task = data::task(args.data.as_deref())?;
     let schema = Arc::new(wire::schema(&task.network));
     let defences = named(&args.defence, &["diversity"], |name| {
@@ -60,7 +52,7 @@ pub(super) fn stale(args: &LearnArgs) -> Result<()> {
     let mut jobs = Vec::new();
     for defence in &defences {
         for attack in &attacks {
-            for variant in &VARIANTS {
+            for variant in &variants {
                 let seeds = 1..=args.seeds.into();
                 jobs.extend(seeds.map(|seed| Job { defence, attack, variant, seed }));
             }
@@ -68,8 +60,7 @@ pub(super) fn stale(args: &LearnArgs) -> Result<()> {
     }
     let bar = bar(jobs.len());
     let run = |job: &Job<'_>| {
-        let (_, staleness, weight) = *job.variant;
-        let setting = StaleSgd { weight, ..StaleSgd::new(local, staleness) };
+        let setting = args.late.setting(local, job.variant);
         setting.run(&task, &job.defence.1, &job.attack.1, job.seed)
     };
     let learned = run_all(&jobs, args.workers(), run, |done| bar.set_position(done as u64))?;
@@ -84,7 +75,7 @@ pub(super) fn stale(args: &LearnArgs) -> Result<()> {
         .map(|(jobs, learned)| Row {
             defence: jobs[0].defence.0.clone(),
             attack: jobs[0].attack.0.clone(),
-            variant: jobs[0].variant.0,
+            variant: jobs[0].variant.name.clone(),
             accuracy: mean(learned, |it| it.accuracy),
             fresh_admitted: mean(learned, |it| it.admitted.fresh),
             stale_admitted: mean(learned, |it| it.admitted.stale),
@@ -97,7 +88,7 @@ pub(super) fn stale(args: &LearnArgs) -> Result<()> {
     let mut out = format!("accuracy in the end, mean of {seeds} seeds; share admitted\n");
     for row in rows {
         out.push_str(&format!(
-            "  {:<12} {:<16} {:<20} {:.3}  fresh {:.2} stale {:.2}  median staleness {}\n",
+            "  {:<12} {:<16} {:<24} {:.3}  fresh {:.2} stale {:.2}  median staleness {}\n",
             row.defence,
             row.attack,
             row.variant,
