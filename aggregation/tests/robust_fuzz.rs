@@ -4,7 +4,7 @@
 //! earlier ones that are mutated: flipped bits, other bytes, floats at which something may turn
 //! over, runs of bytes copied from one another. The first run below is short; the second is
 //!
-//! `cargo test --release -p longhaul-aggregation --test robust_fuzz -- --ignored --nocapture`
+//! `cargo test --release -p longhaul-aggregation --features attacks --test robust_fuzz -- --ignored --nocapture`
 //!
 //! for as many seconds as `FUZZ_SECONDS` says (600), from the seed `FUZZ_SEED`. A finding is a panic behind a
 //! line with the input's bytes.

@@ -129,6 +129,21 @@ fn binaries_carry_no_more_than_they_need() {
 }
 
 #[test]
+fn no_peer_carries_attacks() {
+    let has = |package: &str| {
+        let features = dependencies::features(env!("CARGO"), root(), package)
+            .unwrap_or_else(|error| panic!("cargo tree for {package}: {error}"));
+        features.iter().any(|it| it == dependencies::ATTACKS)
+    };
+    for package in ["longhaul-aggregation", "longhaul-registry", "longhaul-node"] {
+        assert!(!has(package), "{package} is built with the attacks of longhaul-aggregation");
+    }
+    for package in ["longhaul-lab", "longhaul-simnet"] {
+        assert!(has(package), "{package} attacks nobody, so this test shows nothing");
+    }
+}
+
+#[test]
 fn documents_exist_and_link_to_files() {
     let workspace = workspace();
     hold("a stranger finds these documents", &links::check_expected(&workspace));

@@ -29,6 +29,7 @@
 //! - Rules that search subsets end with an error beyond [`STEPS_MAX`] steps; iterations that
 //!   would take more are refused.
 
+#[cfg(feature = "attacks")]
 pub mod attack;
 mod columns;
 mod eigen;

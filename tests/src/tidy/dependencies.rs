@@ -26,11 +26,26 @@ pub const BOUNDS: [Bound; 4] = [
     Bound { package: "longhaul-simnet", banned: &["libp2p", "sled"] },
 ];
 
+/// The feature of `longhaul-aggregation` that no peer is built with.
+pub const ATTACKS: &str = "attacks";
+
 /// Runs `cargo tree` for `package` in the workspace at `root`, offline.
 pub fn tree(cargo: &str, root: &Path, package: &str) -> io::Result<String> {
+    listed(cargo, root, package, "{p}")
+}
+
+/// The features that `longhaul-aggregation` is built with for `package`.
+pub fn features(cargo: &str, root: &Path, package: &str) -> io::Result<Vec<String>> {
+    let tree = listed(cargo, root, package, "{p}|{f}")?;
+    let lines = tree.lines().filter(|line| line.starts_with("longhaul-aggregation "));
+    let features = lines.filter_map(|line| line.split_once('|')).flat_map(|it| it.1.split(','));
+    Ok(features.map(|it| it.trim_end_matches(" (*)").to_owned()).collect())
+}
+
+fn listed(cargo: &str, root: &Path, package: &str, format: &str) -> io::Result<String> {
     let output = Command::new(cargo)
         .args(["tree", "--package", package, "--edges", "normal"])
-        .args(["--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+        .args(["--prefix", "none", "--format", format, "--offline", "--locked"])
         .current_dir(root)
         .output()?;
     if !output.status.success() {
