@@ -7,6 +7,9 @@
 //! nothing in the peer has to help, and an attack can only do what a hostile
 //! member could.
 
+mod forge;
+mod payload;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -22,7 +25,8 @@ use longhaul_dtn::time::Timestamp;
 use longhaul_node::peer::TrainedModel;
 use longhaul_registry::SignedManifest;
 
-use crate::scenario::Attack;
+use crate::scenario::{Attack, Form};
+use forge::Sight;
 
 /// Links with these numbers and above lead to the hand inside a hostile host.
 pub const HAND_LINK_FIRST: u64 = 1 << 63;
@@ -40,15 +44,39 @@ pub struct Adversary {
     pub agreed: Option<Arc<Vec<f32>>>,
     /// Its place in the scenario's list.
     pub index: usize,
+    /// How many names it has.
+    names: usize,
     manifest: Arc<SignedManifest>,
     key: SecretKey,
     compressor: Compressor,
     last_slot: Option<Previous>,
     /// Own changes of earlier epochs, oldest first; for replays.
     past: VecDeque<Arc<Vec<f32>>>,
+    /// The payload that it signs again and again.
+    first: Option<Arc<[u8]>>,
     /// What its peer knew when it asked for training.
     claim: Option<Claim>,
     hand: Hand,
+}
+
+/// Where an adversary stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// In the scenario's list.
+    pub index: usize,
+    /// How many names it has.
+    pub names: usize,
+    /// First and last epoch (exclusive) in which it attacks.
+    pub epochs: (f64, f64),
+}
+
+/// The change of an honest peer, as an adversary sees it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Whose.
+    pub peer: u16,
+    /// What it would add to the model.
+    pub change: Arc<Vec<f32>>,
 }
 
 /// What an update starts from.
@@ -75,13 +103,17 @@ pub struct Crafted {
     pub now: Held,
     /// A twin of the same slot, to hand out so many epochs later.
     pub later: Option<(Held, f64)>,
+    /// True if honest peers refuse it, and so would its own.
+    pub is_refused: bool,
 }
 
 /// What an attack may know besides its own training.
 #[derive(Debug, Clone, Copy)]
 pub struct Knowledge<'a> {
     /// Changes that honest peers made in this epoch, as far as they are trained.
-    pub honest: &'a [Arc<Vec<f32>>],
+    pub honest: &'a [Seen],
+    /// Those of the epoch before.
+    pub earlier: &'a [Seen],
     /// The change that all of this adversary's names agreed on for this epoch.
     pub agreed: Option<&'a Arc<Vec<f32>>>,
 }
@@ -90,8 +122,7 @@ impl Adversary {
     /// The member with `key`, turned hostile.
     pub fn new(
         attack: Attack,
-        epochs: (f64, f64),
-        index: usize,
+        Place { index, names, epochs }: Place,
         manifest: Arc<SignedManifest>,
         key: SecretKey,
     ) -> Self {
@@ -108,11 +139,13 @@ impl Adversary {
             acted: 0,
             agreed: None,
             index,
+            names,
             compressor: Compressor::with(&agreed.schema, agreed.encoding),
             manifest,
             key,
             last_slot: None,
             past: VecDeque::new(),
+            first: None,
             claim: None,
             hand,
         }
@@ -129,11 +162,6 @@ impl Adversary {
         self.claim = Some(Claim { epoch, base, claim });
     }
 
-    /// True for the attacks that need [`Knowledge::honest`].
-    pub const fn is_omniscient(&self) -> bool {
-        matches!(self.attack, Attack::Alie { .. } | Attack::Ipm { .. })
-    }
-
     /// Makes the hostile update of an epoch; none if it has nothing to say.
     pub fn craft(
         &mut self,
@@ -144,12 +172,16 @@ impl Adversary {
         let claim = self.claim.take().filter(|claim| claim.epoch == trained.epoch)?;
         let own = Arc::new(difference(&trained.parameters, &claim.base));
         self.remember(&own);
-        let change = self.change(&own, known)?;
+        let change = self.change(&own, claim.epoch, known)?;
         self.agreed = Some(change.clone());
+        let change = self.named(change, claim.epoch, known);
         let previous = self.last_slot;
         let held = self.seal(now, &claim, previous, &change, trained.samples)?;
-        let header = longhaul_aggregation::HeaderHash::of(held.head.header());
-        self.last_slot = Some(Previous { epoch: claim.epoch, header });
+        let is_refused = matches!(self.attack, Attack::Payload { form } if !form.is_admitted());
+        if !is_refused {
+            let header = longhaul_aggregation::HeaderHash::of(held.head.header());
+            self.last_slot = Some(Previous { epoch: claim.epoch, header });
+        }
         let later = match self.attack {
             Attack::Equivocate { release_epochs } => {
                 let twin = scaled(&own, -1.0);
@@ -159,7 +191,7 @@ impl Adversary {
             _ => None,
         };
         self.acted += 1;
-        Some(Crafted { now: held, later })
+        Some(Crafted { now: held, later, is_refused })
     }
 
     fn remember(&mut self, own: &Arc<Vec<f32>>) {
@@ -170,14 +202,22 @@ impl Adversary {
         }
     }
 
-    fn change(&self, own: &Arc<Vec<f32>>, known: Knowledge<'_>) -> Option<Arc<Vec<f32>>> {
+    fn change(
+        &self,
+        own: &Arc<Vec<f32>>,
+        epoch: Epoch,
+        known: Knowledge<'_>,
+    ) -> Option<Arc<Vec<f32>>> {
+        if let (true, Some(agreed)) = (self.attack.is_agreed(), known.agreed) {
+            return Some(agreed.clone());
+        }
         Some(match self.attack {
             Attack::Scale { factor }
             | Attack::FalseBase { factor }
-            | Attack::BridgingBase { factor } => scaled(own, factor),
-            Attack::Sybil { factor } => {
-                known.agreed.cloned().unwrap_or_else(|| scaled(own, factor))
-            }
+            | Attack::BridgingBase { factor }
+            | Attack::Sybil { factor }
+            | Attack::SybilJittered { factor, .. }
+            | Attack::Backdoor { factor, .. } => scaled(own, factor),
             Attack::Alie { z } => {
                 moved_mean(known.honest, own, |mean, deviation| mean - z as f32 * deviation)
             }
@@ -185,8 +225,30 @@ impl Adversary {
                 moved_mean(known.honest, own, |mean, _| -(epsilon as f32) * mean)
             }
             Attack::StaleReplay { .. } => self.past.front()?.clone(),
-            Attack::Equivocate { .. } | Attack::FalseVouch => own.clone(),
+            Attack::Equivocate { .. }
+            | Attack::FalseVouch
+            | Attack::LabelFlip
+            | Attack::Payload { .. } => own.clone(),
+            Attack::FreeRider => Arc::new(vec![0.0; own.len()]),
+            Attack::OptimalIpm
+            | Attack::OptimalAlie
+            | Attack::MinMax
+            | Attack::MinSum
+            | Attack::Dissensus { .. }
+            | Attack::Rop { .. }
+            | Attack::Mimic { .. }
+            | Attack::SlowPoisoning { .. } => {
+                let sight = Sight { own, known, names: self.names, epoch };
+                Arc::new(sight.forge(&self.attack, &self.manifest)?)
+            }
         })
+    }
+
+    /// What this name signs of a change that all its names agreed on.
+    fn named(&self, change: Arc<Vec<f32>>, epoch: Epoch, known: Knowledge<'_>) -> Arc<Vec<f32>> {
+        let Attack::SybilJittered { share, .. } = self.attack else { return change };
+        let sight = Sight { own: &change, known, names: self.names, epoch };
+        Arc::new(sight.jittered(share, self.key.peer_id().as_bytes()))
     }
 
     fn seal(
@@ -201,13 +263,20 @@ impl Adversary {
         let delta = Parameters::from_f32(change).ok()?;
         let key = self.manifest.admission_policy().mask_key(claim.epoch);
         let update = self.compressor.compress_in(&key, &delta, manifest.bounds.norm_max);
+        let payload = match self.attack {
+            Attack::Payload { form: Form::Duplicate } => {
+                self.first.get_or_insert_with(|| update.payload().clone()).clone()
+            }
+            Attack::Payload { form } => payload::of(form, &update, manifest, &key),
+            _ => update.payload().clone(),
+        };
         let header = UpdateHeader {
             federation: self.manifest.id().hash(),
             epoch: claim.epoch,
             previous,
             base: BaseClaim { model: claim.claim.model, summary: self.summary(claim) },
             vouch: true,
-            payload: ContentHash::of(update.payload()),
+            payload: ContentHash::of(&payload),
             samples,
             steps: manifest.training.steps,
         };
@@ -218,10 +287,10 @@ impl Adversary {
             lifetime: manifest.bounds.bundle_lifetime,
             hop_limit: u8::MAX,
             header: header.encode(),
-            payload: update.payload(),
+            payload: &payload,
         };
         let head = BundleHead::seal(draft, &self.key).ok()?;
-        Some(Held { head: Arc::new(head), payload: update.payload().clone() })
+        Some(Held { head: Arc::new(head), payload })
     }
 
     fn summary(&self, claim: &Claim) -> BaseSummary {
@@ -278,11 +347,14 @@ fn scaled(change: &[f32], factor: f64) -> Arc<Vec<f32>> {
 /// Entry by entry, `make(mean, standard deviation)` of the honest changes, or of
 /// the own one where none is known yet.
 fn moved_mean(
-    honest: &[Arc<Vec<f32>>],
+    honest: &[Seen],
     own: &Arc<Vec<f32>>,
     make: impl Fn(f32, f32) -> f32,
 ) -> Arc<Vec<f32>> {
-    let known = if honest.is_empty() { std::slice::from_ref(own) } else { honest };
+    let known: Vec<&Arc<Vec<f32>>> = match honest {
+        [] => vec![own],
+        honest => honest.iter().map(|it| &it.change).collect(),
+    };
     let count = known.len() as f32;
     let entry = |index: usize| {
         let values = || known.iter().map(|change| change[index]);
@@ -303,7 +375,8 @@ mod tests {
 
     #[test]
     fn moves_the_mean_by_deviations() {
-        let honest = [change(&[1.0, 0.0]), change(&[3.0, 0.0])];
+        let seen = |values: &[f32]| Seen { peer: 0, change: change(values) };
+        let honest = [seen(&[1.0, 0.0]), seen(&[3.0, 0.0])];
         let own = change(&[9.0, 9.0]);
         let moved = moved_mean(&honest, &own, |mean, deviation| mean - 2.0 * deviation);
         assert_eq!(*moved, [0.0, 0.0]);

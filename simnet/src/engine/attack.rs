@@ -7,9 +7,8 @@ use longhaul_dtn::agent::Held;
 use longhaul_node::peer::{Input, TrainRequest, TrainedModel};
 
 use super::{Engine, Event};
-use crate::adversary::{Knowledge, difference};
+use crate::adversary::{Knowledge, Seen, difference};
 use crate::clock::SimTime;
-use crate::scenario::Attack;
 use crate::trace::Kind;
 
 /// Epochs of honest changes that are kept for adversaries.
@@ -38,10 +37,10 @@ impl Engine<'_> {
     }
 
     /// Keeps the change of an honest peer for those who know it.
-    pub(super) fn note_honest(&mut self, trained: &TrainedModel, base: &[f32]) {
+    pub(super) fn note_honest(&mut self, peer: u16, trained: &TrainedModel, base: &[f32]) {
         if let Some(honest) = &mut self.honest {
             let change = Arc::new(difference(&trained.parameters, base));
-            honest.entry(trained.epoch.get()).or_default().push(change);
+            honest.entry(trained.epoch.get()).or_default().push(Seen { peer, change });
         }
     }
 
@@ -59,18 +58,22 @@ impl Engine<'_> {
         let epoch = trained.epoch;
         let why = "the adversary publishes something else".to_owned();
         self.give(now, peer, Input::TrainingFailed { epoch, why });
-        let honest = self.honest.as_ref().and_then(|honest| honest.get(&epoch.get()));
+        let of_epoch = |epoch: u32| {
+            let honest = self.honest.as_ref().and_then(|honest| honest.get(&epoch));
+            honest.map_or(&[][..], Vec::as_slice)
+        };
         let host = &mut self.hosts[usize::from(peer)];
         let shown = host.clock.shows(now).timestamp();
         let Some(adversary) = &mut host.adversary else { return };
         let place = (adversary.index, epoch.get());
         let known = Knowledge {
-            honest: honest.map_or(&[], Vec::as_slice),
+            honest: of_epoch(epoch.get()),
+            earlier: epoch.get().checked_sub(1).map_or(&[], of_epoch),
             agreed: self.agreed.get(&place),
         };
         let Some(crafted) = adversary.craft(shown, trained, known) else { return };
         let (attack, agreed) = (adversary.attack, adversary.agreed.clone());
-        if let (Attack::Sybil { .. }, Some(agreed)) = (attack, agreed) {
+        if let (true, Some(agreed)) = (attack.is_agreed(), agreed) {
             self.agreed.entry(place).or_insert(agreed);
         }
         let member = self.member_of(peer);
@@ -83,6 +86,9 @@ impl Engine<'_> {
             let event = Event::Release { peer, held: Box::new(twin) };
             self.queue.push(now.plus_us(after_us), event);
         }
+        if crafted.is_refused {
+            return self.hand_to_all(now, peer, &crafted.now);
+        }
         self.hand_over(now, peer, crafted.now);
     }
 
@@ -93,7 +99,12 @@ impl Engine<'_> {
         if self.scenario.recipe.seal.is_none() {
             return self.hand_over(now, peer, held);
         }
-        // Its own peer will not carry what comes too late for a seal.
+        self.hand_to_all(now, peer, &held);
+    }
+
+    /// Hands everybody what the host's own peer would not carry: what comes too late for a seal,
+    /// or is to be refused.
+    fn hand_to_all(&mut self, now: SimTime, peer: u16, held: &Held) {
         for to in 0..self.scenario.peers.get() {
             self.hand_to(now, peer, to, held.clone());
         }

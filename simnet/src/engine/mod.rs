@@ -19,6 +19,7 @@ use longhaul_dtn::agent::{Held, LinkId};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_node::peer::{Input, Memo, PeerError, Ticket};
 
+use crate::adversary::Seen;
 use crate::clock::SimTime;
 use crate::contacts::Contact;
 use crate::delivery::Deliveries;
@@ -120,7 +121,7 @@ pub struct Engine<'a> {
     alone: Option<Alone>,
     memo: Option<Memo>,
     /// Changes of honest peers by epoch, for adversaries that know them.
-    honest: Option<BTreeMap<u32, Vec<Arc<Vec<f32>>>>>,
+    honest: Option<BTreeMap<u32, Vec<Seen>>>,
     /// What all names of one adversary agreed on, by its place and epoch.
     agreed: BTreeMap<(usize, u32), Arc<Vec<f32>>>,
     /// The adversary whose hand is in contact with another host.
@@ -396,7 +397,7 @@ impl<'a> Engine<'a> {
         if self.is_hostile(peer, trained.epoch) {
             self.attack(now, peer, &trained);
         } else {
-            self.note_honest(&trained, &base);
+            self.note_honest(peer, &trained, &base);
             self.give(now, peer, Input::Trained(trained));
         }
     }

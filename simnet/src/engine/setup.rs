@@ -9,11 +9,11 @@ use longhaul_node::peer::{AdmissionMemo, Memo, Peer, PeerConfig, PeerError, Rest
 
 use super::sampling::Alone;
 use super::{Engine, Event, Parts};
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Place};
 use crate::clock::{PeerClock, SimTime};
 use crate::delivery::Deliveries;
 use crate::disk::Disk;
-use crate::faults::{self, select};
+use crate::faults;
 use crate::federation::Federation;
 use crate::host::Host;
 use crate::machine::{Carrier, Machine};
@@ -26,8 +26,6 @@ use crate::seeds::{self, Node, Purpose};
 use crate::terms::SharedTerms;
 use crate::trace::Trace;
 
-/// Tells the draws of adversaries from those of faults.
-const ADVERSARY_SALT: u64 = 1 << 56;
 /// Bytes of a carrier's header: author and epoch.
 const CARRIER_HEADER_BYTES: usize = 6;
 
@@ -38,7 +36,7 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
     turn_hostile(scenario, &federation, &mut hosts);
     let honest = hosts.iter().filter(|host| host.adversary.is_none()).count();
     let omniscient = hosts.iter().filter_map(|host| host.adversary.as_ref());
-    let omniscient = omniscient.into_iter().any(|adversary| adversary.is_omniscient());
+    let omniscient = omniscient.into_iter().any(|adversary| adversary.attack.is_omniscient());
     let end_us = u64::from(scenario.epochs_total()) * scenario.epoch_us();
     let initial = || federation.manifest.fold().model().clone();
     let alone = scenario.metrics.alone.then(|| Alone::new(&scenario.sampled_peers(), &initial()));
@@ -169,15 +167,17 @@ fn clock(scenario: &Scenario, peer: u16, model: Option<crate::scenario::ClockMod
 }
 
 fn turn_hostile(scenario: &Scenario, federation: &Federation, hosts: &mut [Host]) {
-    for (index, declared) in scenario.adversary.iter().enumerate() {
+    let hostile = faults::hostile(scenario);
+    for (&peer, &index) in &hostile {
+        let declared = &scenario.adversary[index];
         let from = declared.at_epoch.get();
         let to = declared.for_epochs.map_or(f64::INFINITY, |length| from + length.get());
-        for peer in select(scenario, &declared.peers, ADVERSARY_SALT | index as u64) {
-            let peer = usize::from(peer);
-            let (manifest, key) = (federation.manifest.clone(), federation.keys[peer].clone());
-            let adversary = Adversary::new(declared.attack, (from, to), index, manifest, key);
-            hosts[peer].adversary = Some(Box::new(adversary));
-        }
+        let names = hostile.values().filter(|other| **other == index).count();
+        let peer = usize::from(peer);
+        let (manifest, key) = (federation.manifest.clone(), federation.keys[peer].clone());
+        let place = Place { index, names, epochs: (from, to) };
+        let adversary = Adversary::new(declared.attack, place, manifest, key);
+        hosts[peer].adversary = Some(Box::new(adversary));
     }
 }
 

@@ -10,7 +10,7 @@ mod select;
 use serde::Serialize;
 
 pub use partition::{Partitions, groups_by_peer};
-pub use select::select;
+pub use select::{hostile, select};
 
 use crate::clock::SimTime;
 use crate::scenario::{Scenario, Timing};

@@ -1,5 +1,7 @@
 //! Which peers a fault or an adversary takes.
 
+use std::collections::BTreeMap;
+
 use crate::scenario::{Scenario, Select};
 use crate::seeds::{self, Node, Purpose};
 
@@ -22,6 +24,20 @@ pub fn select(scenario: &Scenario, select: &Select, salt: u64) -> Vec<u16> {
             (0..count).filter_map(|index| u16::try_from(place(index)).ok()).collect()
         }
     }
+}
+
+/// Tells the draws of adversaries from those of faults.
+const ADVERSARY_SALT: u64 = 1 << 56;
+
+/// Each hostile peer with the place of its adversary in the scenario's list; of two adversaries
+/// that choose one peer the later has it.
+pub fn hostile(scenario: &Scenario) -> BTreeMap<u16, usize> {
+    let mut all = BTreeMap::new();
+    for (index, declared) in scenario.adversary.iter().enumerate() {
+        let chosen = select(scenario, &declared.peers, ADVERSARY_SALT | index as u64);
+        all.extend(chosen.into_iter().map(|peer| (peer, index)));
+    }
+    all
 }
 
 /// The first of a shuffle of all peers.

@@ -16,10 +16,11 @@ use longhaul_node::train::{
 };
 use longhaul_registry::TrainingPlan;
 
+use super::poison::{Poisons, poisoned};
 use super::shares::Shares;
 use super::source::Source;
 use super::{Learner, LearnerError, Score};
-use crate::scenario::Scenario;
+use crate::scenario::{Attack, Scenario};
 
 /// Bytes of samples and indices that all kept trainers have together: room for the
 /// 240 windows of 1,300 sensors. To make one sensor's anew takes about as long as
@@ -34,6 +35,7 @@ type Trainers = Arc<Vec<Trainer>>;
 pub(super) struct Gradient {
     source: Source,
     shares: Shares,
+    poisons: Poisons,
     workshop: Workshop,
     kept: Mutex<Kept>,
     /// Measures with the held-out data of the task.
@@ -49,7 +51,8 @@ struct Workshop {
 
 #[derive(Debug, Default)]
 struct Kept {
-    trainers: BTreeMap<u16, Trainers>,
+    /// By peer, and whether it trains on changed samples.
+    trainers: BTreeMap<(u16, bool), Trainers>,
     bytes: usize,
 }
 
@@ -71,18 +74,25 @@ impl Gradient {
         Ok(Self {
             source,
             shares: Shares::of(scenario),
+            poisons: Poisons::of(scenario),
             workshop: Workshop { model: model.clone(), device },
             kept: Mutex::default(),
             scorer: OnceLock::new(),
         })
     }
 
-    fn trainers(&self, peer: u16) -> Result<Trainers, String> {
+    fn trainers(&self, peer: u16, poison: Option<Attack>) -> Result<Trainers, String> {
+        let place = (peer, poison.is_some());
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept().trainers.get(&peer) {
+        if let Some(known) = kept().trainers.get(&place) {
             return Ok(known.clone());
         }
-        let share = self.shares.share(&self.source, peer).map_err(|error| error.to_string())?;
+        let share = self.shares.share(&self.source, peer);
+        let share = match poison {
+            Some(attack) => share.and_then(|share| poisoned(&share, attack)),
+            None => share,
+        };
+        let share = share.map_err(|error| error.to_string())?;
         // A peer's trainer never measures with the task's held-out data; the scorer does.
         let data = Dataset::new(share.samples.clone(), share.samples.clone());
         let data = Arc::new(data.map_err(|error| error.to_string())?);
@@ -92,7 +102,7 @@ impl Gradient {
         let made: Vec<Trainer> =
             share.stretches.into_iter().map(trainer).collect::<Result<_, _>>()?;
         let made = Arc::new(made);
-        kept().keep(peer, &made, bytes);
+        kept().keep(place, &made, bytes);
         Ok(made)
     }
 
@@ -116,17 +126,18 @@ impl Workshop {
 impl Kept {
     /// Keeps what fits. Peers train in turn, so what is replaced would be wanted
     /// before what replaces it; the first to come stay.
-    fn keep(&mut self, peer: u16, made: &Trainers, bytes: usize) {
-        if self.bytes + bytes <= KEPT_BYTES_MAX && !self.trainers.contains_key(&peer) {
+    fn keep(&mut self, place: (u16, bool), made: &Trainers, bytes: usize) {
+        if self.bytes + bytes <= KEPT_BYTES_MAX && !self.trainers.contains_key(&place) {
             self.bytes += bytes;
-            self.trainers.insert(peer, made.clone());
+            self.trainers.insert(place, made.clone());
         }
     }
 }
 
 impl Learner for Gradient {
     fn train(&self, peer: u16, request: &TrainRequest) -> Result<TrainedModel, String> {
-        let trainers = self.trainers(peer)?;
+        let poison = self.poisons.at(peer, request.epoch.get());
+        let trainers = self.trainers(peer, poison)?;
         let passed = self.shares.passed(peer, request.epoch.get());
         let trainer = trainers.get(passed % trainers.len().max(1)).ok_or("the peer has no data")?;
         let trained = trainer
@@ -151,9 +162,9 @@ impl Learner for Gradient {
     }
 
     fn subject(&self) -> ContentHash {
-        let parts = [self.source.name(), self.shares.name()];
+        let parts = [Some(self.source.name()), Some(self.shares.name()), self.poisons.name()];
         let model = self.workshop.model.to_string();
-        let parts = parts.iter().map(|part| &part.as_bytes()[..]);
+        let parts = parts.iter().flatten().map(|part| &part.as_bytes()[..]);
         ContentHash::of(&parts.chain([model.as_bytes()]).collect::<Vec<_>>().concat())
     }
 }
@@ -223,7 +234,7 @@ mod tests {
         assert!(gradient.kept.lock().expect("a lock").trainers.is_empty());
         gradient.train(1, &request(&gradient, 0)).expect("training");
         let kept = gradient.kept.lock().expect("a lock");
-        assert_eq!(kept.trainers.keys().collect::<Vec<_>>(), [&1]);
+        assert_eq!(kept.trainers.keys().collect::<Vec<_>>(), [&(1, false)]);
         assert_eq!(kept.bytes, 240 * (96 * 4 + 4));
         assert!(gradient.scorer.get().is_none());
     }

@@ -15,6 +15,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 mod gradient;
+mod poison;
 mod shares;
 mod source;
 

@@ -9,8 +9,8 @@ use longhaul_aggregation::{PoolSpan, SealPolicy, SealRules};
 use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
-    CELLS_MAX, Contacts, EpochCheck, Partition, Recipe, Rule, Scenario, Select, Shape, Sweep,
-    Timing, TrainingMode, Trim, sweep,
+    Attack, CELLS_MAX, Contacts, EpochCheck, Partition, Recipe, Rule, Scenario, Select, Shape,
+    Sweep, Timing, TrainingMode, Trim, sweep,
 };
 
 /// A value that does not fit the others.
@@ -181,8 +181,20 @@ fn faults(scenario: &Scenario) -> Checked {
     }
     for (index, adversary) in scenario.adversary.iter().enumerate() {
         selection(scenario, &format!("adversary[{index}].peers"), &adversary.peers)?;
+        attack(scenario, &format!("adversary[{index}].attack"), &adversary.attack)?;
     }
     Ok(())
+}
+
+/// Whom an attack is about is there, and what trains on lies trains.
+fn attack(scenario: &Scenario, key: &str, attack: &Attack) -> Checked {
+    if let Some(peer) = attack.about() {
+        named(scenario, key, &[peer])?;
+    }
+    let trains = scenario.training.mode == TrainingMode::Real;
+    require(trains || !attack.trains_on_lies(), key, || {
+        format!("{} changes samples, and only training.mode = \"real\" has any", attack.name())
+    })
 }
 
 /// Most times that one fault may act.

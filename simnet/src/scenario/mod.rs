@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use crate::contacts::Contacts;
-pub use adversary::{Adversary, Attack};
+pub use adversary::{Adversary, Attack, Form};
 pub use checks::{AlwaysCheck, Checks, EndCheck, EpochCheck, UncutCheck};
 pub use fault::{ClockStep, Clog, Crash, Faults, Loss, PartitionFault, Select, Shape, Timing};
 pub use group::{Churn, ClockModel, Group};
