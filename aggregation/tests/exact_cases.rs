@@ -88,7 +88,7 @@ const RULES: [Family; 8] = [
                 false => Weighting::Diversity,
             })
         },
-        digest: "08662ea157cd55473757da81a3f60dd395d392675056235387e0e7307bedad07",
+        digest: "2621057265553d5d58f1fd8c7f92d0f155d4ccc2f607361277330ca71e29805e",
     },
 ];
 

@@ -7,8 +7,8 @@
 //! (Measured by the farthest of all, vectors without weight included, there is no such bound.) The output is
 //! the weighted mean of the round whose largest eigenvalue was least. Bears f < n / 2.
 //!
-//! Everything follows from the Gram matrix. Cost: that, and some products of n x n matrices for
-//! each round.
+//! Everything follows from the Gram matrix. Cost: that, and some `n^3` for each round, as much for
+//! any inputs.
 
 use super::super::gram::Gram;
 use super::super::{RobustError, eigen, majority};
@@ -46,7 +46,7 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
         let along: Vec<f64> = differences.iter().map(along).collect();
         let weighed = along.iter().zip(&held).filter(|(_, held)| **held > 0.0);
         let farthest = weighed.map(|(&along, _)| along).fold(0.0, f64::max);
-        if value <= 0.0 || farthest == 0.0 {
+        if value <= 0.0 || !value.is_finite() || farthest == 0.0 {
             break;
         }
         let left = |far: f64| (1.0 - far / farthest).max(0.0);

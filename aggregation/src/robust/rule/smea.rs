@@ -2,8 +2,8 @@
 //!
 //! The mean of those `n - f` vectors whose covariance has the least largest eigenvalue; of
 //! several such sets the first in lexicographic order. Bears f < n / 2. All sets are tried:
-//! beyond [`STEPS_MAX`] steps, of which a set takes 16 n^3, it is an
-//! error.
+//! beyond [`STEPS_MAX`] steps, of which a set counts as 16 k^3, it is an error. A set takes as long
+//! whatever the inputs.
 //!
 //! The covariance of k vectors has the eigenvalues of the k x k matrix of products of their
 //! differences to their mean, so no vector of the model's length is needed.
@@ -24,7 +24,7 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
     let mut best = (f64::INFINITY, Vec::new());
     subsets::each(count, size, |chosen| {
         let (value, _) = eigen::dominant(&gram.centered(chosen, &mean_of(chosen, count)));
-        if value < best.0 {
+        if value < best.0 || best.1.is_empty() {
             best = (value, chosen.to_vec());
         }
         true
