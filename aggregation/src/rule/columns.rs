@@ -13,14 +13,18 @@ use std::ops::Range;
 use pulp::Arch;
 
 use super::ENTRY_UNITS_MAX;
+use super::extremes::Keep;
 use super::rounding::Sink;
 use super::vector::{Row, Weighted, for_each_chunk};
 use crate::robust::{Columnwise, Mixing, Number, Vectors};
 use crate::update::VALUE_MAX;
 
-/// Entries of each vector that are worked on at a time: those of 64 stay in the second-level
-/// cache.
-const WINDOW: usize = 1024;
+/// Bytes of all vectors that are worked on at a time: they stay in the second-level cache, and
+/// are little memory beside the vectors.
+const TILE: usize = 1 << 17;
+/// Entries of each vector that are worked on at a time, between these.
+const WINDOW_MIN: usize = 256;
+const WINDOW_MAX: usize = 1024;
 
 /// Bits of a whole number of 16 bits without its sign.
 const SHORT_BITS: u32 = 15;
@@ -32,50 +36,69 @@ const DOUBLE_BITS: u32 = f64::MANTISSA_DIGITS;
 /// Bits of a result that fits its integer.
 const RESULT_BITS: u32 = 62;
 
-/// Gives `sink` for each entry the sum of what is left of the mixed vectors when `trim` go at
-/// each end, in units of 2^-40; none where some sum could be rounded, or the sink does not take
-/// it. Twice the trim is below the number of vectors; each mixed vector is the plain sum of those
-/// that `mixed` names for it.
-pub(super) fn sums<K: Sink>(
-    vectors: &[Weighted<'_>],
-    mixed: Option<&[Vec<usize>]>,
-    trim: usize,
-    mut sink: K,
-) -> Option<K> {
-    let count = vectors.len();
-    let parts = mixed.map_or(1, |mixed| mixed.iter().map(Vec::len).max().unwrap_or(1));
-    let mixing = match mixed {
-        Some(mixed) => Mixing::sums(mixed),
-        None => Mixing::identity(count),
-    };
-    let summed = count - 2 * trim;
-    let columnwise = Columnwise::trimmed(&mixing, trim);
-    let mut fits = true;
-    let (mut shorts, mut singles, mut doubles) = (Vec::new(), Vec::new(), Vec::new());
-    for_each_chunk(vectors, |rows, range| {
-        let scale = Scale::of(rows, parts, summed);
+/// For each entry the sum of what is left of the mixed vectors when some go at each end.
+#[derive(Debug)]
+pub(super) struct Columns {
+    columnwise: Columnwise,
+    /// Vectors in a mixed one.
+    parts: usize,
+    /// Mixed vectors in a sum.
+    summed: usize,
+    shorts: Vec<i16>,
+    singles: Vec<f32>,
+    doubles: Vec<f64>,
+}
+
+impl Columns {
+    /// Of `vectors`, or of the plain sums of those that `mixed` names; none where some sum could
+    /// be rounded, or not as many entries go at both ends.
+    pub fn of(vectors: &[Weighted<'_>], mixed: Option<&[Vec<usize>]>, keep: Keep) -> Option<Self> {
+        let count = vectors.len();
+        let trim = keep.trim()?;
+        let parts = mixed.map_or(1, |mixed| mixed.iter().map(Vec::len).max().unwrap_or(1));
+        let summed = count - 2 * trim;
+        let mut fits = true;
+        for_each_chunk(vectors, |rows, _| {
+            fits &= Scale::of(rows, parts, summed).exact_in().is_some();
+        });
+        fits.then(|| {
+            let mixing = match mixed {
+                Some(mixed) => Mixing::sums(mixed),
+                None => Mixing::identity(count),
+            };
+            let columnwise = Columnwise::trimmed(&mixing, trim);
+            let (shorts, singles, doubles) = (Vec::new(), Vec::new(), Vec::new());
+            Self { columnwise, parts, summed, shorts, singles, doubles }
+        })
+    }
+
+    /// Entries that are found at a time.
+    pub fn window(count: usize) -> usize {
+        let each = TILE / size_of::<f64>() / count.max(1);
+        each.next_multiple_of(WINDOW_MIN).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// Gives `sink` the sums of at most a window of entries.
+    pub fn find<K: Sink>(
+        &mut self,
+        rows: &[Row<'_>],
+        window: Range<usize>,
+        at: usize,
+        sink: &mut K,
+    ) {
+        let Self { columnwise, shorts, singles, doubles, summed, .. } = self;
+        let scale = Scale::of(rows, self.parts, *summed);
         let by_halves = scale.bits > SHORT_BITS;
-        match scale.exact_in().filter(|_| fits) {
-            None => fits = false,
-            Some(_) if scale.entry_bits <= SHORT_BITS && (!by_halves || summed <= HALVES_MAX) => {
-                chunk::<i16, K>(
-                    rows,
-                    scale,
-                    (&columnwise, by_halves),
-                    &mut shorts,
-                    range,
-                    &mut sink,
-                );
+        let find = Find { rows, scale, columnwise, by_halves: false, window, at };
+        match scale.exact_in() {
+            None => unreachable!("every chunk fits"),
+            Some(_) if scale.entry_bits <= SHORT_BITS && (!by_halves || *summed <= HALVES_MAX) => {
+                Find { by_halves, ..find }.run(shorts, sink);
             }
-            Some(Exact::Double) => {
-                chunk::<f64, K>(rows, scale, (&columnwise, false), &mut doubles, range, &mut sink);
-            }
-            Some(_) => {
-                chunk::<f32, K>(rows, scale, (&columnwise, false), &mut singles, range, &mut sink);
-            }
+            Some(Exact::Double) => find.run(doubles, sink),
+            Some(_) => find.run(singles, sink),
         }
-    });
-    fits.then_some(sink)
+    }
 }
 
 /// How the entries of a chunk become whole numbers that are as small as can be.
@@ -146,32 +169,37 @@ fn largest(row: &Row<'_>, shift: u32) -> u128 {
     u128::from(most.unsigned_abs()) * u128::from((row.factor() >> shift).unsigned_abs())
 }
 
-/// The sums of one chunk, window by window; `tile` is room for it.
-fn chunk<T: Number, K: Sink>(
-    rows: &[Row<'_>],
+/// The sums of one window.
+struct Find<'a> {
+    rows: &'a [Row<'a>],
     scale: Scale,
-    (columnwise, by_halves): (&Columnwise, bool),
-    tile: &mut Vec<T>,
-    range: Range<usize>,
-    sink: &mut K,
-) {
-    tile.resize(rows.len() * WINDOW, T::default());
-    let arch = Arch::new();
-    for from in (0..range.len()).step_by(WINDOW) {
-        let len = WINDOW.min(range.len() - from);
-        let window = from..from + len;
-        for (row, entries) in rows.iter().zip(tile.chunks_exact_mut(WINDOW)) {
+    columnwise: &'a Columnwise,
+    by_halves: bool,
+    window: Range<usize>,
+    at: usize,
+}
+
+impl Find<'_> {
+    /// Finds them in numbers of some kind; `tile` is room for the rows.
+    fn run<T: Number, K: Sink>(self, tile: &mut Vec<T>, sink: &mut K) {
+        let Self { rows, scale, columnwise, by_halves, window, at } = self;
+        let len = window.len();
+        if tile.len() < rows.len() * len {
+            tile.resize(rows.len() * len, T::default());
+        }
+        let arch = Arch::new();
+        for (row, entries) in rows.iter().zip(tile.chunks_exact_mut(len)) {
             arch.dispatch(
                 #[inline(always)]
-                || fill(row, scale.shift, window.clone(), &mut entries[..len]),
+                || fill(row, scale.shift, window.clone(), entries),
             );
         }
-        let entries = tile.chunks_exact(WINDOW).map(|entries| &entries[..len]).collect();
+        let entries = tile.chunks_exact(len).take(rows.len()).collect();
         let vectors = Vectors::sound_rows(entries, len);
-        let (mut found, mut high) = ([T::default(); WINDOW], [T::default(); WINDOW]);
+        let (mut found, mut high) = ([T::default(); WINDOW_MAX], [T::default(); WINDOW_MAX]);
         let (found, high) = (&mut found[..len], &mut high[..len]);
         columnwise.apply(&vectors, found, by_halves.then_some(&mut *high));
-        sink.put(range.start + from, scale, found, by_halves.then_some(high));
+        sink.put(at, scale, found, by_halves.then_some(high));
     }
 }
 
@@ -195,10 +223,10 @@ pub(super) fn fill<T: Number>(row: &Row<'_>, shift: u32, window: Range<usize>, o
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::extremes::Keep;
-    use super::super::rounding::Whole;
+    use super::super::nearest_neighbour_mixing::{self, Mixed};
+    use super::super::sums::{Way, all};
+    use super::super::trimmed_mean::Kept;
     use super::super::vector::Vector;
-    use super::super::{mean, nearest_neighbour_mixing, trimmed_mean};
     use super::*;
     use crate::compress::Compressor;
     use crate::norm::NormBound;
@@ -218,15 +246,6 @@ mod tests {
             Compressor::new(&schema).compress(&change, NormBound::from_units(u64::MAX))
         };
         rows.iter().map(quantised).collect()
-    }
-
-    fn whole(
-        vectors: &[Weighted<'_>],
-        mixed: Option<&[Vec<usize>]>,
-        trim: usize,
-    ) -> Option<Vec<i64>> {
-        let room = Whole::of(vectors[0].vector.parameter_count());
-        sums(vectors, mixed, trim, room).map(|it| it.0)
     }
 
     /// One weighted entry, in units of 2^-40.
@@ -259,18 +278,18 @@ mod tests {
                 .collect();
             let attackers = attackers.min((rows.len() - 1) / 2);
             let keep = Keep::Middle(attackers);
-            for (entry, found) in mean::sums(&weighted, Whole::of(rows[0].len())).0.into_iter().enumerate() {
-                let column = weighted.iter().map(|it| entry_of(it, entry));
-                prop_assert_eq!(found, column.sum::<i64>());
+            for (entry, found) in all(&weighted, Way::whole()).into_iter().enumerate() {
+                let column = weighted.iter().map(|it| i128::from(entry_of(it, entry)));
+                prop_assert_eq!(found, column.sum::<i128>());
             }
-            if let Some(found) = whole(&weighted, None, attackers) {
-                prop_assert_eq!(found, trimmed_mean::sums(&weighted, keep));
+            if let Some(columns) = Columns::of(&weighted, None, keep) {
+                let kept = Kept::new(weighted.len(), keep);
+                prop_assert_eq!(all(&weighted, Way::Columns(columns)), all(&weighted, Way::Kept(kept)));
             }
             let near = nearest_neighbour_mixing::near(&weighted, attackers);
-            if let Some(found) = whole(&weighted, Some(&near), attackers) {
-                let expected = nearest_neighbour_mixing::sums(&weighted, &near, keep);
-                let found: Vec<i128> = found.into_iter().map(i128::from).collect();
-                prop_assert_eq!(found, expected);
+            if let Some(columns) = Columns::of(&weighted, Some(&near), keep) {
+                let mixed = Mixed::new(&near, keep);
+                prop_assert_eq!(all(&weighted, Way::Columns(columns)), all(&weighted, Way::Mixed(mixed)));
             }
         }
     }
@@ -285,8 +304,9 @@ mod tests {
         let weighted = |weight| -> Vec<Weighted<'_>> {
             vectors.iter().map(|vector| Weighted { vector, weight }).collect()
         };
-        assert!(whole(&weighted(65_535), None, 2).is_some(), "31, 16 and 3 bits");
+        let fits = |near| Columns::of(&weighted(65_535), near, Keep::Middle(2)).is_some();
+        assert!(fits(None), "31, 16 and 3 bits");
         let near: Vec<Vec<usize>> = (0..9).map(|it| vec![it; 70]).collect();
-        assert!(whole(&weighted(65_535), Some(&near), 2).is_none(), "and 6 more");
+        assert!(!fits(Some(&near[..])), "and 6 more");
     }
 }

@@ -13,12 +13,15 @@ use crate::robust;
 use crate::schema::CHUNK_ENTRIES_MAX;
 use crate::update::VALUE_MAX;
 
-/// Entries of each vector that a step of the matrix takes, so that a block of 64
-/// vectors stays in the second-level cache.
-const GRAM_BLOCK: usize = 2048;
+/// Entries of all vectors that a step of the matrix takes: they stay in the second-level cache, and
+/// are little memory beside the vectors.
+const TILE: usize = 1 << 16;
+/// Entries of each vector that a step takes, between these.
+const BLOCK_MIN: usize = 256;
+const BLOCK_MAX: usize = 2048;
 
 const _: () = assert!(
-    GRAM_BLOCK * (VALUE_MAX as usize).pow(2) < i32::MAX as usize,
+    BLOCK_MAX * (VALUE_MAX as usize).pow(2) < i32::MAX as usize,
     "what the kernel sums before it widens fits its integers"
 );
 const _: () = assert!(
@@ -80,15 +83,17 @@ impl Gram {
     /// The products of values are summed in integers of 32 bits, and those of blocks in floats,
     /// whose significand holds the sum of a chunk.
     fn add_quantised(&mut self, vectors: &[Weighted<'_>]) {
-        let mut tile = vec![0_i16; self.count * GRAM_BLOCK];
+        let each = (TILE / self.count.max(1)).next_multiple_of(BLOCK_MIN);
+        let each = each.clamp(BLOCK_MIN, BLOCK_MAX);
+        let mut tile = vec![0_i16; self.count * each];
         let arch = Arch::new();
         let plain: Vec<_> = vectors.iter().map(|it| Weighted { weight: 1, ..*it }).collect();
         for_each_chunk(&plain, |rows, range| {
             let rows: Vec<(&[u8], i64)> = rows.iter().map(bytes).collect();
             let mut sums = vec![0.0_f64; self.count * self.count];
-            for from in (0..range.len()).step_by(GRAM_BLOCK) {
-                let len = GRAM_BLOCK.min(range.len() - from);
-                for (entries, (bytes, _)) in tile.chunks_exact_mut(GRAM_BLOCK).zip(&rows) {
+            for from in (0..range.len()).step_by(each) {
+                let len = each.min(range.len() - from);
+                for (entries, (bytes, _)) in tile.chunks_exact_mut(each).zip(&rows) {
                     arch.dispatch(
                         #[inline(always)]
                         || {
@@ -97,7 +102,7 @@ impl Gram {
                         },
                     );
                 }
-                let entries = tile.chunks_exact(GRAM_BLOCK).map(|it| &it[..len]).collect();
+                let entries = tile.chunks_exact(each).map(|it| &it[..len]).collect();
                 let vectors = robust::Vectors::sound_rows(entries, len);
                 let products = robust::products(&vectors, 0);
                 sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);

@@ -8,37 +8,70 @@ use pulp::Arch;
 
 use super::columns::{Exact, Scale, fill};
 use super::rounding::Sink;
-use super::vector::{Row, Weighted, for_each_chunk};
+use super::vector::Row;
 use crate::robust::{Limbs, Number};
 
-/// Entries that are summed at a time.
-const SUM_BLOCK: usize = 2048;
-/// Entries of quantised vectors that are summed at a time by parts of weights.
-const LIMB_BLOCK: usize = 1024;
+/// Bytes of pairs of quantised vectors that are worked on at a time.
+const TILE: usize = 1 << 17;
+/// Entries that are summed at a time, between these.
+const WINDOW_MIN: usize = 256;
+const WINDOW_MAX: usize = 2048;
 
-/// Gives `sink` the sum of the weighted vectors, entry by entry, in units of 2^-40.
-pub(super) fn sums<K: Sink>(vectors: &[Weighted<'_>], mut sink: K) -> K {
-    let mut tile = Vec::new();
-    for_each_chunk(vectors, |rows, range| {
+/// The sums of all vectors, window by window.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    tile: Vec<i16>,
+}
+
+impl Whole {
+    /// Entries that are found at a time.
+    pub fn window(count: usize) -> usize {
+        let each = TILE / size_of::<i16>() / count.max(1);
+        each.next_multiple_of(WINDOW_MIN).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// Gives `sink` the sums of at most a window of entries.
+    pub fn find<K: Sink>(
+        &mut self,
+        rows: &[Row<'_>],
+        window: Range<usize>,
+        at: usize,
+        sink: &mut K,
+    ) {
         let scale = Scale::of_sum(rows);
         let exact = scale.exact_in();
         let limbs = exact.filter(|it| *it != Exact::Short).and_then(|_| limbs(rows, scale));
         match (limbs, exact) {
-            (Some(limbs), _) => by_limbs(rows, scale, &limbs, &mut tile, range, &mut sink),
-            (None, Some(Exact::Short)) => floats::<i16, K>(rows, scale, range, &mut sink),
-            (None, Some(Exact::Single)) => floats::<f32, K>(rows, scale, range, &mut sink),
-            (None, Some(Exact::Double)) => floats::<f64, K>(rows, scale, range, &mut sink),
-            (None, None) => integers(rows, range, &mut sink),
+            (Some(limbs), _) => {
+                let mut found = [0.0; WINDOW_MAX];
+                let found = &mut found[..window.len()];
+                self.by_limbs(rows, &limbs, window, found);
+                sink.put(at, scale, found, None);
+            }
+            (None, Some(Exact::Short)) => floats::<i16, K>(rows, scale, window, at, sink),
+            (None, Some(Exact::Single)) => floats::<f32, K>(rows, scale, window, at, sink),
+            (None, Some(Exact::Double)) => floats::<f64, K>(rows, scale, window, at, sink),
+            (None, None) => integers(rows, window, at, sink),
         }
-    });
-    sink
-}
+    }
 
-/// The sum of the vectors by coefficients in place of their weights.
-pub(super) fn sums_by<K: Sink>(vectors: &[Weighted<'_>], coefficients: &[i64], sink: K) -> K {
-    let pairs = vectors.iter().zip(coefficients);
-    let weighted = pairs.map(|(weighted, &weight)| Weighted { weight, ..*weighted });
-    sums(&weighted.collect::<Vec<_>>(), sink)
+    /// The sums of quantised rows by parts of their weights.
+    fn by_limbs(&mut self, rows: &[Row<'_>], limbs: &Limbs, window: Range<usize>, out: &mut [f64]) {
+        let each = 2 * window.len();
+        let len = rows.len().div_ceil(2) * each;
+        if self.tile.len() < len {
+            self.tile.resize(len, 0);
+        }
+        let arch = Arch::new();
+        for (pair, entries) in rows.chunks(2).zip(self.tile.chunks_exact_mut(each)) {
+            arch.dispatch(
+                #[inline(always)]
+                || fill_pair(pair, window.clone(), entries),
+            );
+        }
+        let pairs: Vec<&[i16]> = self.tile[..len].chunks_exact(each).collect();
+        limbs.sums(&pairs, out);
+    }
 }
 
 /// The weights of quantised rows, in multiples of two to the scale's shift.
@@ -48,33 +81,6 @@ fn limbs(rows: &[Row<'_>], scale: Scale) -> Option<Limbs> {
         Row::Units(..) => None,
     };
     Limbs::of(&rows.iter().map(weight).collect::<Option<Vec<_>>>()?)
-}
-
-/// The sums of a chunk of quantised rows.
-fn by_limbs<K: Sink>(
-    rows: &[Row<'_>],
-    scale: Scale,
-    limbs: &Limbs,
-    tile: &mut Vec<i16>,
-    range: Range<usize>,
-    sink: &mut K,
-) {
-    tile.resize(rows.len().div_ceil(2) * 2 * LIMB_BLOCK, 0);
-    let arch = Arch::new();
-    for from in (0..range.len()).step_by(LIMB_BLOCK) {
-        let len = LIMB_BLOCK.min(range.len() - from);
-        for (pair, entries) in rows.chunks(2).zip(tile.chunks_exact_mut(2 * LIMB_BLOCK)) {
-            arch.dispatch(
-                #[inline(always)]
-                || fill_pair(pair, from..from + len, &mut entries[..2 * len]),
-            );
-        }
-        let pairs: Vec<&[i16]> =
-            tile.chunks_exact(2 * LIMB_BLOCK).map(|it| &it[..2 * len]).collect();
-        let mut found = [0.0; LIMB_BLOCK];
-        limbs.sums(&pairs, &mut found[..len]);
-        sink.put(range.start + from, scale, &found[..len], None);
-    }
 }
 
 /// Writes the values of one or two rows in turn.
@@ -100,41 +106,40 @@ fn bytes<'a>(row: &Row<'a>) -> &'a [u8] {
     }
 }
 
-/// The sums of a chunk in numbers that round nothing.
-fn floats<T: Number, K: Sink>(rows: &[Row<'_>], scale: Scale, range: Range<usize>, sink: &mut K) {
+/// The sums of a window in numbers that round nothing.
+fn floats<T: Number, K: Sink>(
+    rows: &[Row<'_>],
+    scale: Scale,
+    window: Range<usize>,
+    at: usize,
+    sink: &mut K,
+) {
+    let mut sums = [T::default(); WINDOW_MAX];
+    let mut entries = [T::default(); WINDOW_MAX];
+    let (sums, entries) = (&mut sums[..window.len()], &mut entries[..window.len()]);
     let arch = Arch::new();
-    for from in (0..range.len()).step_by(SUM_BLOCK) {
-        let len = SUM_BLOCK.min(range.len() - from);
-        let mut sums = [T::default(); SUM_BLOCK];
-        let mut entries = [T::default(); SUM_BLOCK];
-        let (sums, entries) = (&mut sums[..len], &mut entries[..len]);
-        for row in rows {
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    fill(row, scale.shift, from..from + len, entries);
-                    let pairs = sums.iter_mut().zip(&*entries);
-                    pairs.for_each(|(sum, &entry)| *sum = sum.plus(entry));
-                },
-            );
-        }
-        sink.put(range.start + from, scale, sums, None);
-    }
-}
-
-/// The sums of a chunk in integers.
-fn integers<K: Sink>(rows: &[Row<'_>], range: Range<usize>, sink: &mut K) {
-    let arch = Arch::new();
-    for from in (0..range.len()).step_by(SUM_BLOCK) {
-        let len = SUM_BLOCK.min(range.len() - from);
-        let mut sums = [0; SUM_BLOCK];
-        let sums = &mut sums[..len];
+    for row in rows {
         arch.dispatch(
             #[inline(always)]
-            || rows.iter().for_each(|row| add(row, from, sums)),
+            || {
+                fill(row, scale.shift, window.clone(), entries);
+                let pairs = sums.iter_mut().zip(&*entries);
+                pairs.for_each(|(sum, &entry)| *sum = sum.plus(entry));
+            },
         );
-        sink.put_whole(range.start + from, sums);
     }
+    sink.put(at, scale, sums, None);
+}
+
+/// The sums of a window in integers.
+fn integers<K: Sink>(rows: &[Row<'_>], window: Range<usize>, at: usize, sink: &mut K) {
+    let mut sums = [0; WINDOW_MAX];
+    let sums = &mut sums[..window.len()];
+    Arch::new().dispatch(
+        #[inline(always)]
+        || rows.iter().for_each(|row| add(row, window.start, sums)),
+    );
+    sink.put_whole(at, sums);
 }
 
 /// Adds the entries of a row from `from` on.

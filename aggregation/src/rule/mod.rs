@@ -31,13 +31,12 @@ pub mod nearest_neighbour_mixing;
 pub mod outer;
 pub mod recipe;
 mod rounding;
+mod sums;
 pub mod trimmed_mean;
 pub(crate) mod vector;
 pub mod weighting;
 pub mod weights;
-mod work;
 
-use crate::round::divide_half_even_wide;
 use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
@@ -54,8 +53,9 @@ pub(crate) use weights::Claims;
 pub use weights::{Samples, Staleness};
 
 use extremes::Keep;
+use sums::{Sums, Way};
 use vector::Weighted;
-use work::Work;
+use weighting::COEFFICIENT_ONE;
 
 /// Largest magnitude of an entry of an update or of a term, in units of 2^-24.
 pub const ENTRY_UNITS_MAX: i64 = (VALUE_MAX as i64) << EXPONENT_MAX;
@@ -162,13 +162,12 @@ impl Bearing {
 impl Recipe {
     /// The term of cohorts, of which there is at least one.
     pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
-        self.outer.scaled(match groups {
+        let mut sums: Vec<Sums<'_>> =
+            groups.iter().map(|group| self.sums(group, bearing)).collect();
+        self.outer.scaled(match &mut sums[..] {
             [] => unreachable!("a term has at least one cohort"),
-            [group] => {
-                let vectors = self.weighed(group);
-                self.work(&vectors, bearing).rounded(&vectors)
-            }
-            groups => self.average(groups, bearing),
+            [sums] => sums.round(),
+            sums => sums::average(sums),
         })
     }
 
@@ -184,23 +183,31 @@ impl Recipe {
         }
     }
 
-    /// What the rule does with the vectors of one cohort.
-    fn work(&self, vectors: &[Weighted<'_>], bearing: Bearing) -> Work {
+    /// The exact result of the rule in one cohort.
+    fn sums<'a>(&self, group: &'a Group<'a>, bearing: Bearing) -> Sums<'a> {
+        let mut vectors = self.weighed(group);
         let count = vectors.len();
         let attackers = bearing.among(count);
         if let Rule::Weighted(weighting) = self.rule {
-            return Work::Weighed(weighting.coefficients(vectors, self.mix, attackers));
+            let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
+            vectors.iter_mut().zip(coefficients).for_each(|(it, weight)| it.weight = weight);
+            return Sums::new(vectors, Way::whole(), COEFFICIENT_ONE);
         }
         let keep = self.keep(count, bearing);
         match self.mix {
             // Everybody's neighbours are all: each mixed vector is the mean.
-            Mix::NearestNeighbours if attackers == 0 => Work::Summed,
-            Mix::NearestNeighbours => {
-                let near = nearest_neighbour_mixing::near(vectors, attackers);
-                Work::Mixed { near, of_each: count - attackers, keep }
+            Mix::NearestNeighbours if attackers == 0 => {
+                Sums::new(vectors, Way::whole(), divisor(count))
             }
-            Mix::None if keep.of(count) == count => Work::Summed,
-            Mix::None => Work::Sorted(keep),
+            Mix::NearestNeighbours => {
+                let near = nearest_neighbour_mixing::near(&vectors, attackers);
+                let way = Way::mixed(&vectors, &near, keep);
+                Sums::new(vectors, way, divisor(keep.of(count) * (count - attackers)))
+            }
+            Mix::None => {
+                let way = Way::kept(&vectors, keep);
+                Sums::new(vectors, way, divisor(keep.of(count)))
+            }
         }
     }
 
@@ -224,23 +231,11 @@ impl Recipe {
         }
         vectors
     }
+}
 
-    /// The average of the cohorts' means by the number of their vectors.
-    fn average(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
-        let mut averages: Vec<i128> = Vec::new();
-        let mut total = 0;
-        for group in groups {
-            let size = i128::try_from(group.vectors.len()).expect("members fit 16 bits");
-            let vectors = self.weighed(group);
-            let sums = self.work(&vectors, bearing).sums(&vectors);
-            averages.resize(sums.len(), 0);
-            let cut = averages.iter_mut().enumerate();
-            cut.for_each(|(entry, average)| *average += size * sums.cut(entry));
-            total += size;
-        }
-        let divisor = total << COHORT_BITS;
-        averages.into_iter().map(|sum| to_term(divide_half_even_wide(sum, divisor))).collect()
-    }
+/// What a sum over this many weighted contributions is divided by.
+fn divisor(contributions: usize) -> i64 {
+    i64::try_from(contributions).expect("pairs of members fit 32 bits") * WEIGHT_ONE
 }
 
 fn to_term(mean: i128) -> i32 {

@@ -18,36 +18,45 @@ use pulp::Arch;
 
 use super::extremes::{Keep, extremes};
 use super::gram::Gram;
-use super::vector::{BLOCK, Block, Weighted, for_each_block};
+use super::vector::{BLOCK, Block, Row, Weighted};
 
-/// For each entry the sum of the mixed vectors that are kept, in units of 2^-40; each is the
-/// sum of those that `near` names for it.
-pub(super) fn sums(vectors: &[Weighted<'_>], near: &[Vec<usize>], keep: Keep) -> Vec<i128> {
-    let count = vectors.len();
-    let parameters = vectors.first().map_or(0, |weighted| weighted.vector.parameter_count());
-    let mut entries = vec![0_i128; parameters];
-    let strangers: Vec<Vec<usize>> =
-        near.iter().map(|near| (0..count).filter(|it| !near.contains(it)).collect()).collect();
-    let mut block = Block::new(count);
-    let mut mixed = Block::new(count);
-    let mut gone = [0; BLOCK];
-    let arch = Arch::new();
-    for_each_block(vectors, |rows, from, range| {
-        arch.dispatch(
+/// The sums of the mixed vectors that are kept in each column, block by block.
+#[derive(Debug)]
+pub(super) struct Mixed {
+    keep: Keep,
+    /// For each vector those that are not among its neighbours.
+    strangers: Vec<Vec<usize>>,
+    block: Block,
+    mixed: Block,
+}
+
+impl Mixed {
+    /// Of vectors that are the sums of those that `near` names for them.
+    pub fn new(near: &[Vec<usize>], keep: Keep) -> Self {
+        let count = near.len();
+        let strangers = |near: &Vec<usize>| (0..count).filter(|it| !near.contains(it)).collect();
+        let strangers = near.iter().map(strangers).collect();
+        Self { keep, strangers, block: Block::new(count), mixed: Block::new(count) }
+    }
+
+    /// The sums from `from` on, in units of 2^-40, into at most [`BLOCK`] entries.
+    pub fn fill(&mut self, rows: &[Row<'_>], from: usize, out: &mut [i128]) {
+        let Self { keep, strangers, block, mixed } = self;
+        let mut gone = [0; BLOCK];
+        Arch::new().dispatch(
             #[inline(always)]
             || {
-                block.fill(rows, from, range.len());
-                mix(&block, &strangers, &mut mixed);
-                extremes(&mixed, count, keep, &mut gone);
+                block.fill(rows, from, out.len());
+                mix(block, strangers, mixed);
+                extremes(mixed, rows.len(), *keep, &mut gone);
             },
         );
-        let sums = &mut entries[range];
+        out.fill(0);
         for row in mixed.rows() {
-            sums.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += i128::from(entry));
+            out.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += i128::from(entry));
         }
-        sums.iter_mut().zip(&gone).for_each(|(sum, gone)| *sum -= gone);
-    });
-    entries
+        out.iter_mut().zip(gone).for_each(|(sum, gone)| *sum -= gone);
+    }
 }
 
 /// Makes each mixed row: the sum of all rows without those of its strangers.

@@ -10,9 +10,9 @@
 use pulp::Arch;
 
 use super::columns::Scale;
-use super::{ENTRY_UNITS_MAX, to_term};
+use super::{COHORT_BITS, ENTRY_UNITS_MAX, to_term};
 use crate::robust::Number;
-use crate::round::Divisor;
+use crate::round::{Divisor, divide_half_even_wide};
 
 /// Bits of a numerator whose quotient is rounded as if it were exact.
 const NUMERATOR_BITS: u32 = 51;
@@ -22,16 +22,16 @@ const TO_WHOLE: f64 = 6_755_399_441_055_744.0;
 
 /// What takes sums.
 pub(super) trait Sink {
-    /// Takes the sums of a chunk's entries from `from` on, each in units of two to the scale's
-    /// shift; where they are in halves, the second ones are in `high`.
-    fn put<T: Number>(&mut self, from: usize, scale: Scale, sums: &[T], high: Option<&[T]>);
-    /// Takes the sums of entries from `from` on in units of 2^-40.
-    fn put_whole(&mut self, from: usize, sums: &[i64]);
+    /// Takes the sums of the entries from `at` on, each in units of two to the scale's shift;
+    /// where they are in halves, the second ones are in `high`.
+    fn put<T: Number>(&mut self, at: usize, scale: Scale, sums: &[T], high: Option<&[T]>) {
+        self.put_whole(at, &whole(scale, sums, high));
+    }
+    /// Takes the sums of the entries from `at` on in units of 2^-40.
+    fn put_whole(&mut self, at: usize, sums: &[i64]);
+    /// The same of wider ones.
+    fn put_wide(&mut self, at: usize, sums: &[i128]);
 }
-
-/// The sums as they are.
-#[derive(Debug)]
-pub(super) struct Whole(pub Vec<i64>);
 
 /// Their quotients.
 #[derive(Debug)]
@@ -39,14 +39,16 @@ pub(super) struct Rounded {
     /// Rounded, one for each entry.
     pub entries: Vec<i32>,
     /// What all are divided by; positive.
-    pub divisor: i64,
+    divisor: i64,
 }
 
-impl Whole {
-    /// Room for so many.
-    pub fn of(parameters: usize) -> Self {
-        Self(vec![0; parameters])
-    }
+/// Adds the means of some entries, in units of 2^-56 and rounded down, times the number of
+/// vectors.
+#[derive(Debug)]
+pub(super) struct Cut<'a> {
+    size: i128,
+    divisor: i128,
+    averages: &'a mut [i128],
 }
 
 impl Rounded {
@@ -61,38 +63,51 @@ impl Rounded {
     }
 }
 
-impl Sink for Whole {
-    fn put<T: Number>(&mut self, from: usize, scale: Scale, sums: &[T], high: Option<&[T]>) {
-        let out = &mut self.0[from..][..sums.len()];
-        let whole = out.iter_mut().zip(sums);
-        whole.for_each(|(out, sum)| *out = sum.to_whole() << scale.shift);
-        let factor = T::HIGH.unwrap_or(0) << scale.shift;
-        let halves = out.iter_mut().zip(high.into_iter().flatten());
-        halves.for_each(|(out, high)| *out += high.to_whole() * factor);
+impl<'a> Cut<'a> {
+    /// To the averages of a window.
+    pub fn new(vectors: usize, divisor: i64, averages: &'a mut [i128]) -> Self {
+        let size = i128::try_from(vectors).expect("members fit 16 bits");
+        Self { size, divisor: divisor.into(), averages }
     }
 
-    fn put_whole(&mut self, from: usize, sums: &[i64]) {
-        self.0[from..][..sums.len()].copy_from_slice(sums);
+    fn add(&mut self, at: usize, sums: impl Iterator<Item = i128>) {
+        let Self { size, divisor, averages } = self;
+        let pairs = averages[at..].iter_mut().zip(sums);
+        pairs.for_each(|(it, sum)| *it += *size * (sum << COHORT_BITS).div_euclid(*divisor));
+    }
+}
+
+impl Sink for Cut<'_> {
+    fn put_whole(&mut self, at: usize, sums: &[i64]) {
+        self.add(at, sums.iter().map(|&sum| sum.into()));
+    }
+
+    fn put_wide(&mut self, at: usize, sums: &[i128]) {
+        self.add(at, sums.iter().copied());
     }
 }
 
 impl Sink for Rounded {
-    fn put_whole(&mut self, from: usize, sums: &[i64]) {
+    fn put_whole(&mut self, at: usize, sums: &[i64]) {
         let divisor = Divisor::new(self.divisor);
-        let out = self.entries[from..].iter_mut().zip(sums);
+        let out = self.entries[at..].iter_mut().zip(sums);
         out.for_each(|(out, &sum)| *out = to_term(divisor.half_even(sum).into()));
     }
 
-    fn put<T: Number>(&mut self, from: usize, scale: Scale, sums: &[T], high: Option<&[T]>) {
+    fn put_wide(&mut self, at: usize, sums: &[i128]) {
+        let divisor = i128::from(self.divisor);
+        let out = self.entries[at..].iter_mut().zip(sums);
+        out.for_each(|(out, &sum)| *out = to_term(divide_half_even_wide(sum, divisor)));
+    }
+
+    fn put<T: Number>(&mut self, at: usize, scale: Scale, sums: &[T], high: Option<&[T]>) {
         let common = self.common(scale);
         if scale.bits + scale.shift - common > NUMERATOR_BITS {
-            let mut whole = Whole::of(sums.len());
-            whole.put(0, scale, sums, high);
-            return self.put_whole(from, &whole.0);
+            return self.put_whole(at, &whole(scale, sums, high));
         }
         let factor = (1_u64 << (scale.shift - common)) as f64;
         let divisor = (self.divisor >> common) as f64;
-        let out = &mut self.entries[from..][..sums.len()];
+        let out = &mut self.entries[at..][..sums.len()];
         Arch::new().dispatch(
             #[inline(always)]
             || match high {
@@ -111,6 +126,15 @@ impl Sink for Rounded {
             },
         );
     }
+}
+
+/// Sums in units of 2^-40.
+fn whole<T: Number>(scale: Scale, sums: &[T], high: Option<&[T]>) -> Vec<i64> {
+    let mut whole: Vec<i64> = sums.iter().map(|sum| sum.to_whole() << scale.shift).collect();
+    let factor = T::HIGH.unwrap_or(0) << scale.shift;
+    let halves = whole.iter_mut().zip(high.into_iter().flatten());
+    halves.for_each(|(whole, high)| *whole += high.to_whole() * factor);
+    whole
 }
 
 #[inline(always)]
@@ -133,11 +157,24 @@ fn nearest(quotient: f64) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::round::divide_half_even;
+
+    /// The sums as they are.
+    pub(in super::super) struct All(pub Vec<i128>);
+
+    impl Sink for All {
+        fn put_whole(&mut self, at: usize, sums: &[i64]) {
+            self.put_wide(at, &sums.iter().map(|&sum| sum.into()).collect::<Vec<_>>());
+        }
+
+        fn put_wide(&mut self, at: usize, sums: &[i128]) {
+            self.0[at..][..sums.len()].copy_from_slice(sums);
+        }
+    }
 
     proptest! {
         #[test]
@@ -169,13 +206,13 @@ mod tests {
             let scale = Scale { shift: 3, bits: 23, entry_bits: 0 };
             let low: Vec<i16> = sums.iter().map(|sum| (sum & 255) as i16).collect();
             let high: Vec<i16> = sums.iter().map(|sum| (sum >> 8) as i16).collect();
-            let mut whole = Whole::of(sums.len());
+            let mut whole = All(vec![0; sums.len()]);
             whole.put(0, scale, &low, Some(&high));
             let mut rounded = Rounded::of(sums.len(), odd);
             rounded.put(0, scale, &low, Some(&high));
             for ((&sum, whole), found) in sums.iter().zip(whole.0).zip(rounded.entries) {
-                prop_assert_eq!(whole, i64::from(sum) << 3);
-                prop_assert_eq!(i64::from(found), divide_half_even(whole, odd));
+                prop_assert_eq!(whole, i128::from(sum) << 3);
+                prop_assert_eq!(i64::from(found), divide_half_even(i64::from(sum) << 3, odd));
             }
         }
     }

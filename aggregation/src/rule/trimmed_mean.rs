@@ -9,32 +9,39 @@
 use pulp::Arch;
 
 use super::extremes::{Keep, extremes};
-use super::mean;
-use super::rounding::Whole;
-use super::vector::{BLOCK, Block, Weighted, for_each_block};
+use super::vector::{BLOCK, Block, Row};
 
-/// The sums of what is kept, in units of 2^-40.
-pub(super) fn sums(vectors: &[Weighted<'_>], keep: Keep) -> Vec<i64> {
-    let room = Whole::of(vectors.first().map_or(0, |it| it.vector.parameter_count()));
-    let mut sums = mean::sums(vectors, room).0;
-    if keep.of(vectors.len()) == vectors.len() {
-        return sums;
+/// The sums of what is kept in each column, block by block.
+#[derive(Debug)]
+pub(super) struct Kept {
+    keep: Keep,
+    block: Block,
+}
+
+impl Kept {
+    /// Of so many vectors, more than are kept.
+    pub fn new(count: usize, keep: Keep) -> Self {
+        Self { keep, block: Block::new(count) }
     }
-    let mut block = Block::new(vectors.len());
-    let mut gone = [0; BLOCK];
-    let arch = Arch::new();
-    for_each_block(vectors, |rows, from, entries| {
-        arch.dispatch(
+
+    /// The sums from `from` on, in units of 2^-40, into at most [`BLOCK`] entries.
+    pub fn fill(&mut self, rows: &[Row<'_>], from: usize, out: &mut [i64]) {
+        let Self { keep, block } = self;
+        let mut gone = [0; BLOCK];
+        Arch::new().dispatch(
             #[inline(always)]
             || {
-                block.fill(rows, from, entries.len());
-                extremes(&block, vectors.len(), keep, &mut gone);
+                block.fill(rows, from, out.len());
+                extremes(block, rows.len(), *keep, &mut gone);
+                out.fill(0);
+                for row in block.rows() {
+                    out.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += entry);
+                }
             },
         );
-        for (sum, &gone) in sums[entries].iter_mut().zip(&gone) {
+        for (sum, gone) in out.iter_mut().zip(gone) {
             // A sum of some of the entries that the whole sum has.
             *sum -= i64::try_from(gone).expect("sums of weighted entries fit 64 bits");
         }
-    });
-    sums
+    }
 }

@@ -199,11 +199,20 @@ pub(super) fn for_each_chunk(
     vectors: &[Weighted<'_>],
     mut visit: impl FnMut(&[Row<'_>], Range<usize>),
 ) {
-    let all: Vec<_> = vectors.iter().map(|it| it.vector.rows(it.weight)).collect();
-    let chunks = all.first().map_or(0, Vec::len);
-    for chunk in 0..chunks {
-        let range = all[0][chunk].0.clone();
-        let rows: Vec<Row<'_>> = all.iter().map(|rows| rows[chunk].1).collect();
-        visit(&rows, range);
+    for_each_chunk_of(&[vectors], |rows, range| visit(&rows[0], range));
+}
+
+/// The same for several sets of vectors of one schema.
+pub(super) fn for_each_chunk_of<'a>(
+    sets: &[impl AsRef<[Weighted<'a>]>],
+    mut visit: impl FnMut(&[Vec<Row<'_>>], Range<usize>),
+) {
+    let rows = |it: &Weighted<'a>| it.vector.rows(it.weight);
+    let all: Vec<Vec<_>> = sets.iter().map(|set| set.as_ref().iter().map(rows).collect()).collect();
+    let first: Option<&Vec<(Range<usize>, Row<'_>)>> = all.iter().flatten().next();
+    for (chunk, (range, _)) in first.into_iter().flatten().enumerate() {
+        let rows = |set: &Vec<Vec<(_, Row<'a>)>>| set.iter().map(|rows| rows[chunk].1).collect();
+        let rows: Vec<Vec<Row<'_>>> = all.iter().map(rows).collect();
+        visit(&rows, range.clone());
     }
 }
