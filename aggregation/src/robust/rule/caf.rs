@@ -34,7 +34,7 @@ pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustE
             entries.map(|(entry, root)| entry * roots[one] * root).collect()
         };
         let spread: Vec<Vec<f64>> = (0..count).map(row).collect();
-        let (value, vector) = eigen::dominant(&spread);
+        let (value, vector) = eigen::leading(&spread);
         if value < best.0 {
             best = (value, mean);
         }
