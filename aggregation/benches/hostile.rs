@@ -3,7 +3,8 @@
 //! `cargo bench -p longhaul-aggregation --bench hostile [-- FILTER]`: 32 vectors of 20,000 `f32`, of
 //! which a quarter are an attacker's, and of 256, where the work on the matrix of products
 //! shows. `ordinary` has the attacker's vectors moved away as a block; none of the others
-//! should take more than twice its time.
+//! should take more than twice its time. In those whose names begin with `all`, everyone's vectors
+//! are so.
 
 use divan::Bencher;
 use longhaul_aggregation::robust::{KrumNeighbours, Pipeline, Pre, Rule, Vectors};
@@ -16,7 +17,7 @@ fn main() {
 const SHAPES: [(usize, usize); 2] = [(32, 20_000), (32, 256)];
 
 /// What the attacker's vectors hold.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 13] = [
     "ordinary",
     "largest",
     "denormal",
@@ -25,7 +26,11 @@ const VALUES: [&str; 9] = [
     "growing",
     "growing in pairs",
     "equal",
+    "colinear",
+    "on axes of their own",
     "all denormal",
+    "all equal",
+    "all tied",
 ];
 
 fn rows(values: &str, (count, len): (usize, usize)) -> Vec<Vec<f32>> {
@@ -45,6 +50,8 @@ fn rows(values: &str, (count, len): (usize, usize)) -> Vec<Vec<f32>> {
         };
         match values {
             "all denormal" => honest.iter().map(|it| it * 1e-40).collect(),
+            "all equal" => vec![1.0; len],
+            "all tied" => honest.iter().map(|it| it.signum()).collect(),
             _ if number >= attackers => honest,
             "ordinary" => honest.iter().map(|it| it + 3.0).collect(),
             "largest" => honest.iter().map(|it| if *it > 0.0 { 1e15 } else { -1e15 }).collect(),
@@ -60,6 +67,9 @@ fn rows(values: &str, (count, len): (usize, usize)) -> Vec<Vec<f32>> {
                 let value = 10.0_f32.powi(number as i32 / 2 * 26 / attackers as i32 + 2);
                 single(number, [value, value * 0.9999][number % 2])
             }
+            "colinear" => (0..len).map(|at| (at % 7) as f32 * (number + 1) as f32).collect(),
+            // Equally far from each other, nearly: eigenvalues that are nearly one.
+            "on axes of their own" => single(number, 1e6 * (1.0 + number as f32 * 1e-3)),
             _ => vec![1.0; len],
         }
     };

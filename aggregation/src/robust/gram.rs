@@ -1,5 +1,6 @@
 //! Gram: the dot products of all pairs of vectors.
 
+use super::dust;
 use super::input::{Real, Vectors};
 use super::kernel;
 use super::mixing::Mixing;
@@ -29,10 +30,18 @@ impl Gram {
         if before >= count {
             return;
         }
-        let parts = threads::map(vectors, threads, |part| kernel::products(part, before));
+        let lifts = dust::lifts(vectors);
+        let parts = threads::map(vectors, threads, |part| kernel::products(part, &lifts, before));
         let mut grown = Self { count, products: vec![0.0; count * count] };
         for part in parts {
             grown.products.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        for lift in &lifts {
+            let back = 1.0 / lift.by.to_f64();
+            for other in 0..count {
+                grown.products[lift.row * count + other] *= back;
+                grown.products[other * count + lift.row] *= back;
+            }
         }
         for one in 0..count {
             for other in one..count {

@@ -22,17 +22,29 @@ pub trait Number: Copy + PartialOrd + fmt::Debug + Default + Send + Sync + 'stat
     fn plus(self, other: Self) -> Self;
     /// The product; whole numbers wrap around.
     fn times(self, other: Self) -> Self;
+    /// Without its sign.
+    fn magnitude(self) -> Self;
 }
 
 /// A float that rules work on: `f32` and `f64`.
 pub trait Real: Number {
     /// The difference.
     fn minus(self, other: Self) -> Self;
+    /// The least normal number.
+    const NORMAL: Self;
+    /// A nonzero entry below it could make products, or sums of those, denormal.
+    const SMALL: Self;
+    /// A nonzero entry below it could make sums of entries denormal.
+    const TINY: Self;
 }
 
 macro_rules! real {
-    ($float:ty) => {
+    ($float:ident, $small:expr, $tiny:expr) => {
         impl Number for $float {
+            #[inline(always)]
+            fn magnitude(self) -> Self {
+                self.abs()
+            }
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self.into()
@@ -60,6 +72,9 @@ macro_rules! real {
         }
 
         impl Real for $float {
+            const NORMAL: Self = $float::MIN_POSITIVE;
+            const SMALL: Self = $small;
+            const TINY: Self = $tiny;
             #[inline(always)]
             fn minus(self, other: Self) -> Self {
                 self - other
@@ -68,8 +83,10 @@ macro_rules! real {
     };
 }
 
-real!(f32);
-real!(f64);
+// 2^-40 and 2^-100: a product is a multiple of 2^-126, a sum one of 2^-123.
+real!(f32, 1.0 / (1_u64 << 40) as f32, 1.0 / (1_u128 << 100) as f32);
+// 2^-448 and 2^-896: a product is a multiple of 2^-1000, a sum one of 2^-948.
+real!(f64, f64::from_bits((1023 - 448) << 52), f64::from_bits((1023 - 896) << 52));
 
 impl Number for i16 {
     #[inline(always)]
@@ -96,6 +113,10 @@ impl Number for i16 {
     fn times(self, other: Self) -> Self {
         self.wrapping_mul(other)
     }
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        self.wrapping_abs()
+    }
 }
 
 /// Vectors of one length, all finite; at least one.
@@ -103,6 +124,10 @@ impl Number for i16 {
 pub struct Vectors<'a, T> {
     rows: Vec<&'a [T]>,
     len: usize,
+    /// Those with an entry below [`Real::SMALL`].
+    small: Vec<usize>,
+    /// Those with an entry below [`Real::TINY`].
+    tiny: Vec<usize>,
 }
 
 /// Why rows are not vectors that rules take.
@@ -131,11 +156,11 @@ pub enum InputError {
     },
 }
 
-impl<'a, T: Number> Vectors<'a, T> {
+impl<'a, T: Real> Vectors<'a, T> {
     /// Checks rows; one pass over them.
     pub fn new(rows: Vec<&'a [T]>) -> Result<Self, InputError> {
         let len = rows.first().ok_or(InputError::Empty)?.len();
-        let mut vectors = Self { rows: Vec::with_capacity(rows.len()), len };
+        let mut vectors = Self::sound_rows(Vec::with_capacity(rows.len()), len);
         rows.into_iter().try_for_each(|row| vectors.push(row))?;
         Ok(vectors)
     }
@@ -149,13 +174,34 @@ impl<'a, T: Number> Vectors<'a, T> {
         if let Some(entry) = unsound(entries) {
             return Err(InputError::Entry { row, entry });
         }
-        self.rows.push(entries);
+        self.add(entries);
         Ok(())
+    }
+
+    /// Adds a sound vector.
+    fn add(&mut self, entries: &'a [T]) {
+        let row = self.rows.len();
+        let [small, tiny] = dust(entries);
+        self.small.extend(small.then_some(row));
+        self.tiny.extend(tiny.then_some(row));
+        self.rows.push(entries);
     }
 
     /// Some columns of all.
     pub(super) fn columns(&self, from: usize, end: usize) -> Self {
-        Self { rows: self.rows.iter().map(|row| &row[from..end]).collect(), len: end - from }
+        let rows = self.rows.iter().map(|row| &row[from..end]).collect();
+        let (small, tiny) = (self.small.clone(), self.tiny.clone());
+        Self { rows, len: end - from, small, tiny }
+    }
+
+    /// Those that may have an entry below [`Real::SMALL`].
+    pub(super) fn small(&self) -> &[usize] {
+        &self.small
+    }
+
+    /// Those that may have an entry below [`Real::TINY`].
+    pub(super) fn tiny(&self) -> &[usize] {
+        &self.tiny
     }
 
     /// Those rows that are sound, and which these are: what a peer that must go on does with
@@ -163,13 +209,16 @@ impl<'a, T: Number> Vectors<'a, T> {
     pub fn sound(rows: &[&'a [T]], len: usize) -> (Option<Self>, Vec<usize>) {
         let sound = |&it: &usize| rows[it].len() == len && unsound(rows[it]).is_none();
         let kept: Vec<_> = (0..rows.len()).filter(sound).collect();
-        let rows: Vec<_> = kept.iter().map(|&it| rows[it]).collect();
-        ((!rows.is_empty()).then_some(Self { rows, len }), kept)
+        let mut vectors = Self::sound_rows(Vec::with_capacity(kept.len()), len);
+        kept.iter().for_each(|&it| vectors.add(rows[it]));
+        ((!kept.is_empty()).then_some(vectors), kept)
     }
+}
 
-    /// Rows of `len` entries that are sound for whoever made them.
+impl<'a, T: Number> Vectors<'a, T> {
+    /// Rows of `len` entries that are sound for whoever made them, and not small.
     pub(crate) const fn sound_rows(rows: Vec<&'a [T]>, len: usize) -> Self {
-        Self { rows, len }
+        Self { rows, len, small: Vec::new(), tiny: Vec::new() }
     }
 
     /// Number of vectors.
@@ -193,13 +242,32 @@ impl<'a, T: Number> Vectors<'a, T> {
     }
 }
 
+/// Entries that are looked at without a branch for each.
+const BLOCK: usize = 4096;
+
+/// Whether some entry but zero is small, and tiny.
+fn dust<T: Real>(entries: &[T]) -> [bool; 2] {
+    let any = |block: &[T], least: T| {
+        let below = |it: &T| (it.magnitude() < least) & (*it != T::default());
+        block.iter().fold(false, |any, it| any | below(it))
+    };
+    let (mut small, mut tiny) = (false, false);
+    for block in entries.chunks(BLOCK) {
+        if tiny {
+            break;
+        }
+        let found = any(block, T::SMALL);
+        small |= found;
+        tiny |= found && any(block, T::TINY);
+    }
+    [small, tiny]
+}
+
 /// The first entry that is no sound number.
-fn unsound<T: Number>(entries: &[T]) -> Option<usize> {
+fn unsound<T: Real>(entries: &[T]) -> Option<usize> {
     let max = T::from_f64(MAGNITUDE_MAX);
     let min = T::from_f64(-MAGNITUDE_MAX);
     let sound = |entry: &T| *entry <= max && *entry >= min;
-    // Blocks without a branch for each entry.
-    const BLOCK: usize = 4096;
     let all = |block: &[T]| block.iter().fold(true, |all, entry| all & sound(entry));
     let block = entries.chunks(BLOCK).position(|block| !all(block))?;
     let from = block * BLOCK;

@@ -13,7 +13,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::input::{Number, Vectors};
+use super::dust::{Lift, kept};
+use super::input::{Number, Real, Vectors};
 
 /// Vectors of a block that are loaded once for all sums of it.
 const ACROSS: usize = 4;
@@ -26,13 +27,18 @@ const AT_ONCE: usize = 4;
 
 /// The dot products of the vectors from `new` on with each other and with those before: a
 /// square matrix by rows, of which the upper half is filled from column `new` on. They are the
-/// same to the bit whatever `new` is.
-pub(crate) fn products<T: Number>(vectors: &Vectors<'_, T>, new: usize) -> Vec<f64> {
-    Arch::new().dispatch(Products { vectors, new })
+/// same to the bit whatever `new` is. Some vectors are lifted before.
+pub(crate) fn products<T: Number>(
+    vectors: &Vectors<'_, T>,
+    lifts: &[Lift<T>],
+    new: usize,
+) -> Vec<f64> {
+    Arch::new().dispatch(Products { vectors, lifts, new })
 }
 
 struct Products<'a, T> {
     vectors: &'a Vectors<'a, T>,
+    lifts: &'a [Lift<T>],
     new: usize,
 }
 
@@ -43,22 +49,30 @@ impl<T: Number> WithSimd for Products<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
         let (rows, len) = (self.vectors.rows(), self.vectors.len());
         let mut sums = vec![0.0; rows.len() * rows.len()];
-        let mut block: Vec<&[T::Vector<S>]> = Vec::with_capacity(rows.len());
-        let mut behind = len;
+        let mut lifted = vec![T::default(); self.lifts.len() * T::BLOCK];
         for from in (0..len).step_by(T::BLOCK) {
             let end = len.min(from + T::BLOCK);
-            block.clear();
-            for row in rows {
-                let (vectors, rest) = T::split(simd, &row[from..end]);
-                block.push(vectors);
-                behind = end - rest.len();
+            let mut block: Vec<&[T]> = rows.iter().map(|row| &row[from..end]).collect();
+            for (lift, tile) in self.lifts.iter().zip(lifted.chunks_exact_mut(T::BLOCK)) {
+                let tile = &mut tile[..end - from];
+                lift.copy(block[lift.row], tile);
+                block[lift.row] = tile;
             }
-            add_products::<T, S>(simd, &block, self.new, &mut sums);
-        }
-        if behind < len {
-            let ends: Vec<_> = rows.iter().map(|row| [T::partial(simd, &row[behind..])]).collect();
-            let ends: Vec<_> = ends.iter().map(|end| &end[..]).collect();
-            add_products::<T, S>(simd, &ends, self.new, &mut sums);
+            let mut whole: Vec<&[T::Vector<S>]> = Vec::with_capacity(rows.len());
+            let mut ends: Vec<[T::Vector<S>; 1]> = Vec::new();
+            for row in block {
+                let (vectors, rest) = T::split(simd, row);
+                whole.push(vectors);
+                // Only of the last block.
+                if !rest.is_empty() {
+                    ends.push([T::partial(simd, rest)]);
+                }
+            }
+            add_products::<T, S>(simd, &whole, self.new, &mut sums);
+            if !ends.is_empty() {
+                let ends: Vec<_> = ends.iter().map(|end| &end[..]).collect();
+                add_products::<T, S>(simd, &ends, self.new, &mut sums);
+            }
         }
         sums
     }
@@ -179,11 +193,7 @@ fn within<T: Number, S: Simd>(simd: S, rows: [&[T::Vector<S>]; ACROSS]) -> [[f64
 
 /// The sum of vectors by weights; one pass over those with a weight. Where all weights are one,
 /// they scale the plain sum.
-pub(super) fn combine<T: Number>(
-    vectors: &Vectors<'_, T>,
-    weights: &[(usize, f64)],
-    out: &mut [T],
-) {
+pub(super) fn combine<T: Real>(vectors: &Vectors<'_, T>, weights: &[(usize, f64)], out: &mut [T]) {
     Arch::new().dispatch(Combine { vectors, weights, out });
 }
 
@@ -193,7 +203,7 @@ struct Combine<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Number> WithSimd for Combine<'_, T> {
+impl<T: Real> WithSimd for Combine<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -203,7 +213,8 @@ impl<T: Number> WithSimd for Combine<'_, T> {
         let scale = if equal { first } else { 1.0 };
         let mut weighed: Vec<(&[T], T)> = Vec::with_capacity(self.weights.len() + AT_ONCE);
         for &(row, weight) in self.weights {
-            weighed.push((self.vectors.rows()[row], T::from_f64(if equal { 1.0 } else { weight })));
+            let weight = kept(T::from_f64(if equal { 1.0 } else { weight }), T::TINY);
+            weighed.push((self.vectors.rows()[row], weight));
         }
         // Nothing of a row fills the last group.
         let fill = self.vectors.rows()[0];
@@ -267,8 +278,8 @@ mod tests {
         #[test]
         fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 18)) {
             let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
-            let found = products(&vectors, 0);
-            let scalar = Products { vectors: &vectors, new: 0 }.with_simd(pulp::Scalar);
+            let found = products(&vectors, &[], 0);
+            let scalar = Products { vectors: &vectors, lifts: &[], new: 0 }.with_simd(pulp::Scalar);
             for (found, scalar) in found.iter().zip(scalar) {
                 prop_assert!((found - scalar).abs() <= 1e-9 * (1.0 + scalar.abs()));
             }
@@ -282,7 +293,7 @@ mod tests {
             let singles: Vec<Vec<f32>> =
                 rows.iter().map(|row| row.iter().map(|&it| it as f32).collect()).collect();
             let singles = Vectors::new(singles.iter().map(Vec::as_slice).collect()).expect("sound");
-            for (found, single) in found.iter().zip(products(&singles, 0)) {
+            for (found, single) in found.iter().zip(products(&singles, &[], 0)) {
                 prop_assert!((found - single).abs() <= 1e-6 * 81.0 * singles.len() as f64);
             }
             let weighed: Vec<_> = weights.into_iter().take(rows.len()).enumerate().collect();

@@ -23,6 +23,9 @@
 //! - Inputs that are not finite are refused by their place; nothing panics on any bits.
 //! - Outputs are finite where the inputs are at most [`MAGNITUDE_MAX`] in magnitude; larger
 //!   ones are refused too.
+//! - Values that processors are slow with (denormal ones) count as zero, so that nobody can make a
+//!   rule slow by them: entries below 2^-100 (`f64`: 2^-896), and in dot products those below
+//!   2^-40 (2^-448) of their vector's largest, or of one where that is larger.
 //! - Ties are broken by the order of the inputs. The order of float additions is fixed, so
 //!   that runs on one machine agree to the bit, on any number of threads; machines with other
 //!   vector widths, or without fused products, may differ in the last bits.
@@ -32,6 +35,7 @@
 #[cfg(feature = "attacks")]
 pub mod attack;
 mod columns;
+mod dust;
 mod eigen;
 mod gram;
 mod input;

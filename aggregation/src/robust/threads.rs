@@ -3,6 +3,7 @@
 //! What is summed over columns is summed within each span and then span by span, in order; so
 //! the outcome is the same to the bit on any number of threads.
 
+use super::dust;
 use super::input::{Real, Vectors};
 
 /// Columns of a span: enough that starting a thread is little beside one.
@@ -20,7 +21,7 @@ pub(super) fn map<T: Real, R: Default + Clone + Send>(
     results
 }
 
-/// A vector of which `make` fills each span.
+/// A vector of which `make` fills each span, or each part of one, entry by entry.
 pub(super) fn fill<T: Real>(
     vectors: &Vectors<'_, T>,
     threads: usize,
@@ -28,7 +29,9 @@ pub(super) fn fill<T: Real>(
 ) -> Vec<T> {
     let mut out = vec![T::default(); vectors.len()];
     let spans = out.chunks_mut(SPAN).enumerate();
-    share(spans.collect(), threads, |(span, out)| make(&columns(vectors, span), out));
+    share(spans.collect(), threads, |(span, out)| {
+        dust::without(&columns(vectors, span), out, &make);
+    });
     out
 }
 

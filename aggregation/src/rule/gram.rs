@@ -104,7 +104,7 @@ impl Gram {
                 }
                 let entries = tile.chunks_exact(each).map(|it| &it[..len]).collect();
                 let vectors = robust::Vectors::sound_rows(entries, len);
-                let products = robust::products(&vectors, 0);
+                let products = robust::products(&vectors, &[], 0);
                 sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
             }
             for (place, (sum, &product)) in self.products.iter_mut().zip(&sums).enumerate() {

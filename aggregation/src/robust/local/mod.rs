@@ -15,7 +15,7 @@ mod monna;
 mod ubar;
 
 use super::input::{Real, Vectors};
-use super::{RobustError, kernel};
+use super::{RobustError, dust, kernel};
 
 pub use clipped_gossip::Radius;
 
@@ -152,8 +152,9 @@ impl<'a, T: Real> Neighbourhood<'a, T> {
     /// The sum of the own vector and the neighbours' by weights.
     fn summed(&self, weights: &[f64]) -> Vec<T> {
         let weighed = weights.iter().copied().enumerate().filter(|it| it.1 != 0.0);
+        let weighed: Vec<_> = weighed.collect();
         let mut sums = vec![T::default(); self.vectors.len()];
-        kernel::combine(&self.vectors, &weighed.collect::<Vec<_>>(), &mut sums);
+        dust::without(&self.vectors, &mut sums, |part, out| kernel::combine(part, &weighed, out));
         sums
     }
 }
