@@ -69,4 +69,12 @@ mod tests {
         let equal = Vectors::new(vec![&rows[0][..]; 5]).expect("sound");
         assert_eq!(weights(&Gram::of(&equal), 2), Ok(vec![0.2; 5]));
     }
+    #[test]
+    fn products_that_are_not_finite_leave_the_mean() {
+        for entry in [f64::INFINITY, f64::NAN, f64::MAX] {
+            let gram = Gram::from_rows(&[vec![entry], vec![entry, 1.0], vec![0.0, 0.0, 1.0]]);
+            let third = 1.0 / 3.0;
+            assert_eq!(weights(&gram, 1), Ok(vec![third; 3]), "{entry}");
+        }
+    }
 }
