@@ -43,6 +43,8 @@ fn arb_rule() -> impl Strategy<Value = Rule> {
         Just(Weighting::CenteredTrimmed),
         Just(Weighting::CovarianceFilter),
         Just(Weighting::Diversity),
+        Just(Weighting::MinimumDiameter),
+        Just(Weighting::SmallestEigenvalue),
     ];
     prop_oneof![
         1 => Just(Rule::Mean),
@@ -72,7 +74,7 @@ fn arb_outer() -> impl Strategy<Value = Outer> {
 }
 
 fn arb_recipe() -> impl Strategy<Value = Recipe> {
-    let clip = prop_oneof![Just(Clip::None), Just(Clip::Median)];
+    let clip = prop_oneof![Just(Clip::None), Just(Clip::Median), Just(Clip::Adaptive)];
     let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
     let cohorts = prop::option::weighted(0.7, arb_cohorts());
     let pool = (0..4).prop_map(|doublings| PoolSpan::new(1_u16 << doublings).expect("a span"));

@@ -141,9 +141,10 @@ pub fn defence(text: &str, attackers: usize, schema: &Arc<Schema>) -> Result<Def
     if let Some(name) = text.strip_prefix("float:") {
         return float(name, attackers).ok_or_else(wrong);
     }
-    let (clip, rest) = match text.strip_prefix("clip+") {
-        Some(rest) => (Clip::Median, rest),
-        None => (Clip::None, text),
+    let (clip, rest) = match (text.strip_prefix("clip+"), text.strip_prefix("arc+")) {
+        (Some(rest), _) => (Clip::Median, rest),
+        (_, Some(rest)) => (Clip::Adaptive, rest),
+        _ => (Clip::None, text),
     };
     let (mix, rule) = match rest.strip_prefix("nnm+") {
         Some(rule) => (Mix::NearestNeighbours, rule),

@@ -146,6 +146,7 @@ pub(crate) fn recipe(recipe: &scenario::Recipe) -> Recipe {
         clip: match recipe.clip {
             scenario::Clip::None => Clip::None,
             scenario::Clip::Median => Clip::Median,
+            scenario::Clip::Adaptive => Clip::Adaptive,
         },
         mix: match recipe.mix {
             scenario::Mix::None => Mix::None,

@@ -1,10 +1,15 @@
-//! Norm clipping: no update counts with more than the median norm of its cohort.
+//! Norm clipping: no update counts with more than some norm of its cohort.
 //!
-//! With `n` updates, the median is the lower one: the element at position
-//! `(n - 1) / 2` of the ascending norms, where a norm is the integer square root
-//! (rounded down) of the squared norm. An update longer than that gets the weight
-//! `floor(median * 2^16 / norm)`, every other one 2^16. A weight is an integer, so
-//! clipping adds no rounding of entries.
+//! With `n` updates of which `f` may be attackers, that norm is the element of the ascending
+//! norms at position
+//!
+//! - `(n - 1) / 2`: the lower median;
+//! - `n - k - 1` with `k = floor(2 f (n - f) / n)`: adaptive robust clipping (ARC: Allouah et al.,
+//!   ICLR 2025, arXiv 2405.14432).
+//!
+//! A norm is the integer square root (rounded down) of the squared norm. An update longer than
+//! that gets the weight `floor(most * 2^16 / norm)`, every other one 2^16. A weight is an integer,
+//! so clipping adds no rounding of entries.
 
 use super::vector::{Vector, Weighted};
 
@@ -20,26 +25,38 @@ pub enum Clip {
     None,
     /// To the lower median of their norms.
     Median,
+    /// The longest to the longest of the others, the more the more attackers are assumed.
+    Adaptive,
 }
 
 impl Clip {
-    /// Gives each vector its weight.
-    pub(super) fn weigh<'a>(self, vectors: &'a [Vector<'a>]) -> Vec<Weighted<'a>> {
+    /// Gives each of at least one vector its weight, so many of them being attackers.
+    pub(super) fn weigh<'a>(
+        self,
+        vectors: &'a [Vector<'a>],
+        attackers: usize,
+    ) -> Vec<Weighted<'a>> {
+        let count = vectors.len();
         let weights = match self {
-            Self::None => vec![WEIGHT_ONE; vectors.len()],
-            Self::Median => median_weights(vectors),
+            Self::None => vec![WEIGHT_ONE; count],
+            Self::Median => weights(vectors, (count.max(1) - 1) / 2),
+            Self::Adaptive => {
+                let clipped = 2 * attackers * (count - attackers) / count.max(1);
+                weights(vectors, count.saturating_sub(clipped + 1))
+            }
         };
         let pairs = vectors.iter().zip(weights);
         pairs.map(|(vector, weight)| Weighted { vector, weight }).collect()
     }
 }
 
-fn median_weights(vectors: &[Vector<'_>]) -> Vec<i64> {
+/// Those of vectors that are shortened to the norm at this place of the ascending ones.
+fn weights(vectors: &[Vector<'_>], place: usize) -> Vec<i64> {
     let norms: Vec<u128> = vectors.iter().map(|vector| vector.squared_norm().isqrt()).collect();
     let mut sorted = norms.clone();
     sorted.sort_unstable();
-    let median = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or(0);
-    norms.into_iter().map(|norm| weight(median, norm)).collect()
+    let most = sorted.get(place).copied().unwrap_or(0);
+    norms.into_iter().map(|norm| weight(most, norm)).collect()
 }
 
 fn weight(median: u128, norm: u128) -> i64 {

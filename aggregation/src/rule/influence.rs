@@ -26,7 +26,7 @@ pub struct Influence {
 impl Recipe {
     /// The influence of each vector of a cohort, in its order.
     pub(crate) fn influence(&self, group: &Group<'_>, bearing: Bearing) -> Vec<Influence> {
-        let vectors = self.weighed(group);
+        let vectors = self.weighed(group, bearing);
         let count = vectors.len();
         let attackers = bearing.among(count);
         let weights = match self.rule {
@@ -44,7 +44,7 @@ impl Recipe {
             (Rule::Weighted(_), _) | (_, Mix::NearestNeighbours) => vec![None; count],
             (_, Mix::None) => kept_permille(&vectors, self.keep(count, bearing)),
         };
-        let clipped = self.clip.weigh(&group.vectors);
+        let clipped = self.clip.weigh(&group.vectors, bearing.among(group.vectors.len()));
         let found = weights.into_iter().zip(kept).zip(&group.claims).zip(&clipped);
         found
             .map(|(((weight, kept_permille), claims), clipped)| Influence {

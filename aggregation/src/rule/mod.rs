@@ -185,7 +185,7 @@ impl Recipe {
 
     /// The exact result of the rule in one cohort.
     fn sums<'a>(&self, group: &'a Group<'a>, bearing: Bearing) -> Sums<'a> {
-        let mut vectors = self.weighed(group);
+        let mut vectors = self.weighed(group, bearing);
         let count = vectors.len();
         let attackers = bearing.among(count);
         if let Rule::Weighted(weighting) = self.rule {
@@ -222,8 +222,8 @@ impl Recipe {
     }
 
     /// The vectors with the weights that their claims and clipping give them.
-    fn weighed<'a>(&self, group: &'a Group<'a>) -> Vec<Weighted<'a>> {
-        let mut vectors = self.clip.weigh(&group.vectors);
+    fn weighed<'a>(&self, group: &'a Group<'a>, bearing: Bearing) -> Vec<Weighted<'a>> {
+        let mut vectors = self.clip.weigh(&group.vectors, bearing.among(group.vectors.len()));
         for (weighted, claims) in vectors.iter_mut().zip(&group.claims) {
             let claimed = self.staleness.weight(*claims) * self.samples.weight(*claims);
             weighted.weight =

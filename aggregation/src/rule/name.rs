@@ -11,7 +11,7 @@ use super::{Rule, Staleness, Trim, Weighting};
 #[error(
     "{0}: use mean, median, trimmed-mean:K or trimmed-mean:auto, mean-around-median, krum, \
      multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS, \
-     centered-trimmed, covariance-filter or diversity"
+     centered-trimmed, covariance-filter, diversity, minimum-diameter or smallest-eigenvalue"
 )]
 pub struct RuleNameError(String);
 
@@ -56,6 +56,8 @@ fn weighting(parts: &[&str]) -> Option<Weighting> {
         ["centered-trimmed"] => Weighting::CenteredTrimmed,
         ["covariance-filter"] => Weighting::CovarianceFilter,
         ["diversity"] => Weighting::Diversity,
+        ["minimum-diameter"] => Weighting::MinimumDiameter,
+        ["smallest-eigenvalue"] => Weighting::SmallestEigenvalue,
         _ => return None,
     })
 }
@@ -103,6 +105,8 @@ impl fmt::Display for Weighting {
             Self::CenteredTrimmed => "centered-trimmed",
             Self::CovarianceFilter => "covariance-filter",
             Self::Diversity => "diversity",
+            Self::MinimumDiameter => "minimum-diameter",
+            Self::SmallestEigenvalue => "smallest-eigenvalue",
         })
     }
 }
@@ -160,6 +164,8 @@ mod tests {
             "centered-trimmed",
             "covariance-filter",
             "diversity",
+            "minimum-diameter",
+            "smallest-eigenvalue",
         ] {
             assert_eq!(text.parse().map(|rule: Rule| rule.to_string()), Ok(text.to_owned()));
         }
@@ -199,7 +205,8 @@ mod tests {
             "mean:",
         ] {
             let found = text.parse::<Rule>();
-            let says = |why: RuleNameError| why.to_string().contains("covariance-filter or");
+            let says =
+                |why: RuleNameError| why.to_string().contains("covariance-filter, diversity");
             assert!(found.is_err_and(says), "{text}");
         }
     }

@@ -6,8 +6,9 @@
 //! mean, `[1, trim]` for the trimmed mean (a number, or null for as many as there
 //! may be attackers), `[2]` for the median, `[3]` for the mean around it, `[4]` for Krum,
 //! `[5]` for Multi-Krum, `[6, iterations]` for the geometric median, `[7, radius in
-//! thousandths, iterations]` for centered clipping, `[8]` for CTMA, `[9]` for CAF and `[10]` for
-//! diversity; clip is 0 for none and 1 for the median, mix is 0 for none
+//! thousandths, iterations]` for centered clipping, `[8]` for CTMA, `[9]` for CAF, `[10]` for
+//! diversity, `[11]` for MDA and `[12]` for SMEA; clip is 0 for none, 1 for the median and 2 for
+//! ARC, mix is 0 for none
 //! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`];
 //! pool is the number of doublings that the span of pooled epochs has from one, 0 to 5.
 
@@ -42,6 +43,8 @@ const CENTERED_CLIPPING: u64 = 7;
 const CENTERED_TRIMMED: u64 = 8;
 const COVARIANCE_FILTER: u64 = 9;
 const DIVERSITY: u64 = 10;
+const MINIMUM_DIAMETER: u64 = 11;
+const SMALLEST_EIGENVALUE: u64 = 12;
 
 /// What a manifest fixes about merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +111,16 @@ pub enum RecipeError {
          {FILTERED_AUTHORS_MAX}); draw a committee, or use another rule"
     )]
     Filtered(usize),
+    /// Too many authors in an epoch for a search over their subsets.
+    #[error(
+        "{rule} searches subsets of authors, and of {authors} there are too many; draw a committee, or use another rule"
+    )]
+    Searched {
+        /// The rule.
+        rule: Rule,
+        /// Authors of a term, at most.
+        authors: usize,
+    },
     /// Pooled epochs can be so far apart that their headers speak of no epoch that
     /// both look back to.
     #[error("{span} epochs pooled where base summaries look {window} back; choose at most that")]
@@ -227,7 +240,11 @@ impl Recipe {
         let Self { rule, quorum, .. } = *self;
         let attackers = setting.attackers(self.pool.epochs());
         let least = 2 * attackers + 1;
+        let most = setting.authors(self.pool.epochs());
         match rule {
+            Rule::Weighted(weighting) if !weighting.is_short(most, attackers) => {
+                return Err(RecipeError::Searched { rule, authors: most });
+            }
             Rule::Weighted(weighting) if !weighting.is_sound() => {
                 return Err(RecipeError::Parameter("the rule's radius or number of iterations"));
             }
@@ -260,7 +277,12 @@ impl Recipe {
             (_, false) => 8,
         });
         encode_rule(self.rule, writer);
-        writer.unsigned(u64::from(self.clip == Clip::Median)).unsigned(u64::from(self.quorum));
+        writer.unsigned(match self.clip {
+            Clip::None => 0,
+            Clip::Median => 1,
+            Clip::Adaptive => 2,
+        });
+        writer.unsigned(u64::from(self.quorum));
         writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
         match &self.cohorts {
             None => {
@@ -286,9 +308,10 @@ impl Recipe {
             return Err(wrong);
         }
         let rule = read_rule(reader)?;
-        let clip = match reader.unsigned(1)? {
+        let clip = match reader.unsigned(2)? {
             0 => Clip::None,
-            _ => Clip::Median,
+            1 => Clip::Median,
+            _ => Clip::Adaptive,
         };
         let quorum = read_u16(reader)?;
         let mix = match reader.unsigned(1)? {
@@ -353,13 +376,15 @@ fn encode_rule(rule: Rule, writer: &mut Writer) {
         Rule::Weighted(Weighting::CenteredTrimmed) => bare(writer, CENTERED_TRIMMED),
         Rule::Weighted(Weighting::CovarianceFilter) => bare(writer, COVARIANCE_FILTER),
         Rule::Weighted(Weighting::Diversity) => bare(writer, DIVERSITY),
+        Rule::Weighted(Weighting::MinimumDiameter) => bare(writer, MINIMUM_DIAMETER),
+        Rule::Weighted(Weighting::SmallestEigenvalue) => bare(writer, SMALLEST_EIGENVALUE),
     }
 }
 
 fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
     let at = reader.invalid("a rule: its number and parameters");
     let fields = reader.array(3)?;
-    let number = reader.unsigned(DIVERSITY)?;
+    let number = reader.unsigned(SMALLEST_EIGENVALUE)?;
     Ok(match (fields, number) {
         (1, MEAN) => Rule::Mean,
         (2, TRIMMED_MEAN) => Rule::TrimmedMean { trim: read_trim(reader)? },
@@ -379,6 +404,8 @@ fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
         (1, CENTERED_TRIMMED) => Rule::Weighted(Weighting::CenteredTrimmed),
         (1, COVARIANCE_FILTER) => Rule::Weighted(Weighting::CovarianceFilter),
         (1, DIVERSITY) => Rule::Weighted(Weighting::Diversity),
+        (1, MINIMUM_DIAMETER) => Rule::Weighted(Weighting::MinimumDiameter),
+        (1, SMALLEST_EIGENVALUE) => Rule::Weighted(Weighting::SmallestEigenvalue),
         _ => return Err(at),
     })
 }
@@ -470,10 +497,10 @@ mod tests {
             &[0x86, 0x81, 1, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x82, 2, 2, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x81, 6, 0, 5, 0, 0xf6, 0],
-            &[0x86, 0x81, 11, 0, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 13, 0, 5, 0, 0xf6, 0],
             &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6],
             &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x82, 1, 17, 0xf6],
-            &[0x86, 0x81, 0, 2, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 3, 5, 0, 0xf6, 0],
             &[0x86, 0x81, 0, 0, 5, 2, 0xf6, 0],
             &[0x86, 0x81, 0, 0, 5, 0, 0, 0],
             &[0x86, 0x81, 0, 0, 5, 0, 0x83, 1, 1, 3, 0],

@@ -53,10 +53,17 @@ pub enum Weighting {
     CovarianceFilter,
     /// Neighbour counts and diversity by angle.
     Diversity,
+    /// Minimum diameter averaging: the mean of the n - f vectors with the least diameter.
+    MinimumDiameter,
+    /// SMEA: the mean of the n - f vectors whose covariance has the least largest eigenvalue.
+    SmallestEigenvalue,
 }
 
 /// Most iterations that a manifest can ask for.
 pub const ITERATIONS_MAX: u8 = 64;
+
+/// Most authors among whom the set of least diameter is searched.
+pub const SEARCHED_AUTHORS_MAX: usize = 32;
 
 /// The least distance that counts for a geometric median.
 const SMOOTHING: f64 = 1e-6;
@@ -69,6 +76,15 @@ impl Weighting {
             Self::CenteredClipping { radius_milli, iterations } => {
                 radius_milli > 0 && iterations > 0 && iterations <= ITERATIONS_MAX
             }
+            _ => true,
+        }
+    }
+
+    /// True if all searches among so many authors are short.
+    pub(super) fn is_short(self, authors: usize, attackers: usize) -> bool {
+        match self {
+            Self::MinimumDiameter => authors <= SEARCHED_AUTHORS_MAX,
+            Self::SmallestEigenvalue => robust::rule::smea_is_short(authors, attackers),
             _ => true,
         }
     }
@@ -90,6 +106,8 @@ impl Weighting {
             Self::CenteredTrimmed => robust::Rule::CenteredTrimmed { attackers },
             Self::CovarianceFilter => robust::Rule::CovarianceFilter { attackers },
             Self::Diversity => robust::Rule::Diversity { attackers },
+            Self::MinimumDiameter => robust::Rule::MinimumDiameter { attackers },
+            Self::SmallestEigenvalue => robust::Rule::SmallestEigenvalue { attackers },
         }
     }
 

@@ -332,7 +332,8 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
     let mut cohort = cohort.to_vec();
     cohort.sort_by_key(|part| part[part.len() - 1].hash);
     let sums: Vec<Vec<i64>> = cohort.iter().map(units).collect();
-    let weights: Vec<i128> = clip_weights(recipe.clip, &sums)
+    let bearing = attackers.saturating_sub(voids).min((cohort.len() - 1) / 2);
+    let weights: Vec<i128> = clip_weights(recipe.clip, &sums, bearing)
         .into_iter()
         .zip(&cohort)
         .map(|(clip, part)| (clip * claimed(recipe, part[part.len() - 1])) >> 16)
@@ -465,7 +466,7 @@ fn claimed(recipe: Recipe, fact: &Fact) -> i128 {
     (by_age * by_samples) >> 16
 }
 
-fn clip_weights(clip: Clip, cohort: &[Vec<i64>]) -> Vec<i128> {
+fn clip_weights(clip: Clip, cohort: &[Vec<i64>], attackers: usize) -> Vec<i128> {
     let norms: Vec<u128> = cohort
         .iter()
         .map(|units| units.iter().map(|&entry| u128::from(entry.unsigned_abs()).pow(2)).sum())
@@ -473,9 +474,15 @@ fn clip_weights(clip: Clip, cohort: &[Vec<i64>]) -> Vec<i128> {
         .collect();
     let mut sorted = norms.clone();
     sorted.sort();
-    let median = sorted[(sorted.len() - 1) / 2];
+    let count = sorted.len();
+    let most = match clip {
+        Clip::None => sorted[count - 1],
+        Clip::Median => sorted[(count - 1) / 2],
+        Clip::Adaptive => sorted[count - 1 - 2 * attackers * (count - attackers) / count],
+    };
     let weight = |norm: u128| match clip {
-        Clip::Median if norm > 0 => (median * 65_536 / norm).min(65_536) as i128,
+        Clip::None => 65_536,
+        _ if norm > 0 => (most * 65_536 / norm).min(65_536) as i128,
         _ => 65_536,
     };
     norms.into_iter().map(weight).collect()

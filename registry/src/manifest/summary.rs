@@ -60,7 +60,7 @@ pub struct ManifestSummary {
     /// How updates are parted by their bases: `none`, or for example
     /// `threshold 500/1000, minimum auto, small wait`.
     pub cohorts: String,
-    /// What each update is clipped to before: `none` or `median`.
+    /// What each update is clipped to before: `none`, `median` or `adaptive`.
     pub clip: String,
     /// Most epochs that are pooled where they are below the quorum; 1 is none.
     pub pooled_epochs_max: u32,
@@ -161,6 +161,7 @@ fn cohorts_text(cohorts: Cohorts) -> String {
 
 const fn clip_text(clip: Clip) -> &'static str {
     match clip {
+        Clip::Adaptive => "adaptive",
         Clip::None => "none",
         Clip::Median => "median",
     }

@@ -228,6 +228,8 @@ pub enum Clip {
     None,
     /// To the median norm of the set.
     Median,
+    /// The longest to the longest of the others (ARC).
+    Adaptive,
 }
 
 fn is_one(milli: &u32) -> bool {

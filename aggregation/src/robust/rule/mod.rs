@@ -17,6 +17,11 @@ use super::{RobustError, majority};
 
 pub use krum::KrumNeighbours;
 
+/// True if SMEA's search among so many vectors is within its limit.
+pub(crate) fn smea_is_short(count: usize, attackers: usize) -> bool {
+    smea::is_short(count, attackers)
+}
+
 /// A rule; `attackers` is f, among n vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rule {

@@ -12,13 +12,19 @@ use super::super::gram::Gram;
 use super::super::{RobustError, STEPS_MAX, eigen, majority};
 use super::{mean_of, subsets};
 
+/// True if the search among so many vectors is within its limit.
+pub(super) fn is_short(count: usize, attackers: usize) -> bool {
+    let size = count.saturating_sub(attackers);
+    let each = (size as u64).saturating_pow(3);
+    subsets::number(count, size).saturating_mul(each) <= STEPS_MAX / 16
+}
+
 /// The weights of the set.
 pub(super) fn weights(gram: &Gram, attackers: usize) -> Result<Vec<f64>, RobustError> {
     let count = gram.count();
     majority("SMEA", attackers, count)?;
     let size = count - attackers;
-    let each = (size as u64).saturating_pow(3);
-    if subsets::number(count, size).saturating_mul(each) > STEPS_MAX / 16 {
+    if !is_short(count, attackers) {
         return Err(RobustError::TooManySubsets("SMEA"));
     }
     let mut best = (f64::INFINITY, Vec::new());

@@ -44,8 +44,8 @@ pub(in crate::shell) struct ManifestPlan {
     pub quorum: Option<u16>,
     /// The rule; none takes the safest for the attackers assumed.
     pub rule: Option<Rule>,
-    /// Whether updates are clipped to the epoch's median norm first.
-    pub clip_to_median: bool,
+    /// How updates are clipped first.
+    pub clip: Clip,
     /// Whether each update is mixed with its nearest neighbours before the rule.
     pub mix_neighbours: bool,
     /// How updates weigh by their staleness.
@@ -98,7 +98,7 @@ impl ManifestPlan {
             mix_neighbours: false,
             staleness: Staleness::Constant,
             samples_max: None,
-            clip_to_median: false,
+            clip: Clip::None,
             encoding: Encoding::Int8,
             steps: 20,
             batch: 16,
@@ -180,12 +180,11 @@ impl ManifestPlan {
         let majority = u16::try_from(2 * self.attackers() + 1).context("too many members")?;
         let least = if matches!(rule, Rule::Weighted(_)) { majority } else { 2 };
         let quorum = self.quorum.unwrap_or(third.max(2).max(least));
-        let clip = if self.clip_to_median { Clip::Median } else { Clip::None };
         let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
         let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
         let staleness = self.staleness;
         let outer = self.outer();
-        Ok(Recipe { mix, staleness, samples, outer, ..Recipe::plain(rule, clip, quorum) })
+        Ok(Recipe { mix, staleness, samples, outer, ..Recipe::plain(rule, self.clip, quorum) })
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, value_parser};
-use longhaul_aggregation::{Encoding, Rule, SealPolicy, Staleness};
+use longhaul_aggregation::{Clip, Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 use longhaul_registry::Schedule;
@@ -136,6 +136,10 @@ pub(super) struct NewArgs {
     /// Scale every update down to the median norm of its epoch.
     #[arg(long)]
     clip_to_median: bool,
+    /// Scale the longest updates down to the longest of the others, the more of them the more
+    /// attackers are assumed (ARC).
+    #[arg(long, conflicts_with = "clip_to_median")]
+    clip_adaptive: bool,
     /// How updates are quantised and written: int8, int8-coded, int4, ternary:PERCENT,
     /// rand-k:PERCENT:LEVELS or top-k:PERCENT:LEVELS, with the share of the entries that is
     /// not zero and levels of 1, 7 or 127. Ternary is 33 percent and levels are 1 where they
@@ -205,7 +209,11 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         epoch_length: Span::from_ms(args.epoch_ms),
         quorum: args.quorum,
         rule: args.rule,
-        clip_to_median: args.clip_to_median,
+        clip: match (args.clip_to_median, args.clip_adaptive) {
+            (true, _) => Clip::Median,
+            (_, true) => Clip::Adaptive,
+            _ => Clip::None,
+        },
         encoding: args.encoding,
         mix_neighbours: args.mix_neighbours,
         staleness: args.staleness,
