@@ -52,6 +52,29 @@ fn clips_to_the_lower_median_norm() {
 }
 
 #[test]
+fn adaptive_clipping_shortens_more_where_more_attack() {
+    let rows: Vec<Vec<i8>> = vec![vec![3, 4], vec![6, 8], vec![9, 12], vec![30, 40], vec![60, 80]];
+    let updates = common::updates(&schema(&[2]), &rows);
+    let recipe = Recipe { clip: Clip::Adaptive, ..MEAN };
+    let first = |attackers: usize| recipe.term_of(&updates, attackers)[0];
+    // Norms 5, 10, 15, 50, 100: none, the longest and the two longest go to the next one's.
+    assert_eq!(first(0), (3 + 6 + 9 + 30 + 60_i32 + 2) / 5);
+    assert_eq!(first(1), (3 + 6 + 9 + 30 + 30_i32) / 5 + 1);
+    assert_eq!(first(2), (3 + 6 + 9 + 9 + 9_i32) / 5);
+}
+
+#[test]
+fn minimum_diameter_leaves_out_the_far_ones() {
+    let rows: Vec<Vec<i8>> =
+        vec![vec![10, 0], vec![12, 0], vec![11, 1], vec![100, -90], vec![-100, 90]];
+    let updates = common::updates(&schema(&[2]), &rows);
+    for rule in [Weighting::MinimumDiameter, Weighting::SmallestEigenvalue] {
+        let recipe = Recipe::plain(Rule::Weighted(rule), Clip::None, 5);
+        assert_eq!(recipe.term_of(&updates, 2), [11, 0], "{rule}");
+    }
+}
+
+#[test]
 fn clipping_to_a_median_of_zero_leaves_nothing() {
     let rows = vec![(0, vec![0]), (0, vec![0]), (24, vec![127])];
     let recipe = Recipe { clip: Clip::Median, ..MEAN };

@@ -201,6 +201,25 @@ mod tests {
     }
 
     #[test]
+    fn training_and_steps_are_those_of_the_scenario() {
+        let mut scenario = testing::scenario();
+        let plain = recipe(&scenario.recipe).outer;
+        assert_eq!(plain, Outer::PLAIN);
+        scenario.training.schedule = scenario::TrainingSchedule::Cosine;
+        scenario.training.pending_permille = 500;
+        scenario.training.momentum_permille = 900;
+        scenario.recipe.outer_momentum_permille = 800;
+        let federation = Federation::new(&scenario).expect("a federation");
+        let manifest = federation.manifest.manifest();
+        let training = manifest.training;
+        assert_eq!((training.schedule, training.pending_permille), (Schedule::Cosine, 500));
+        assert_eq!((training.momentum_permille, training.proximal_milli), (900, 0));
+        assert_eq!(manifest.recipe.outer.momentum_permille, 800);
+        scenario.training.pending_permille = 1_001;
+        assert!(Federation::new(&scenario).is_err(), "more than whole");
+    }
+
+    #[test]
     fn the_seed_alone_names_the_federation() {
         let scenario = testing::scenario();
         let id = |scenario| Federation::new(scenario).expect("a federation").manifest.id();

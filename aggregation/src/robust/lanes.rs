@@ -339,3 +339,66 @@ fn high_byte<S: Simd>(simd: S, entry: S::i16s) -> S::i16s {
     lanes.iter_mut().for_each(|lane| *lane >>= 8);
     high
 }
+
+#[cfg(test)]
+mod tests {
+    use pulp::{Arch, WithSimd};
+
+    use super::*;
+
+    /// The dot product of two rows, and the sum of the first by halves.
+    struct Sums<'a>(&'a [i16], &'a [i16]);
+
+    impl WithSimd for Sums<'_> {
+        type Output = [f64; 2];
+
+        fn with_simd<S: Simd>(self, simd: S) -> [f64; 2] {
+            let (one, other) = (i16::split(simd, self.0).0, i16::split(simd, self.1).0);
+            let mut products = i16::no_products(simd);
+            let mut halves = [i16::splat(simd, 0); 2];
+            for (&one, &other) in one.iter().zip(other) {
+                products = i16::add_products(simd, one, other, products);
+                halves = i16::accumulate(simd, halves, one);
+            }
+            let [low, high] = halves.map(|half| {
+                let lanes: &[i16] = bytemuck::cast_slice(std::slice::from_ref(&half));
+                lanes.iter().map(|&it| f64::from(it)).sum::<f64>()
+            });
+            [i16::sum(simd, products), low + 256.0 * high]
+        }
+    }
+
+    #[test]
+    fn products_and_halves_of_16_bits_lose_nothing() {
+        let row = |step: i16| -> Vec<i16> { (0..512).map(|at| (at * step) % 255 - 127).collect() };
+        let wide: Vec<i16> = (0..512).map(|at: i16| at.wrapping_mul(12_347)).collect();
+        for (one, other) in [(row(7), row(11)), (wide, row(0)), (vec![127; 512], vec![-127; 512])] {
+            let pairs = one.iter().zip(&other);
+            let product: i64 = pairs.map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
+            let sum: i64 = one.iter().map(|&it| i64::from(it)).sum();
+            let expected = [product as f64, sum as f64];
+            assert_eq!(Arch::new().dispatch(Sums(&one, &other)), expected);
+        }
+    }
+
+    #[test]
+    fn a_lane_is_chosen_by_comparison() {
+        struct Choose([i16; 2]);
+        impl WithSimd for Choose {
+            type Output = i16;
+
+            fn with_simd<S: Simd>(self, simd: S) -> i16 {
+                let [one, other] = self.0.map(|it| i16::splat(simd, it));
+                let [yes, no] = [7, -9].map(|it| i16::splat(simd, it));
+                let mut first = [0];
+                let chosen = i16::if_larger(simd, one, other, yes, no);
+                i16::store_partial(simd, &mut first, chosen);
+                first[0]
+            }
+        }
+        for (pair, expected) in [([3, 2], 7), ([2, 2], -9), ([-4, 5], -9), ([100, -100], 7)] {
+            assert_eq!(Arch::new().dispatch(Choose(pair)), expected, "{pair:?}");
+            assert_eq!(Choose(pair).with_simd(pulp::Scalar), expected, "{pair:?}");
+        }
+    }
+}

@@ -572,6 +572,38 @@ mod tests {
     }
 
     #[test]
+    fn subsets_are_searched_among_few_authors() {
+        let found = |weighting, members| {
+            let rule = Rule::Weighted(weighting);
+            let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(members) };
+            let quorum = u16::try_from(members).unwrap();
+            match Recipe::plain(rule, Clip::None, quorum).validate(&setting) {
+                Ok(()) => None,
+                Err(RecipeError::Searched { authors, .. }) => Some(authors),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        for (members, refused) in [(12, None), (32, None), (33, Some(33))] {
+            assert_eq!(found(Weighting::MinimumDiameter, members), refused);
+        }
+        for (members, refused) in [(12, None), (16, None), (32, Some(32))] {
+            assert_eq!(found(Weighting::SmallestEigenvalue, members), refused);
+        }
+    }
+
+    #[test]
+    fn steps_are_within_their_ranges() {
+        for (rate_milli, momentum_permille, sound) in
+            [(1, 0, true), (10_000, 950, true), (0, 0, false), (10_001, 0, false), (1, 951, false)]
+        {
+            let recipe = Recipe { outer: Outer { rate_milli, momentum_permille }, ..WEIGHED };
+            let found = recipe.validate(&Setting::trusting(9));
+            let expected = Err(RecipeError::Parameter("the rate or momentum of a term's step"));
+            assert_eq!(found, if sound { Ok(()) } else { expected });
+        }
+    }
+
+    #[test]
     fn fits_the_recipe_to_the_committee() {
         let drawn = Setting { committee: Some(64), ..Setting::trusting(9000) };
         assert_eq!(MIXED.validate(&drawn), Ok(()));

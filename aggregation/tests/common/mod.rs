@@ -164,3 +164,11 @@ impl TermMemo for Memo {
         }
     }
 }
+
+/// An update of one chunk for each row of values, in units.
+pub fn updates(schema: &Arc<Schema>, rows: &[Vec<i8>]) -> Vec<longhaul_aggregation::Update> {
+    let update = |(member, values): (u16, &Vec<i8>)| {
+        admitted(schema, member, 0, None, &payload(&[(0, values)])).update.clone()
+    };
+    (0..).zip(rows).map(update).collect()
+}

@@ -240,3 +240,17 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pending_updates_are_weighed_exactly() {
+        let sum = Parameters::from_units(vec![0, 1, -1, 1_001, -1_001, 1 << 50]);
+        assert_eq!(weighed(sum.clone(), 1_000), sum);
+        let half = [0, 0, -1, 500, -501, 1 << 49];
+        assert_eq!(weighed(sum.clone(), 500).as_slice(), half);
+        assert_eq!(weighed(sum, 0).as_slice(), [0; 6]);
+    }
+}

@@ -542,7 +542,7 @@ mod tests {
             Plan { rate: 0.0, ..PLAN },
             Plan { rate: f32::INFINITY, ..PLAN },
             Plan { proximal: -0.1, ..PLAN },
-            Plan { proximal: f32::NAN, ..PLAN },
+            Plan { proximal: f32::INFINITY, ..PLAN },
             Plan { momentum: 1.0, ..PLAN },
         ] {
             assert_eq!(trainer.train(&base, plan, &SEED), Err(TrainError::Plan(plan)));

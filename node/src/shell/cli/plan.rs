@@ -304,6 +304,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_become_thousandths_and_say_their_option() {
+        let plan = ManifestPlan {
+            schedule: Schedule::Cosine,
+            pending: 0.5,
+            proximal: 0.01,
+            momentum: 0.9,
+            outer_rate: 0.7,
+            outer_momentum: 0.95,
+            ..ManifestPlan::demo_sensors()
+        };
+        let training = plan.training();
+        let found =
+            (training.pending_permille, training.proximal_milli, training.momentum_permille);
+        assert_eq!((training.schedule, found), (Schedule::Cosine, (500, 10, 900)));
+        assert_eq!(plan.outer(), Outer { rate_milli: 700, momentum_permille: 950 });
+        plan.check_numbers().expect("all are in range");
+        for (option, wrong) in [
+            ("--pending 1.5:", ManifestPlan { pending: 1.5, ..plan.clone() }),
+            ("--proximal -1:", ManifestPlan { proximal: -1.0, ..plan.clone() }),
+            ("--momentum 1:", ManifestPlan { momentum: 1.0, ..plan.clone() }),
+            ("--outer-rate 0:", ManifestPlan { outer_rate: 0.0, ..plan.clone() }),
+            ("--outer-momentum NaN:", ManifestPlan { outer_momentum: f64::NAN, ..plan }),
+        ] {
+            let error = wrong.check_numbers().expect_err("out of range").to_string();
+            assert!(error.starts_with(option) && error.contains("choose"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_rule_by_weights_has_a_majority_by_default() {
         let members: Vec<PeerId> =
             (0..12).map(|seed| SecretKey::from_seed(&[seed; 32]).peer_id()).collect();
