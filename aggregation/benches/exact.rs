@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p longhaul-aggregation --bench exact [-- FILTER]`: n updates of d entries, one
 //! thread; a quarter is assumed to attack. The float pipelines of `--bench robust` have the
-//! same shapes, so that both can be run one after the other.
+//! same shapes, so that both can be run one after the other. Those named `far` have attackers whose
+//! exponents are as far from the others' as an update can say, so that sums need more bits.
 
 use divan::Bencher;
 use divan::counter::BytesCount;
@@ -20,7 +21,7 @@ const SHAPES: [(usize, usize); 4] =
     [(16, 1_000_000), (64, 100_000), (128, 100_000), (64, 1_000_000)];
 
 /// Noise, and a quarter that is moved away; quantised with the exponents that fit.
-fn updates((count, len): (usize, usize)) -> Vec<Update> {
+fn updates((count, len): (usize, usize), far: bool) -> Vec<Update> {
     let shape = vec![u32::try_from(len).expect("a tensor's length")];
     let tensor = TensorSpec::new("dense", shape, Init::Zero).expect("a tensor");
     let schema = Schema::new(vec![tensor]).expect("a schema");
@@ -34,28 +35,29 @@ fn updates((count, len): (usize, usize)) -> Vec<Update> {
     let norm_max = NormBound::from_milli(1_000_000);
     let update = |row: usize| {
         let moved = if row < count / 4 { 0.03 } else { 0.0 };
-        let entries: Vec<f32> = (0..len).map(|_| next() + moved).collect();
+        let scale = if far && row < count / 4 { 1.0 / (1 << 12) as f32 } else { 1.0 };
+        let entries: Vec<f32> = (0..len).map(|_| (next() + moved) * scale).collect();
         let change = Parameters::from_f32(&entries).expect("finite");
         Compressor::new(&schema).compress(&change, norm_max)
     };
     (0..count).map(update).collect()
 }
 
-fn measure(bencher: Bencher<'_, '_>, shape: (usize, usize), clip: Clip, mix: Mix, rule: &str) {
-    let updates = updates(shape);
-    let rule = rule.parse().expect("a rule");
-    let recipe = Recipe { mix, ..Recipe::plain(rule, clip, 1) };
+fn measure(bencher: Bencher<'_, '_>, shape: (usize, usize), recipe: &Recipe, far: bool) {
+    let updates = updates(shape, far);
     bencher
         .counter(BytesCount::new(shape.0 * shape.1))
         .bench_local(|| recipe.term_of(&updates, shape.0 / 4));
 }
 
 macro_rules! benches {
-    ($($name:ident: $clip:expr, $mix:expr, $rule:expr;)*) => {
+    ($($name:ident: $clip:expr, $mix:expr, $rule:expr, $far:expr;)*) => {
         $(
             #[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
             fn $name(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-                measure(bencher, shape, $clip, $mix, $rule);
+                let rule = $rule.parse().expect("a rule");
+                let recipe = Recipe { mix: $mix, ..Recipe::plain(rule, $clip, 1) };
+                measure(bencher, shape, &recipe, $far);
             }
         )*
     };
@@ -63,7 +65,7 @@ macro_rules! benches {
 
 #[divan::bench(args = SHAPES, sample_count = 5, sample_size = 1)]
 fn read(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    let updates = updates(shape);
+    let updates = updates(shape, false);
     bencher.counter(BytesCount::new(shape.0 * shape.1)).bench_local(|| {
         let mut sums = [0_u8; 64];
         for update in &updates {
@@ -76,12 +78,16 @@ fn read(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
 }
 
 benches! {
-    mean: Clip::None, Mix::None, "mean";
-    median: Clip::None, Mix::None, "median";
-    trimmed_mean: Clip::None, Mix::None, "trimmed-mean:auto";
-    clipped_trimmed_mean: Clip::Median, Mix::None, "trimmed-mean:auto";
-    multi_krum: Clip::None, Mix::None, "multi-krum";
-    geometric_median: Clip::None, Mix::None, "geometric-median:3";
-    diversity: Clip::None, Mix::None, "diversity";
-    mixed_trimmed_mean: Clip::None, Mix::NearestNeighbours, "trimmed-mean:auto";
+    mean: Clip::None, Mix::None, "mean", false;
+    median: Clip::None, Mix::None, "median", false;
+    trimmed_mean: Clip::None, Mix::None, "trimmed-mean:auto", false;
+    clipped_trimmed_mean: Clip::Median, Mix::None, "trimmed-mean:auto", false;
+    multi_krum: Clip::None, Mix::None, "multi-krum", false;
+    geometric_median: Clip::None, Mix::None, "geometric-median:3", false;
+    diversity: Clip::None, Mix::None, "diversity", false;
+    mixed_trimmed_mean: Clip::None, Mix::NearestNeighbours, "trimmed-mean:auto", false;
+    far_mean: Clip::None, Mix::None, "mean", true;
+    far_trimmed_mean: Clip::None, Mix::None, "trimmed-mean:auto", true;
+    far_multi_krum: Clip::None, Mix::None, "multi-krum", true;
+    far_mixed_trimmed_mean: Clip::None, Mix::NearestNeighbours, "trimmed-mean:auto", true;
 }

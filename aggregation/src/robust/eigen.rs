@@ -50,7 +50,7 @@ fn find(matrix: &[Vec<f64>], may_lead: bool) -> (f64, Vec<f64>) {
     if largest == 0.0 {
         return (0.0, vec![0.0; count]);
     }
-    let least = largest * 2.0_f64.powi(-400);
+    let least = largest * f64::from_bits((1023 - 400) << 52);
     let scaled = |it: &f64| if it.abs() <= least { 0.0 } else { it / largest };
     let mut work: Vec<f64> = entries().map(scaled).collect();
     let mut vector = Arch::new().dispatch(

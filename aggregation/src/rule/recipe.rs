@@ -130,9 +130,9 @@ pub enum RecipeError {
         /// Epochs that a base summary looks back.
         window: u32,
     },
-    /// A rule by majority with fewer authors than make one.
+    /// A rule by majority, or momentum, with fewer authors than make one.
     #[error(
-        "{rule} needs a majority: with {attackers} assumed attackers a quorum of {least}, not {quorum}"
+        "{rule}, or the momentum of its steps, needs a majority: with {attackers} assumed attackers a quorum of {least}, not {quorum}"
     )]
     Majority {
         /// The rule.
@@ -252,6 +252,10 @@ impl Recipe {
                 return Err(RecipeError::Majority { rule, attackers, least, quorum });
             }
             _ => {}
+        }
+        // Whoever makes a term of a late epoch releases all that is held back before it.
+        if self.outer.momentum_permille > 0 && usize::from(quorum) < least {
+            return Err(RecipeError::Majority { rule, attackers, least, quorum });
         }
         if !self.outer.is_sound() {
             return Err(RecipeError::Parameter("the rate or momentum of a term's step"));
@@ -589,6 +593,18 @@ mod tests {
         for (members, refused) in [(12, None), (16, None), (32, Some(32))] {
             assert_eq!(found(Weighting::SmallestEigenvalue, members), refused);
         }
+    }
+
+    #[test]
+    fn momentum_asks_for_a_majority() {
+        let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(12) };
+        let outer = Outer { momentum_permille: 1, ..Outer::PLAIN };
+        let with = |quorum| Recipe { outer, ..Recipe::plain(Rule::Mean, Clip::None, quorum) };
+        assert_eq!(with(7).validate(&setting), Ok(()));
+        assert!(matches!(
+            with(6).validate(&setting),
+            Err(RecipeError::Majority { least: 7, quorum: 6, .. })
+        ));
     }
 
     #[test]

@@ -139,9 +139,13 @@ impl Weighting {
     }
 
     /// The weights of mixed vectors. Some rules ask for more vectors than a majority; among
-    /// fewer they bear fewer attackers, and where they bear none, the mean is left.
+    /// fewer they bear fewer attackers, and where they bear none, the mean is left. Where a drawn
+    /// committee is so large that a search would be long, Multi-Krum stands in for it.
     fn weights(self, gram: &robust::Gram, attackers: usize) -> Vec<f64> {
         let count = gram.count();
+        if !self.is_short(count, attackers) {
+            return Self::MultiKrum.weights(gram, attackers);
+        }
         let with = |attackers| self.over_floats(attackers).weights(gram).ok().flatten();
         let mut found = (0..=attackers).rev().filter_map(with);
         found.next().unwrap_or_else(|| vec![1.0 / count as f64; count])
@@ -154,4 +158,23 @@ fn neighbours(gram: &Gram, vectors: &[Weighted<'_>], attackers: usize) -> Mixing
     let near = super::nearest_neighbour_mixing::near_by(gram, vectors, attackers);
     let row = |near: Vec<usize>| near.into_iter().map(|it| (it, share)).collect();
     Mixing::new(near.into_iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_search_gives_way_to_multi_krum_and_bears_no_less() {
+        // Of 33 vectors on a line the last eight are far away.
+        let place = |it: usize| if it < 25 { 1.0 + it as f64 / 100.0 } else { 1e6 };
+        let row = |one: usize| (0..=one).map(|it| place(one) * place(it)).collect::<Vec<_>>();
+        let gram = robust::Gram::from_rows(&(0..33).map(row).collect::<Vec<_>>());
+        let expected = Weighting::MultiKrum.weights(&gram, 8);
+        assert!(expected[25..].iter().all(|&it| it == 0.0), "{expected:?}");
+        for weighting in [Weighting::MinimumDiameter, Weighting::SmallestEigenvalue] {
+            assert!(!weighting.is_short(33, 8));
+            assert_eq!(weighting.weights(&gram, 8), expected, "{weighting}");
+        }
+    }
 }

@@ -97,6 +97,9 @@ pub enum InvalidManifest {
         /// The most it may be.
         max: u32,
     },
+    /// Each step would go beyond the base, to the other side.
+    #[error("training plan: rate times proximal weight must be below 2; choose a lower one")]
+    Proximal,
     /// A value of the training plan, which may be zero, is out of range.
     #[error("training plan: {what} is {found}; choose 0 to {max}")]
     TrainingAbove {
@@ -159,6 +162,9 @@ pub enum InvalidManifest {
         /// How far back an epoch lies before it may be sealed.
         window: u32,
     },
+    /// Seals would release what momentum holds back, and peers would differ until all have them.
+    #[error("seals and the momentum of terms do not go together; leave one of them out")]
+    SealMomentum,
     /// Snapshots of what is sealed would be too large; holds their bytes.
     #[error(
         "snapshots of up to {0} bytes; {SNAPSHOT_BYTES_MAX} are the most: choose fewer epochs and \
@@ -200,6 +206,9 @@ impl Manifest {
         if self.seal_rules().is_some_and(|rules| !rules.seals_anything()) {
             let (epochs, every, window) = (self.epochs, policy.every_epochs, found);
             return Err(InvalidManifest::SealNever { epochs, every, window });
+        }
+        if self.recipe.outer.momentum_permille > 0 {
+            return Err(InvalidManifest::SealMomentum);
         }
         let bytes = self.snapshot_bytes_max();
         if bytes > SNAPSHOT_BYTES_MAX {
@@ -285,6 +294,11 @@ impl Manifest {
             }
         }
         let (pending, momentum) = (plan.pending_permille.into(), plan.momentum_permille.into());
+        let pull = u64::from(plan.proximal_milli) * u64::from(plan.rate_micro);
+        // A step multiplies the distance from the base by one less rate times weight.
+        if pull >= 2_000_000_000 {
+            return Err(InvalidManifest::Proximal);
+        }
         for (what, found, max) in [
             ("the weight of own pending updates in thousandths", pending, PERMILLE.into()),
             ("the proximal weight in thousandths", plan.proximal_milli, PROXIMAL_MILLI_MAX),

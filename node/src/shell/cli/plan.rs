@@ -154,6 +154,9 @@ impl ManifestPlan {
         ] {
             let sound = (least..=most).contains(&found);
             ensure!(sound, "{option} {found}: choose {least} to {most}");
+            let thousandths = found * 1e3;
+            let whole = (thousandths - thousandths.round()).abs() < 1e-6;
+            ensure!(whole, "{option} {found}: choose a number with at most three decimal places");
         }
         Ok(())
     }
@@ -251,7 +254,7 @@ pub(in crate::shell) fn make_manifest(
 
 /// An error about seals or the encoding, led by the options that they come from.
 fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
-    use InvalidManifest::{SealEvery, SealNever, SealWindow, SnapshotBytes};
+    use InvalidManifest::{SealEvery, SealMomentum, SealNever, SealWindow, SnapshotBytes};
     if matches!(error, InvalidManifest::Encoding(_)) {
         return anyhow!(error).context(format!(
             "--encoding {} with --rule {}{}",
@@ -260,8 +263,10 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
             if plan.mix_neighbours { " --mix-neighbours" } else { "" }
         ));
     }
-    let of_seals =
-        matches!(error, SealEvery(_) | SealNever { .. } | SealWindow { .. } | SnapshotBytes(_));
+    let of_seals = matches!(
+        error,
+        SealEvery(_) | SealNever { .. } | SealWindow { .. } | SnapshotBytes(_) | SealMomentum
+    );
     match plan.seal.filter(|_| of_seals) {
         Some(SealPolicy { window_epochs, every_epochs }) => anyhow!(error).context(format!(
             "--seal-window {window_epochs} --seal-every {every_epochs} with --epochs {}",
@@ -325,6 +330,7 @@ mod tests {
             ("--proximal -1:", ManifestPlan { proximal: -1.0, ..plan.clone() }),
             ("--momentum 1:", ManifestPlan { momentum: 1.0, ..plan.clone() }),
             ("--outer-rate 0:", ManifestPlan { outer_rate: 0.0, ..plan.clone() }),
+            ("--momentum 0.0004:", ManifestPlan { momentum: 0.000_4, ..plan.clone() }),
             ("--outer-momentum NaN:", ManifestPlan { outer_momentum: f64::NAN, ..plan }),
         ] {
             let error = wrong.check_numbers().expect_err("out of range").to_string();

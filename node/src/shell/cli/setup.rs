@@ -117,7 +117,8 @@ pub(super) struct NewArgs {
     quorum: Option<u16>,
     /// Aggregation rule: mean, median, trimmed-mean:K, trimmed-mean:auto, mean-around-median,
     /// krum, multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS,
-    /// centered-trimmed, covariance-filter or diversity. Those from krum on need a quorum of
+    /// centered-trimmed, covariance-filter (at most 128 authors), diversity, minimum-diameter (at
+    /// most 32) or smallest-eigenvalue (some 16). Those from krum on need a quorum of
     /// twice the assumed attackers and one more. Default: diversity if the attacker share is
     /// that of a member or more, else mean.
     #[arg(long, value_name = "RULE")]
@@ -155,7 +156,7 @@ pub(super) struct NewArgs {
     /// Learning rate.
     #[arg(long, default_value_t = 0.1, value_name = "RATE")]
     rate: f64,
-    /// How the learning rate falls over the epochs: constant or cosine, which is zero in the end.
+    /// How the learning rate falls over the epochs: constant or cosine, which ends near zero.
     /// With peers who are late, cosine and --pending 0.5 are best where there are hundreds of
     /// epochs.
     #[arg(long, default_value = "constant", value_name = "SCHEDULE")]
@@ -172,7 +173,8 @@ pub(super) struct NewArgs {
     /// The rate of the step that the model takes by an epoch's term.
     #[arg(long, default_value_t = 1.0, value_name = "RATE")]
     outer_rate: f64,
-    /// Nesterov momentum of these steps, as in DiLoCo (rate 0.7 and momentum 0.9 there).
+    /// Nesterov momentum of these steps, as in DiLoCo (rate 0.7 and momentum 0.9 there). Needs a
+    /// quorum of twice the assumed attackers and one more, and no seals.
     #[arg(long, default_value_t = 0.0, value_name = "MOMENTUM")]
     outer_momentum: f64,
     /// Largest L2 norm of one update.
