@@ -127,11 +127,13 @@ fn spread(vector: &[f64], noise: &[Vec<f64>]) -> Vec<Vec<f64>> {
     noise.iter().map(with).collect()
 }
 
-fn norm(vector: &[f64]) -> f64 {
+/// The Euclidean norm.
+pub fn norm(vector: &[f64]) -> f64 {
     vector.iter().map(|it| it * it).sum::<f64>().sqrt()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The upper median; zero of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

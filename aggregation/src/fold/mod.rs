@@ -268,15 +268,20 @@ impl Fold {
 
     /// The shared model of this set.
     pub fn model(&mut self) -> &Parameters {
-        while let Some(block) = self.dirty.pop_first() {
-            self.refresh(block);
-        }
+        self.settle();
         let outer = self.recipe.outer;
         if outer.momentum_permille == 0 {
             return &self.model;
         }
         let terms = self.terms.values().flatten();
-        self.released.get_or_insert_with(|| release::released(&self.model, outer, terms))
+        self.released.get_or_insert_with(|| release::released(self.model.clone(), outer, terms))
+    }
+
+    /// Makes the terms of all marked blocks what the set says.
+    fn settle(&mut self) {
+        while let Some(block) = self.dirty.pop_first() {
+            self.refresh(block);
+        }
     }
 
     /// Forgets what was made of the model before it changed.
@@ -288,7 +293,7 @@ impl Fold {
 
     /// The name of the shared model.
     pub fn model_id(&mut self) -> ModelId {
-        self.model();
+        self.settle();
         if let Some(id) = self.id {
             return id;
         }
@@ -299,7 +304,7 @@ impl Fold {
 
     /// The shared model as floats, made once for each model.
     pub fn model_f32(&mut self) -> Arc<Vec<f32>> {
-        self.model();
+        self.settle();
         if let Some(floats) = &self.floats {
             return Arc::clone(floats);
         }
@@ -317,33 +322,22 @@ impl Fold {
     /// member is back with the others, and what it learnt apart from them would stay
     /// in its base for ever if nobody comes to make that cohort grow.
     pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
-        self.training_base_where(member, window, |_| true)
-    }
-
-    /// [`Fold::training_base`] with those of the uncounted updates alone whose epoch
-    /// `takes` accepts.
-    pub fn training_base_where(
-        &mut self,
-        member: MemberIndex,
-        window: u32,
-        takes: impl Fn(Epoch) -> bool,
-    ) -> Parameters {
         let mut base = self.model().clone();
-        if let Some(pending) = self.pending(member, window, takes) {
+        if let Some(pending) = self.pending(member, window, |_| true) {
             base.add(&pending);
         }
         base
     }
 
-    /// The sum of the updates of `member` that [`Fold::training_base_where`] adds to the model,
-    /// if there are any.
+    /// The sum of the updates of `member` that [`Fold::training_base`] adds to the model and
+    /// whose epoch `takes` accepts, if there are any.
     pub fn pending(
         &mut self,
         member: MemberIndex,
         window: u32,
         takes: impl Fn(Epoch) -> bool,
     ) -> Option<Parameters> {
-        self.model();
+        self.settle();
         let mut pending: Option<Parameters> = None;
         let (last, _) = self.chains.last(member)?;
         let mut newest_counted: Option<Epoch> = None;

@@ -99,7 +99,7 @@ impl Fold {
     /// waits is not in the model, so its loss says nothing about them; this one's
     /// does. Cost: the terms of the epochs in which slots wait.
     pub fn trial_model(&mut self, before: Epoch, window: u32) -> Option<Parameters> {
-        self.model();
+        self.settle();
         let first = before.back(window);
         let recent = |term: &Term| term.standing.epochs.iter().any(|&epoch| epoch >= first);
         let waits = |term: &Term| term.standing.listens && !term.standing.waiting.is_empty();
@@ -109,25 +109,23 @@ impl Fold {
             return None;
         }
         let mut trial = self.model.clone();
-        let mut terms = self.terms.clone();
+        let mut tried: BTreeMap<Epoch, Vec<Term>> = BTreeMap::new();
         let planner = Planner { trust: Trust::Everybody, ..self.planner() };
         for (&block, counted) in blocks {
             let counted = counted.iter().filter_map(|term| term.entries.as_ref());
             counted.for_each(|(_, entries)| trial.subtract_term(entries));
-            let mut tried = Vec::new();
+            let mut terms = Vec::new();
             for plan in planner.plans(block) {
                 let key = plan.key(&self.recipe_id);
                 let entries = key.map(|key| (key, self.entries(&plan, key)));
                 entries.iter().for_each(|(_, entries)| trial.add_term(entries));
-                tried.push(Term { standing: plan.standing, entries });
+                terms.push(Term { standing: plan.standing, entries });
             }
-            terms.insert(block, tried);
+            tried.insert(block, terms);
         }
-        if self.recipe.outer.momentum_permille > 0 {
-            let terms = terms.values().flatten();
-            return Some(release::released(&trial, self.recipe.outer, terms));
-        }
-        Some(trial)
+        let others = self.terms.iter().filter(|(block, _)| !tried.contains_key(block));
+        let terms = others.map(|(_, terms)| terms).chain(tried.values()).flatten();
+        Some(release::released(trial, self.recipe.outer, terms))
     }
 
     /// The entries of a term, from the memo if that has them.

@@ -11,15 +11,15 @@ use crate::rule::Outer;
 use crate::slot::Epoch;
 
 /// The model without what is held back of its terms. Cost: one pass over each term that is young
-/// enough.
+/// enough, none without momentum.
 pub(super) fn released<'a>(
-    model: &Parameters,
+    model: Parameters,
     outer: Outer,
     terms: impl Iterator<Item = &'a Term>,
 ) -> Parameters {
     let terms: Vec<(Epoch, &Arc<[i32]>)> = terms.filter_map(dated).collect();
     let newest = terms.iter().map(|&(epoch, _)| epoch).max().unwrap_or(Epoch::FIRST);
-    let mut released = model.clone();
+    let mut released = model;
     for (epoch, entries) in terms {
         let share = outer.held_back(newest.get() - epoch.get());
         if share > 0 {

@@ -49,7 +49,7 @@ impl Fold {
         let entries = open.values().flatten().filter_map(|term| term.entries.as_ref());
         entries.for_each(|(_, entries)| seen.model.subtract_term(entries));
         seen.dirty.retain(|block| *block < end);
-        seen.model();
+        seen.settle();
         let mut slots = self.sealed.as_ref().map_or(Vec::new(), |it| it.slots().to_vec());
         slots.extend(seen.open_slots().take_while(|slot| slot.epoch < end));
         Snapshot::new(end, slots, seen.model, &self.schema)

@@ -6,7 +6,8 @@
 //! many at a time. Entries of quantised updates have 7 bits, 16 more where they are clipped, and
 //! those by which exponents differ; a sum of sums adds those of the numbers of vectors. So nearly
 //! always a chunk fits one of them, and what the kernels of [`crate::robust`] give is the exact
-//! sum, whatever the order, the width of registers and whether products are fused. Where a chunk fits none, there is nothing, and integers do the work.
+//! sum, whatever the order, the width of registers and whether products are fused. Where a chunk
+//! fits none, there is nothing, and integers do the work.
 
 use std::ops::Range;
 
@@ -15,15 +16,14 @@ use pulp::Arch;
 use super::ENTRY_UNITS_MAX;
 use super::extremes::Keep;
 use super::rounding::Sink;
-use super::vector::{Row, Weighted, for_each_chunk};
+use super::vector::{Row, Weighted, for_each_chunk, window};
 use crate::robust::{Columnwise, Mixing, Number, Vectors};
 use crate::update::VALUE_MAX;
 
 /// Bytes of all vectors that are worked on at a time: they stay in the second-level cache, and
 /// are little memory beside the vectors.
 const TILE: usize = 1 << 17;
-/// Entries of each vector that are worked on at a time, between these.
-const WINDOW_MIN: usize = 256;
+/// Most entries of each vector that are worked on at a time.
 const WINDOW_MAX: usize = 1024;
 
 /// Bits of a whole number of 16 bits without its sign.
@@ -74,8 +74,7 @@ impl Columns {
 
     /// Entries that are found at a time.
     pub fn window(count: usize) -> usize {
-        let each = TILE / size_of::<f64>() / count.max(1);
-        each.next_multiple_of(WINDOW_MIN).clamp(WINDOW_MIN, WINDOW_MAX)
+        window(TILE / size_of::<f64>(), count, WINDOW_MAX)
     }
 
     /// Gives `sink` the sums of at most a window of entries.

@@ -8,7 +8,7 @@
 use pulp::Arch;
 
 use super::clip::WEIGHT_ONE;
-use super::vector::{Block, Row, Vector, Weighted, for_each_block, for_each_chunk};
+use super::vector::{Block, Row, Vector, Weighted, for_each_block, for_each_chunk, window};
 use crate::robust;
 use crate::schema::CHUNK_ENTRIES_MAX;
 use crate::update::VALUE_MAX;
@@ -16,8 +16,7 @@ use crate::update::VALUE_MAX;
 /// Entries of all vectors that a step of the matrix takes: they stay in the second-level cache, and
 /// are little memory beside the vectors.
 const TILE: usize = 1 << 16;
-/// Entries of each vector that a step takes, between these.
-const BLOCK_MIN: usize = 256;
+/// Most entries of each vector that a step takes.
 const BLOCK_MAX: usize = 2048;
 
 const _: () = assert!(
@@ -83,8 +82,7 @@ impl Gram {
     /// The products of values are summed in integers of 32 bits, and those of blocks in floats,
     /// whose significand holds the sum of a chunk.
     fn add_quantised(&mut self, vectors: &[Weighted<'_>]) {
-        let each = (TILE / self.count.max(1)).next_multiple_of(BLOCK_MIN);
-        let each = each.clamp(BLOCK_MIN, BLOCK_MAX);
+        let each = window(TILE, self.count, BLOCK_MAX);
         let mut tile = vec![0_i16; self.count * each];
         let arch = Arch::new();
         let plain: Vec<_> = vectors.iter().map(|it| Weighted { weight: 1, ..*it }).collect();

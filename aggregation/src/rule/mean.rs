@@ -8,13 +8,12 @@ use pulp::Arch;
 
 use super::columns::{Exact, Scale, fill};
 use super::rounding::Sink;
-use super::vector::Row;
+use super::vector::{Row, window};
 use crate::robust::{Limbs, Number};
 
 /// Bytes of pairs of quantised vectors that are worked on at a time.
 const TILE: usize = 1 << 17;
-/// Entries that are summed at a time, between these.
-const WINDOW_MIN: usize = 256;
+/// Most entries that are summed at a time.
 const WINDOW_MAX: usize = 2048;
 
 /// The sums of all vectors, window by window.
@@ -26,8 +25,7 @@ pub(super) struct Whole {
 impl Whole {
     /// Entries that are found at a time.
     pub fn window(count: usize) -> usize {
-        let each = TILE / size_of::<i16>() / count.max(1);
-        each.next_multiple_of(WINDOW_MIN).clamp(WINDOW_MIN, WINDOW_MAX)
+        window(TILE / size_of::<i16>(), count, WINDOW_MAX)
     }
 
     /// Gives `sink` the sums of at most a window of entries.

@@ -179,6 +179,15 @@ impl Block {
     }
 }
 
+/// Fewest entries of each vector that are worked on at a time.
+const WINDOW_MIN: usize = 256;
+
+/// Entries of each of `count` vectors that are worked on at a time, so that all have a tile of so
+/// many together; at most so many of each.
+pub(super) fn window(tile: usize, count: usize, most: usize) -> usize {
+    (tile / count.max(1)).next_multiple_of(WINDOW_MIN).clamp(WINDOW_MIN, most)
+}
+
 /// Calls `visit` for each block of a set of vectors: with the rows' parts of a
 /// chunk, the place of the block in it, and the entries that it covers.
 pub(super) fn for_each_block(

@@ -8,6 +8,7 @@ use longhaul_aggregation::robust::Vectors;
 use longhaul_aggregation::robust::attack::receiver::{Receiver, Targeted};
 use longhaul_aggregation::robust::attack::{Attack as Formula, Family, LineSearch, optimal};
 use longhaul_aggregation::{Compressor, Epoch, FRACTION_BITS, MaskKey, Parameters, Update};
+use longhaul_lab::adversary::{median, norm};
 use longhaul_lab::draw::Draws;
 use longhaul_registry::SignedManifest;
 use longhaul_registry::manifest::Manifest;
@@ -152,15 +153,6 @@ fn mean(rows: &[Vec<f64>]) -> Vec<f64> {
         sums.iter_mut().zip(row).for_each(|(sum, entry)| *sum += entry);
     }
     sums.iter().map(|sum| sum / rows.len() as f64).collect()
-}
-
-fn norm(vector: &[f64]) -> f64 {
-    vector.iter().map(|it| it * it).sum::<f64>().sqrt()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

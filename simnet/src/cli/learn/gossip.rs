@@ -5,6 +5,7 @@ use longhaul_lab::gossip::table::{self, entries, opponents, plain};
 use longhaul_lab::gossip::{Gossip, Skew};
 use serde::Serialize;
 
+use super::rules::worst;
 use super::{LearnArgs, bar, data};
 use crate::cli::input::say;
 
@@ -107,10 +108,7 @@ fn text(rows: &[Row], attacks: usize, rounds: usize, seeds: usize) -> String {
             let Row { attack, mean, deviation, worst, .. } = row;
             out.push_str(&format!("  {attack:<12} {mean:.3} ± {deviation:.3} ({worst:.3})\n"));
         }
-        let worst = of_one.iter().min_by(|one, other| one.mean.total_cmp(&other.mean));
-        if let Some(worst) = worst.filter(|_| of_one.len() > 1) {
-            out.push_str(&format!("  worst: {:.3} under {}\n", worst.mean, worst.attack));
-        }
+        out.push_str(&worst(of_one.iter().map(|row| (row.mean, row.attack.as_str()))));
     }
     out
 }

@@ -79,6 +79,15 @@ pub(super) fn named<T>(
     names.into_iter().map(|name| read(&name).map(|it| (name, it))).collect()
 }
 
+/// A line for the worst of means and attacks, where there is more than one.
+pub(super) fn worst<'a>(means: impl ExactSizeIterator<Item = (f64, &'a str)>) -> String {
+    let several = means.len() > 1;
+    match means.min_by(|one, other| one.0.total_cmp(&other.0)).filter(|_| several) {
+        Some((mean, attack)) => format!("  worst: {mean:.3} under {attack}\n"),
+        None => String::new(),
+    }
+}
+
 /// A column for each attack would be too wide: a line for each, and the worst of each defence.
 fn text(rows: &[Row], attacks: usize, seeds: usize) -> String {
     let mut out = format!("accuracy after the last epoch, mean of {seeds} seeds (least)\n");
@@ -87,10 +96,7 @@ fn text(rows: &[Row], attacks: usize, seeds: usize) -> String {
         for row in of_one {
             out.push_str(&format!("  {:<24} {:.3} ({:.3})\n", row.attack, row.mean, row.least));
         }
-        let worst = of_one.iter().min_by(|one, other| one.mean.total_cmp(&other.mean));
-        if let Some(worst) = worst.filter(|_| of_one.len() > 1) {
-            out.push_str(&format!("  worst: {:.3} under {}\n", worst.mean, worst.attack));
-        }
+        out.push_str(&worst(of_one.iter().map(|row| (row.mean, row.attack.as_str()))));
     }
     out
 }
