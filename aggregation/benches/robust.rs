@@ -100,6 +100,9 @@ benches! {
         Pipeline::of(Rule::MultiKrum { attackers, neighbours: NEIGHBOURS, chosen: None })
     };
     geometric_median: |_| Pipeline::of(Rule::GeometricMedian { smoothing: 0.1, iterations: 3 });
+    centered_clipping_once: |_| {
+        Pipeline::of(Rule::CenteredClipping { radius: 100.0, iterations: 1 })
+    };
     centered_clipping: |_| Pipeline::of(Rule::CenteredClipping { radius: 100.0, iterations: 3 });
     covariance_filter: |attackers| Pipeline::of(Rule::CovarianceFilter { attackers });
     diversity: |attackers| Pipeline::of(Rule::Diversity { attackers });

@@ -39,8 +39,8 @@ pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};
 pub use rule::{
-    Clip, Cohorts, Influence, Minimum, Mix, Outer, PoolSpan, Recipe, RecipeError, Rule,
-    RuleNameError, Samples, Small, Staleness, StalenessNameError, Trim, Weighting,
+    Buckets, Clip, Cohorts, Influence, Minimum, Mix, Outer, PoolSpan, Recipe, RecipeError, Rule,
+    RuleNameError, Samples, Small, Staleness, StalenessNameError, Trim, TrustRoots, Weighting,
 };
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use seal::{

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use common::{MEAN, SEED, admitted, payload, schema};
 use longhaul_aggregation::{
-    Clip, Epoch, Evidence, Fold, InputVerdict, Mix, Recipe, Rule, Setting, Trim, VoidReason,
+    Buckets, Clip, Epoch, Evidence, Fold, InputVerdict, Mix, Recipe, Rule, Setting, Trim,
+    VoidReason,
 };
 use proptest::prelude::*;
 
@@ -110,4 +111,32 @@ fn the_terms_name_depends_on_its_entries() {
     let name = |value| fold(MEAN, 0, &[vec![value], vec![2]]).evidence(COUNTED).unwrap().term;
     assert_eq!(name(4), name(4));
     assert_ne!(name(4), name(6));
+}
+
+#[test]
+fn authors_share_what_their_bucket_weighs() {
+    let rows: Vec<Vec<i8>> = (0..12).map(|it| vec![it, 1]).collect();
+    let gathered = Recipe { buckets: Buckets::Drawn(5), ..MEAN };
+    let evidence = fold(gathered, 250, &rows).evidence(COUNTED).expect("a quorum");
+    let found = weights(&evidence);
+    // Each of b buckets has 2^30 / b, and each of its s authors the s-th part.
+    let buckets = evidence.cohorts[0].attackers_borne * 2 + 1;
+    assert!((3..=5).contains(&buckets), "{buckets}");
+    let sum: i64 = found.iter().sum();
+    assert!(((1 << 30) - 24..=1 << 30).contains(&sum), "{sum}");
+    assert!(found.iter().any(|&it| it != found[0]), "buckets have unlike sizes: {found:?}");
+    assert_eq!(evidence.cohorts[0].authors, 12);
+}
+
+#[test]
+fn says_whom_bulyan_chose() {
+    let mut rows: Vec<Vec<i8>> = (0..7).map(|it| vec![it % 3, 2]).collect();
+    rows[3] = vec![100, -100];
+    let evidence = fold(Recipe { rule: Rule::Bulyan, ..MEAN }, 150, &rows);
+    let evidence = evidence.evidence(COUNTED).expect("a quorum");
+    let (weights, kept) = (weights(&evidence), kept(&evidence));
+    assert_eq!((weights[3], kept[3]), (0, Some(0)), "{weights:?} {kept:?}");
+    // Of seven five are chosen, and in each column three kept.
+    assert_eq!(weights.iter().filter(|&&it| it == (1 << 30) / 3).count(), 5);
+    assert_eq!(kept.iter().flatten().map(|&it| u32::from(it)).sum::<u32>(), 3_000);
 }

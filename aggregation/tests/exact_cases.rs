@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex};
 
 use common::{Memo, SEED, named, payload, unknown_header};
 use longhaul_aggregation::{
-    AdmissionPolicy, Admitted, BaseSummary, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix,
-    PoolSpan, Previous, Recipe, Rule, Schema, Setting, Small, TermMemo, TermStatus, Trim,
-    Weighting, admit,
+    AdmissionPolicy, Admitted, BaseSummary, Buckets, Clip, Cohorts, Epoch, Fold, MemberIndex,
+    Minimum, Mix, PoolSpan, Previous, Recipe, Rule, Schema, Setting, Small, TermMemo, TermStatus,
+    Trim, Weighting, admit,
 };
 use longhaul_dtn::hash::ContentHash;
 
@@ -31,33 +31,48 @@ const CASES: u64 = 3_400;
 struct Family {
     name: &'static str,
     rule: fn(&mut Random) -> Rule,
+    /// The buckets of a case, by its number.
+    buckets: fn(u64) -> Buckets,
     digest: &'static str,
 }
 
-const RULES: [Family; 8] = [
+/// No buckets.
+fn alone(_: u64) -> Buckets {
+    Buckets::None
+}
+
+/// The trust roots of members, by index.
+const TRUST_ROOTS: [u16; MEMBERS as usize] = [1, 0, 2, 1, 1, 2, 0, 1];
+
+const RULES: [Family; 10] = [
     Family {
         name: "mean",
         rule: |_| Rule::Mean,
+        buckets: alone,
         digest: "590f3a06d483210276e7b7e984088aad2b6a069738981f8e0d46eb897f1e9723",
     },
     Family {
         name: "trimmed mean, by attackers",
         rule: |_| Rule::TrimmedMean { trim: Trim::Auto },
+        buckets: alone,
         digest: "6329bf259ab8743bcc07e25fe258f6d425f19172ca30cd6f41500fe01a248032",
     },
     Family {
         name: "trimmed mean, by number",
         rule: |random| Rule::TrimmedMean { trim: Trim::Fixed(random.below(4) as u16) },
+        buckets: alone,
         digest: "735fb7baf57a096f4ee2c4809c991f4dfc6c8a866423d6a17101eec455f4337a",
     },
     Family {
         name: "median",
         rule: |_| Rule::Median,
+        buckets: alone,
         digest: "61577188fe429807991abce760749d2c1bd50e53ffa1629763ffe08cc868b8af",
     },
     Family {
         name: "mean around the median",
         rule: |_| Rule::MeanAroundMedian,
+        buckets: alone,
         digest: "c33c0d68553bb3358d5eac620bcf284230309503d88b946d4766e1c73268dcc8",
     },
     Family {
@@ -66,6 +81,7 @@ const RULES: [Family; 8] = [
             let all = [Weighting::Krum, Weighting::MultiKrum, Weighting::CenteredTrimmed];
             Rule::Weighted(all[random.below(3) as usize])
         },
+        buckets: alone,
         digest: "d1ce2ddbf74d92ccd78951d339883350badb5233a5f4d6d26b5c3f6057ca3440",
     },
     Family {
@@ -78,6 +94,7 @@ const RULES: [Family; 8] = [
                 false => Weighting::CenteredClipping { radius_milli, iterations },
             })
         },
+        buckets: alone,
         digest: "ab49450c0889923873a3835c2fc0f6a373b4756439bb5acd764a5abba8e84440",
     },
     Family {
@@ -88,7 +105,28 @@ const RULES: [Family; 8] = [
                 false => Weighting::Diversity,
             })
         },
+        buckets: alone,
         digest: "2621057265553d5d58f1fd8c7f92d0f155d4ccc2f607361277330ca71e29805e",
+    },
+    Family {
+        name: "Bulyan",
+        rule: |_| Rule::Bulyan,
+        buckets: alone,
+        digest: "363b06846bfdd9313e9a200a6273762dbbb77ec599771af15ecad928d0cee5a7",
+    },
+    Family {
+        name: "buckets",
+        rule: |random| {
+            let trim = Trim::Auto;
+            let all =
+                [Rule::Mean, Rule::TrimmedMean { trim }, Rule::Weighted(Weighting::Diversity)];
+            all[random.below(3) as usize]
+        },
+        buckets: |number| match number % 4 {
+            0 => Buckets::ByRoot(1 + number as u16 % 3),
+            _ => Buckets::Drawn(2 + number as u16 % 5),
+        },
+        digest: "bcf9cf1259161593badacd8b58097e1cf0705f7f12ac52f9defc9520cd913438",
     },
 ];
 
@@ -149,10 +187,11 @@ struct Case {
 }
 
 impl Case {
-    fn new(rule: fn(&mut Random) -> Rule, number: u64) -> Self {
+    fn new(family: &Family, number: u64) -> Self {
         let mut random = Random(number);
         let random = &mut random;
-        let recipe = recipe(rule(random), random);
+        let buckets = (family.buckets)(number);
+        let recipe = Recipe { buckets, ..recipe((family.rule)(random), random) };
         let setting = Setting {
             attacker_share_permille: random.below(500) as u16,
             committee: random.once(3).then(|| 1 + random.below(u64::from(MEMBERS)) as u16),
@@ -200,7 +239,8 @@ impl Case {
     }
 
     fn fold(&self, schema: &Arc<Schema>) -> Fold {
-        Fold::new(Arc::clone(schema), &SEED, self.recipe, self.setting)
+        let fold = Fold::new(Arc::clone(schema), &SEED, self.recipe, self.setting);
+        fold.with_trust_roots(Arc::new(TRUST_ROOTS))
     }
 }
 
@@ -362,7 +402,8 @@ fn check(case: &Case, number: u64) -> [u8; 32] {
     assert_eq!(asked.model_id(), fold.model_id(), "case {number} asked in between");
     assert_eq!(status(&asked), expected.status, "case {number} asked in between");
     // Where vectors are compared, ties go by header hash, and other chunks make other hashes.
-    let compares = matches!(case.recipe.rule, Rule::Weighted(_)) || case.recipe.mix != Mix::None;
+    let compares = matches!(case.recipe.rule, Rule::Weighted(_) | Rule::Bulyan)
+        || case.recipe.mix != Mix::None;
     if !compares {
         let (finer, set) = case.set(1);
         let (found, _) = result(case, &finer, &shuffled(&set, &mut random));
@@ -379,7 +420,7 @@ fn models(family: &Family, threads: u64) -> Vec<Vec<i64>> {
         move || {
             let mine = (0..CASES).filter(move |number| number % threads == thread);
             let model = |number| {
-                let case = Case::new(family.rule, number);
+                let case = Case::new(family, number);
                 let (schema, set) = case.set(0);
                 let mut fold = case.fold(&schema);
                 if threads > 1 {
@@ -404,7 +445,7 @@ fn models(family: &Family, threads: u64) -> Vec<Vec<i64>> {
 fn digest(family: &Family, cases: u64) -> String {
     let mut hasher = blake3::Hasher::new();
     for number in 0..cases {
-        hasher.update(&check(&Case::new(family.rule, number), number));
+        hasher.update(&check(&Case::new(family, number), number));
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -431,7 +472,7 @@ fn two_threads_give_the_models_of_one() {
 fn cases_are_not_all_alike() {
     let mut counts = [0_usize; 6];
     for number in 0..300 {
-        let case = Case::new(RULES[2].rule, number);
+        let case = Case::new(&RULES[2], number);
         let (schema, set) = case.set(0);
         let (mut result, fold) = result(&case, &schema, &set);
         let status = &result.status;

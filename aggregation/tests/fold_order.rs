@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use common::{Memo, SEED};
 use longhaul_aggregation::{
-    Admitted, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, Outer, PoolSpan, Recipe, Rule,
-    Samples, Schema, Setting, Slot, Small, Staleness, TermStatus, Trim, Weighting,
+    Admitted, Buckets, Clip, Cohorts, Epoch, Fold, MemberIndex, Minimum, Mix, Outer, PoolSpan,
+    Recipe, Rule, Samples, Schema, Setting, Slot, Small, Staleness, TermStatus, Trim, Weighting,
 };
 use plans::{EPOCHS, MEMBERS, WINDOW, arb_delivery, arb_plans, deliver, make, schema};
 use proptest::prelude::*;
-use reference::{Fact, Outcome, Rules, outcome};
+use reference::{Fact, Outcome, Rules, TRUST_ROOTS, outcome};
 
 fn arb_cohorts() -> impl Strategy<Value = Cohorts> {
     let minimum = prop_oneof![Just(Minimum::Auto), (0_u16..4).prop_map(Minimum::Fixed)];
@@ -51,6 +51,7 @@ fn arb_rule() -> impl Strategy<Value = Rule> {
         2 => trim.prop_map(|trim| Rule::TrimmedMean { trim }),
         1 => Just(Rule::Median),
         1 => Just(Rule::MeanAroundMedian),
+        1 => Just(Rule::Bulyan),
         3 => weighting.prop_map(Rule::Weighted),
     ]
 }
@@ -73,15 +74,25 @@ fn arb_outer() -> impl Strategy<Value = Outer> {
     prop_oneof![2 => Just(Outer::PLAIN), 1 => any]
 }
 
+fn arb_mix() -> impl Strategy<Value = (Mix, Buckets)> {
+    let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
+    let buckets = prop_oneof![
+        2 => Just(Buckets::None),
+        1 => (2_u16..6).prop_map(Buckets::Drawn),
+        1 => (1_u16..3).prop_map(Buckets::ByRoot),
+    ];
+    (mix, buckets)
+}
+
 fn arb_recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Median), Just(Clip::Adaptive)];
-    let mix = prop_oneof![Just(Mix::None), Just(Mix::NearestNeighbours)];
     let cohorts = prop::option::weighted(0.7, arb_cohorts());
     let pool = (0..4).prop_map(|doublings| PoolSpan::new(1_u16 << doublings).expect("a span"));
-    (arb_rule(), clip, mix, cohorts, 1_u16..=6, pool, arb_weights(), arb_outer()).prop_map(
-        |(rule, clip, mix, cohorts, quorum, pool, (staleness, samples), outer)| Recipe {
+    (arb_rule(), clip, arb_mix(), cohorts, 1_u16..=6, pool, arb_weights(), arb_outer()).prop_map(
+        |(rule, clip, (mix, buckets), cohorts, quorum, pool, (staleness, samples), outer)| Recipe {
             rule,
             clip,
+            buckets,
             mix,
             cohorts,
             quorum,
@@ -108,7 +119,8 @@ fn arb_rules() -> impl Strategy<Value = Rules> {
 }
 
 fn empty_fold(schema: &Arc<Schema>, (recipe, setting): Rules) -> Fold {
-    Fold::new(Arc::clone(schema), &SEED, recipe, setting)
+    let fold = Fold::new(Arc::clone(schema), &SEED, recipe, setting);
+    fold.with_trust_roots(Arc::new(TRUST_ROOTS))
 }
 
 fn status_of(fold: &Fold) -> BTreeMap<u32, TermStatus> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use common::{MEAN, admitted, fold_of, payload, schema};
 use longhaul_aggregation::robust::{Pipeline, Pre, Vectors};
-use longhaul_aggregation::{Clip, Fold, Mix, Recipe, Rule, Schema, Setting, Trim, Weighting};
+use longhaul_aggregation::{
+    Buckets, Clip, Fold, Mix, Recipe, Rule, Schema, Setting, Trim, Weighting,
+};
 use proptest::prelude::*;
 
 /// One chunk of each update: an exponent and its values.
@@ -317,4 +319,69 @@ fn medians_and_means_around_them_are_exact() {
     assert_eq!(of(Rule::MeanAroundMedian, 250), [2]);
     // 26.75 where nobody attacks.
     assert_eq!(of(Rule::MeanAroundMedian, 0), [27]);
+}
+
+#[test]
+fn bulyan_leaves_out_who_is_far_and_a_small_cohort_keeps_its_majority() {
+    let far = |count: usize| {
+        let honest = (0..count - 1).map(|it| (0, vec![10 + it as i8 % 3, -5])).collect::<Vec<_>>();
+        [honest, vec![(20, vec![127, 127])]].concat()
+    };
+    // Of eleven with two attackers seven are chosen and three kept; of five, too few for Krum,
+    // four are kept in each column.
+    for (count, share) in [(11, 200), (5, 200)] {
+        let found = attacked_term_of(share, ROBUST_BULYAN, &schema(&[2]), &far(count));
+        assert!((10..=12).contains(&found[0]) && found[1] == -5, "{count}: {found:?}");
+    }
+}
+
+const ROBUST_BULYAN: Recipe = Recipe::plain(Rule::Bulyan, Clip::None, 1);
+
+/// The fold of one epoch in which 250 in a thousand may attack, of members under trust roots.
+fn gathered_term(buckets: Buckets, rule: Rule, rows: &Rows, roots: &[u16]) -> Vec<i64> {
+    let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(rows.len()) };
+    let schema = schema(&[u32::try_from(rows[0].1.len()).unwrap()]);
+    let recipe = Recipe { buckets, ..Recipe::plain(rule, Clip::None, 1) };
+    let mut fold = Fold::new(Arc::clone(&schema), &common::SEED, recipe, setting);
+    fold = fold.with_trust_roots(roots.into());
+    for (member, (exponent, values)) in (0..).zip(rows) {
+        let payload = payload(&[(u64::from(*exponent), values)]);
+        fold.insert(admitted(&schema, member, 0, None, &payload));
+    }
+    fold.model().as_slice().to_vec()
+}
+
+#[test]
+fn a_trust_root_has_no_more_votes_than_its_buckets() {
+    // Twelve members of one root say 100, four others who stand alone say 1.
+    let rows: Rows = (0..16).map(|member| (0, vec![if member < 12 { 100 } else { 1 }])).collect();
+    let roots: Vec<u16> = (0..16).map(|member| u16::from(member < 12)).collect();
+    let by = |buckets, rule| gathered_term(buckets, rule, &rows, &roots);
+    assert_eq!(by(Buckets::None, Rule::Median), [100]);
+    assert_eq!(by(Buckets::ByRoot(1), Rule::Median), [1]);
+    // (100 + 4) / 5 = 20.8.
+    assert_eq!(by(Buckets::ByRoot(1), Rule::Mean), [21]);
+    // Nobody's work is left out of a bucket: half of the root says 50.
+    let halved =
+        |(it, row): (usize, &(u8, Vec<i8>))| if it < 6 { (0, vec![50]) } else { row.clone() };
+    let halves: Rows = rows.iter().enumerate().map(halved).collect();
+    let found = gathered_term(Buckets::ByRoot(1), Rule::Mean, &halves, &roots);
+    assert_eq!(found, [16], "(75 + 4) / 5 = 15.8");
+}
+
+#[test]
+fn an_attacker_spoils_one_bucket_and_a_robust_rule_bears_it() {
+    let rows: Rows = (0..40)
+        .map(|member| match member {
+            39 => (20, vec![127; 2]),
+            _ => (8, vec![member as i8 % 5, 3]),
+        })
+        .collect();
+    let at = |buckets, rule| gathered_term(buckets, rule, &rows, &[]);
+    let trimmed = Rule::TrimmedMean { trim: Trim::Auto };
+    for rule in [trimmed, Rule::Median, Rule::Weighted(Weighting::MultiKrum)] {
+        let found = at(Buckets::Drawn(9), rule);
+        assert!((0..=4 << 8).contains(&found[0]) && found[1] == 3 << 8, "{rule}: {found:?}");
+    }
+    assert!(at(Buckets::Drawn(9), Rule::Mean)[1] > 3 << 8, "the mean bears nobody");
 }

@@ -104,6 +104,31 @@ fn an_encoding_is_refused_by_its_option_and_shown() {
 }
 
 #[test]
+fn trust_roots_and_buckets_are_options_that_explain_themselves() {
+    let root = fresh_dir("roots");
+    let (dir, out) = (root.join("data"), root.join("manifest"));
+    let id = longhaul_ok(&["init", "--dir", arg(&dir)]);
+    let id = id.trim();
+    let listed = format!("{id}@3");
+    let new = |more: &[&str], member: &str, says: &[&str]| {
+        let new = ["manifest", "new", "--dir", arg(&dir), "--member", member, "--out", arg(&out)];
+        let args = [&new[..], &["--quorum", "1"], more].concat();
+        match says {
+            [] => _ = longhaul_ok(&args),
+            says => refused(&args, says),
+        }
+    };
+    new(&["--root-buckets", "1"], id, &["--member ID@ROOT goes with --root-buckets"]);
+    new(&[], &listed, &["--member ID@ROOT goes with --root-buckets"]);
+    new(&["--root-buckets", "1"], &format!("{id}@0"), &["trust root", "1 to 65535"]);
+    new(&["--root-buckets", "1", "--buckets", "2"], &listed, &["cannot be used with"]);
+    new(&["--rule", "bulyan"], id, &["--rule bulyan", "a quorum of 3, not 1"]);
+    new(&["--root-buckets", "1"], &listed, &[]);
+    let shown = longhaul_ok(&["manifest", "show", arg(&out)]);
+    assert!(shown.contains("\"buckets\": \"1 of each trust root\""), "{shown}");
+}
+
+#[test]
 fn a_key_gone_missing_is_not_replaced() {
     let federation = Federation::new("key", Plan { peers: 2, epochs: 2, epoch_ms: 200 });
     let dir = federation.dir(0);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    Clip, Cohorts, Minimum, Mix, NormBound, Outer, PoolSpan, Recipe, Rule, Samples, Schema,
-    SealPolicy, Small, Trim,
+    Buckets, Clip, Cohorts, Minimum, Mix, NormBound, Outer, PoolSpan, Recipe, Rule, Samples,
+    Schema, SealPolicy, Small, Trim,
 };
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
@@ -90,6 +90,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         recipe: recipe(&scenario.recipe),
         attacker_share_permille: scenario.recipe.attackers_permille,
         members,
+        trust_roots: Vec::new(),
         committee: committee(scenario),
         seal: scenario.recipe.seal.map(|seal| SealPolicy {
             window_epochs: seal.window_epochs,
@@ -148,6 +149,7 @@ pub(crate) fn recipe(recipe: &scenario::Recipe) -> Recipe {
             scenario::Clip::Median => Clip::Median,
             scenario::Clip::Adaptive => Clip::Adaptive,
         },
+        buckets: recipe.buckets.map_or(Buckets::None, Buckets::Drawn),
         mix: match recipe.mix {
             scenario::Mix::None => Mix::None,
             scenario::Mix::NearestNeighbours => Mix::NearestNeighbours,

@@ -40,7 +40,8 @@ pub struct Evidence {
 pub struct CohortEvidence {
     /// Authors who contribute.
     pub authors: usize,
-    /// How many of them may attack: F without the voids, and no majority.
+    /// How many of them may attack: F without the voids, and no majority of what the rule sees,
+    /// which is buckets where the recipe has them.
     pub attackers_borne: usize,
 }
 
@@ -107,7 +108,7 @@ impl Fold {
                 .iter()
                 .map(|parts| CohortEvidence {
                     authors: parts.len(),
-                    attackers_borne: plan.bearing.among(parts.len()),
+                    attackers_borne: plan.bearing.among(plan.vectors(&self.recipe, parts)),
                 })
                 .collect(),
             inputs,
@@ -119,7 +120,10 @@ impl Fold {
         let mut inputs = Vec::new();
         for (cohort, parts) in plan.cohorts.iter().enumerate() {
             let ordered = Plan::ordered(parts);
-            let influences = self.recipe.influence(&Plan::group(&ordered), plan.bearing);
+            let influences = {
+                let group = plan.group(&self.recipe, &ordered);
+                self.recipe.influence(&group, plan.bearing)
+            };
             for (part, influence) in ordered.into_iter().zip(influences) {
                 let part: &Part<'_> = part;
                 inputs.extend(part.iter().map(|admitted| InputEvidence {

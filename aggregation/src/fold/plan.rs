@@ -8,7 +8,7 @@
 //! plan's key is a hash over all that the term depends on, so equal keys mean equal
 //! terms, in this fold and in any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
@@ -17,7 +17,7 @@ use crate::admission::Admitted;
 use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
 use crate::memo::TermMemo;
-use crate::rule::{Bearing, Claims, Cohorts, Group, Recipe, Small, Vector};
+use crate::rule::{Bearing, Bucket, Claims, Cohorts, Group, Recipe, Small, TrustRoots, Vector};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
@@ -39,6 +39,8 @@ pub(super) struct Plan<'a> {
     pub bearing: Bearing,
     /// Where its epochs stand.
     pub standing: Standing,
+    /// The trust root of each member.
+    pub roots: &'a TrustRoots,
 }
 
 /// Where the epochs of a term stand.
@@ -65,6 +67,7 @@ pub(super) struct Planner<'a> {
     pub setting: &'a Setting,
     pub memo: Option<&'a dyn TermMemo>,
     pub trust: Trust,
+    pub roots: &'a TrustRoots,
 }
 
 /// Whose slots a small cohort counts where slots are vouched for.
@@ -101,7 +104,7 @@ impl<'a> Planner<'a> {
             Bearing { attackers: self.setting.attackers(span), voids: authors.len() - parts.len() };
         let (cohorts, mut standing) = self.cohorts(parts, bearing);
         standing.epochs = epochs.into();
-        Plan { cohorts, bearing, standing }
+        Plan { cohorts, bearing, standing, roots: self.roots }
     }
 
     /// The cohorts that count, and where that leaves the epoch.
@@ -225,7 +228,7 @@ impl<'a> Plan<'a> {
     /// Computes the term; something counts.
     pub fn term(&self, recipe: &Recipe) -> Vec<i32> {
         let groups: Vec<_> =
-            self.cohorts.iter().map(|parts| Self::group(&Self::ordered(parts))).collect();
+            self.cohorts.iter().map(|parts| self.group(recipe, &Self::ordered(parts))).collect();
         recipe.term(&groups, self.bearing)
     }
 
@@ -236,8 +239,19 @@ impl<'a> Plan<'a> {
         parts
     }
 
+    /// How many vectors the rule sees of a cohort.
+    pub fn vectors(&self, recipe: &Recipe, parts: &[Part<'a>]) -> usize {
+        let buckets = parts.iter().map(|part| self.bucket(recipe, part));
+        buckets.collect::<BTreeSet<_>>().len()
+    }
+
+    fn bucket(&self, recipe: &Recipe, part: &Part<'a>) -> Bucket {
+        let latest = part[part.len() - 1];
+        recipe.buckets.of(&latest.header.federation, latest.slot(), self.roots)
+    }
+
     /// What the rule sees of a cohort.
-    pub fn group(parts: &[&Part<'a>]) -> Group<'a> {
+    pub fn group(&self, recipe: &Recipe, parts: &[&Part<'a>]) -> Group<'a> {
         let vector = |part: &&Part<'a>| {
             let updates: Vec<_> = part.iter().map(|admitted| &admitted.update).collect();
             Vector::of(&updates)
@@ -246,6 +260,8 @@ impl<'a> Plan<'a> {
         Group {
             vectors: parts.iter().map(vector).collect(),
             claims: parts.iter().map(claims).collect(),
+            buckets: parts.iter().map(|part| self.bucket(recipe, part)).collect(),
+            authors: parts.len(),
         }
     }
 }

@@ -32,11 +32,31 @@ impl Gram {
         }
         let lifts = dust::lifts(vectors);
         let parts = threads::map(vectors, threads, |part| kernel::products(part, &lifts, before));
+        self.grow(count, &lifts, parts);
+    }
+
+    /// The squared norms of `vectors`, and no other product: one pass, and the same to the bit as
+    /// those of a whole matrix.
+    pub(super) fn norms_of<T: Real>(vectors: &Vectors<'_, T>, threads: usize) -> Self {
+        let lifts = dust::lifts(vectors);
+        let parts = threads::map(vectors, threads, |part| kernel::norms(part, &lifts));
+        let mut gram = Self::default();
+        gram.grow(vectors.count(), &lifts, parts);
+        let diagonal = |one: usize| gram.product(one, one);
+        let diagonal: Vec<f64> = (0..gram.count).map(diagonal).collect();
+        let mut norms = Self::unasked(gram.count);
+        diagonal.into_iter().enumerate().for_each(|(one, norm)| norms.set(one, one, norm));
+        norms
+    }
+
+    /// Becomes the sum of parts of a matrix, whose first columns this one has.
+    fn grow<T: Real>(&mut self, count: usize, lifts: &[dust::Lift<T>], parts: Vec<Vec<f64>>) {
+        let before = self.count;
         let mut grown = Self { count, products: vec![0.0; count * count] };
         for part in parts {
             grown.products.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
-        for lift in &lifts {
+        for lift in lifts {
             let back = 1.0 / lift.by.to_f64();
             for other in 0..count {
                 grown.products[lift.row * count + other] *= back;
@@ -176,6 +196,30 @@ mod tests {
         assert_eq!((mixed.product(0, 0), mixed.product(0, 1), mixed.norm(1)), (13.0, 17.0, 5.0));
         let rows: Vec<_> = (0..3).map(|it| gram.row(it).to_vec()).collect();
         assert_eq!(Gram::from_rows(&rows), gram);
+    }
+
+    #[test]
+    fn norms_alone_are_those_of_the_whole_matrix() {
+        // The last row is so small that it is lifted.
+        let row = |it: usize| {
+            let scale = if it == 10 { 1e-30 } else { 1.0 / 9.0 };
+            (0..2_605).map(move |at| ((it * 31 + at * 7) % 113) as f32 * scale).collect()
+        };
+        let rows: Vec<Vec<f32>> = (0..11).map(row).collect();
+        for count in 1..=rows.len() {
+            let rows: Vec<&[f32]> = rows[11 - count..].iter().map(Vec::as_slice).collect();
+            let vectors = Vectors::new(rows).expect("sound rows");
+            let whole = Gram::of(&vectors);
+            for threads in [1, 2] {
+                let norms = Gram::norms_of(&vectors, threads);
+                for one in 0..count {
+                    assert!(whole.product(one, one) > 0.0);
+                    let of = |gram: &Gram| gram.product(one, one).to_bits();
+                    assert_eq!(of(&norms), of(&whole), "{one} of {count}");
+                    assert_eq!(norms.row(one).iter().filter(|&&it| it != 0.0).count(), 1);
+                }
+            }
+        }
     }
 
     #[test]

@@ -33,13 +33,27 @@ pub(crate) fn products<T: Number>(
     lifts: &[Lift<T>],
     new: usize,
 ) -> Vec<f64> {
-    Arch::new().dispatch(Products { vectors, lifts, new })
+    Arch::new().dispatch(Products { vectors, lifts, new, pairs: Pairs::All })
+}
+
+/// The diagonal of that matrix alone, and a few products beside it; the same to the bit.
+pub(super) fn norms<T: Number>(vectors: &Vectors<'_, T>, lifts: &[Lift<T>]) -> Vec<f64> {
+    Arch::new().dispatch(Products { vectors, lifts, new: 0, pairs: Pairs::Diagonal })
+}
+
+/// Which products are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pairs {
+    All,
+    /// Those of blocks on the diagonal.
+    Diagonal,
 }
 
 struct Products<'a, T> {
     vectors: &'a Vectors<'a, T>,
     lifts: &'a [Lift<T>],
     new: usize,
+    pairs: Pairs,
 }
 
 impl<T: Number> WithSimd for Products<'_, T> {
@@ -68,10 +82,10 @@ impl<T: Number> WithSimd for Products<'_, T> {
                     ends.push([T::partial(simd, rest)]);
                 }
             }
-            add_products::<T, S>(simd, &whole, self.new, &mut sums);
+            add_products::<T, S>(simd, &whole, self.new, self.pairs, &mut sums);
             if !ends.is_empty() {
                 let ends: Vec<_> = ends.iter().map(|end| &end[..]).collect();
-                add_products::<T, S>(simd, &ends, self.new, &mut sums);
+                add_products::<T, S>(simd, &ends, self.new, self.pairs, &mut sums);
             }
         }
         sums
@@ -84,13 +98,14 @@ fn add_products<T: Number, S: Simd>(
     simd: S,
     rows: &[&[T::Vector<S>]],
     new: usize,
+    pairs: Pairs,
     sums: &mut [f64],
 ) {
     let count = rows.len();
     // Beyond the last vector it stands again, and what comes of it is left out.
     let four =
         |from: usize| -> [_; ACROSS] { std::array::from_fn(|it| rows[(from + it).min(count - 1)]) };
-    if new + 1 == count {
+    if new + 1 == count && pairs == Pairs::All {
         // One alone: it is the one that is loaded for four others, not one of four.
         for left in (0..count).step_by(ACROSS) {
             let [found] = between::<T, S, 1>(simd, [rows[new]], four(left));
@@ -102,7 +117,7 @@ fn add_products<T: Number, S: Simd>(
     }
     for right in (new..count).step_by(ACROSS) {
         let across = four(right);
-        let mut left = 0;
+        let mut left = if pairs == Pairs::All { 0 } else { right };
         while left + DOWN <= right {
             let down: [_; DOWN] = std::array::from_fn(|it| rows[left + it]);
             add_block(sums, count, [left, right], &between::<T, S, DOWN>(simd, down, across));
@@ -279,7 +294,7 @@ mod tests {
         fn products_and_sums_are_those_of_plain_loops(rows in arb_rows(), weights in prop::collection::vec(-2.0..2.0, 18)) {
             let vectors = Vectors::new(rows.iter().map(Vec::as_slice).collect()).expect("sound");
             let found = products(&vectors, &[], 0);
-            let scalar = Products { vectors: &vectors, lifts: &[], new: 0 }.with_simd(pulp::Scalar);
+            let scalar = Products { vectors: &vectors, lifts: &[], new: 0, pairs: Pairs::All }.with_simd(pulp::Scalar);
             for (found, scalar) in found.iter().zip(scalar) {
                 prop_assert!((found - scalar).abs() <= 1e-9 * (1.0 + scalar.abs()));
             }

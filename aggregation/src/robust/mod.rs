@@ -122,7 +122,7 @@ impl Pipeline {
     /// Makes one vector of `vectors`.
     ///
     /// Cost: one pass for the Gram matrix if anything asks for it (n^2 / 2 products for each
-    /// coordinate), and one for the output.
+    /// coordinate; n where norms alone are asked for), and one for the output.
     pub fn aggregate<T: Real>(&self, vectors: &Vectors<'_, T>) -> Result<Vec<T>, RobustError> {
         self.aggregate_by(vectors, Gram::default(), 1)
     }
@@ -142,6 +142,9 @@ impl Pipeline {
             return Err(RobustError::Index { index: count, count });
         }
         match self.rule.asks_gram() || self.pre.iter().any(Pre::asks_gram) {
+            true if self.rule.asks_norms_alone() && self.pre.is_empty() && gram.count() == 0 => {
+                gram = Gram::norms_of(vectors, threads);
+            }
             true => gram.extend(vectors, threads),
             false => gram = Gram::unasked(count),
         }

@@ -3,7 +3,10 @@
 use super::extremes::Keep;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 use super::weighting::COEFFICIENT_ONE;
-use super::{Bearing, Group, Mix, Recipe, Rule, WEIGHT_ONE, nearest_neighbour_mixing};
+use super::{
+    Bearing, Buckets, Group, Mix, Recipe, Rule, WEIGHT_ONE, buckets, bulyan,
+    nearest_neighbour_mixing,
+};
 use crate::update::Update;
 
 /// How much of its cohort's mean a vector is, and why not more.
@@ -29,7 +32,11 @@ impl Recipe {
         let vectors = self.weighed(group, bearing);
         let count = vectors.len();
         let attackers = bearing.among(count);
+        if self.buckets != Buckets::None {
+            return self.shared_influence(group, &vectors, bearing);
+        }
         let weights = match self.rule {
+            Rule::Bulyan => return self.chosen_influence(group, &vectors, bearing),
             Rule::Weighted(weighting) => weighting.coefficients(&vectors, self.mix, attackers),
             _ => {
                 let taken = self.taken(&vectors, attackers);
@@ -44,8 +51,18 @@ impl Recipe {
             (Rule::Weighted(_), _) | (_, Mix::NearestNeighbours) => vec![None; count],
             (_, Mix::None) => kept_permille(&vectors, self.keep(count, bearing)),
         };
+        self.explained(group, bearing, weights.into_iter().zip(kept))
+    }
+
+    /// The influence of vectors with these weights and shares of columns.
+    fn explained(
+        &self,
+        group: &Group<'_>,
+        bearing: Bearing,
+        found: impl Iterator<Item = (i64, Option<u16>)>,
+    ) -> Vec<Influence> {
         let clipped = self.clip.weigh(&group.vectors, bearing.among(group.vectors.len()));
-        let found = weights.into_iter().zip(kept).zip(&group.claims).zip(&clipped);
+        let found = found.zip(&group.claims).zip(&clipped);
         found
             .map(|(((weight, kept_permille), claims), clipped)| Influence {
                 clip: clipped.weight,
@@ -55,6 +72,44 @@ impl Recipe {
                 kept_permille,
             })
             .collect()
+    }
+
+    /// The influence of vectors in buckets: each has its part of its bucket's.
+    fn shared_influence(
+        &self,
+        group: &Group<'_>,
+        weighed: &[Weighted<'_>],
+        bearing: Bearing,
+    ) -> Vec<Influence> {
+        let of_buckets = self.gathered().influence(&Self::gather(group, weighed), bearing);
+        let mut found = vec![(0, None); weighed.len()];
+        for (places, bucket) in buckets::places(&group.buckets).iter().zip(of_buckets) {
+            for &place in places {
+                let own = i128::from(bucket.weight) * i128::from(weighed[place].weight);
+                let own = own / (i128::from(WEIGHT_ONE) * places.len() as i128);
+                let own = i64::try_from(own).expect("a part is no more than the whole");
+                found[place] = (own, bucket.kept_permille);
+            }
+        }
+        self.explained(group, bearing, found.into_iter())
+    }
+
+    /// The influence of vectors of which Bulyan chooses some.
+    fn chosen_influence(
+        &self,
+        group: &Group<'_>,
+        weighed: &[Weighted<'_>],
+        bearing: Bearing,
+    ) -> Vec<Influence> {
+        let chosen = bulyan::chosen(weighed, bearing.among(weighed.len()));
+        let vectors: Vec<_> = chosen.places.iter().map(|&place| weighed[place]).collect();
+        let kept = chosen.keep.of(vectors.len()) as i64;
+        let mut found = vec![(0, Some(0)); weighed.len()];
+        for (&place, permille) in chosen.places.iter().zip(kept_permille(&vectors, chosen.keep)) {
+            let weight = weighed[place].weight * (COEFFICIENT_ONE / WEIGHT_ONE) / kept;
+            found[place] = (weight, permille);
+        }
+        self.explained(group, bearing, found.into_iter())
     }
 
     /// The weight of each of the updates in [`Recipe::term_of`]; for rules within columns that of

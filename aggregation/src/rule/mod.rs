@@ -19,6 +19,8 @@
 //! again and fits 32 bits; where coefficients sum to more than one, it is clamped to that.
 //! The assertions below hold the constants to this.
 
+pub mod buckets;
+mod bulyan;
 pub mod clip;
 pub mod cohorts;
 mod columns;
@@ -40,6 +42,8 @@ pub mod weights;
 use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
+pub(crate) use buckets::Bucket;
+pub use buckets::{Buckets, TrustRoots};
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};
 pub use influence::Influence;
@@ -91,6 +95,9 @@ pub enum Rule {
     MeanAroundMedian,
     /// The sum by weights that follow from dot products.
     Weighted(Weighting),
+    /// Bulyan: Krum chooses all but 2 f, and entry by entry the mean of those of them that are
+    /// nearest to their median, all but 2 f again.
+    Bulyan,
 }
 
 /// How many entries a trimmed mean leaves out at each end.
@@ -118,14 +125,26 @@ pub(crate) struct Group<'a> {
     pub vectors: Vec<Vector<'a>>,
     /// What each author claims that gives it a weight; as many.
     pub claims: Vec<Claims>,
+    /// The bucket of each author; as many.
+    pub buckets: Vec<Bucket>,
+    /// How many authors that is, of which buckets have several.
+    pub authors: usize,
 }
 
 impl<'a> Group<'a> {
     /// Updates of one epoch by authors who are all fresh and have samples enough.
     fn of(updates: &'a [Update]) -> Self {
+        Self::fresh(updates.iter().map(|update| Vector::of(&[update])).collect())
+    }
+
+    /// Vectors that all weigh one and stand alone.
+    fn fresh(vectors: Vec<Vector<'a>>) -> Self {
+        let alone = |place: usize| Bucket::Alone(u16::try_from(place).unwrap_or(u16::MAX));
         Self {
-            vectors: updates.iter().map(|update| Vector::of(&[update])).collect(),
-            claims: vec![Claims { staleness: 0, samples: u32::MAX }; updates.len()],
+            claims: vec![Claims { staleness: 0, samples: u32::MAX }; vectors.len()],
+            buckets: (0..vectors.len()).map(alone).collect(),
+            authors: vectors.len(),
+            vectors,
         }
     }
 }
@@ -162,6 +181,11 @@ impl Bearing {
 impl Recipe {
     /// The term of cohorts, of which there is at least one.
     pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
+        if self.buckets != Buckets::None {
+            let gather = |group| Self::gather(group, &self.weighed(group, bearing));
+            let groups: Vec<Group<'_>> = groups.iter().map(gather).collect();
+            return self.gathered().term(&groups, bearing);
+        }
         let mut sums: Vec<Sums<'_>> =
             groups.iter().map(|group| self.sums(group, bearing)).collect();
         self.outer.scaled(match &mut sums[..] {
@@ -191,22 +215,30 @@ impl Recipe {
         if let Rule::Weighted(weighting) = self.rule {
             let coefficients = weighting.coefficients(&vectors, self.mix, attackers);
             vectors.iter_mut().zip(coefficients).for_each(|(it, weight)| it.weight = weight);
-            return Sums::new(vectors, Way::whole(), COEFFICIENT_ONE);
+            return Sums::new(vectors, Way::whole(), COEFFICIENT_ONE, group.authors);
+        }
+        if self.rule == Rule::Bulyan {
+            let chosen = bulyan::chosen(&vectors, attackers);
+            let vectors: Vec<_> = chosen.places.iter().map(|&place| vectors[place]).collect();
+            let way = Way::kept(&vectors, chosen.keep);
+            let divisor = divisor(chosen.keep.of(vectors.len()));
+            return Sums::new(vectors, way, divisor, group.authors);
         }
         let keep = self.keep(count, bearing);
         match self.mix {
             // Everybody's neighbours are all: each mixed vector is the mean.
             Mix::NearestNeighbours if attackers == 0 => {
-                Sums::new(vectors, Way::whole(), divisor(count))
+                Sums::new(vectors, Way::whole(), divisor(count), group.authors)
             }
             Mix::NearestNeighbours => {
                 let near = nearest_neighbour_mixing::near(&vectors, attackers);
                 let way = Way::mixed(&vectors, &near, keep);
-                Sums::new(vectors, way, divisor(keep.of(count) * (count - attackers)))
+                let divisor = divisor(keep.of(count) * (count - attackers));
+                Sums::new(vectors, way, divisor, group.authors)
             }
             Mix::None => {
                 let way = Way::kept(&vectors, keep);
-                Sums::new(vectors, way, divisor(keep.of(count)))
+                Sums::new(vectors, way, divisor(keep.of(count)), group.authors)
             }
         }
     }
@@ -214,7 +246,7 @@ impl Recipe {
     /// Which entries of a column are kept; all by rules by weights.
     fn keep(&self, count: usize, bearing: Bearing) -> Keep {
         match self.rule {
-            Rule::Mean | Rule::Weighted(_) => Keep::Middle(0),
+            Rule::Mean | Rule::Weighted(_) | Rule::Bulyan => Keep::Middle(0),
             Rule::TrimmedMean { trim } => Keep::Middle(bearing.trim(trim, count)),
             Rule::Median => Keep::Middle((count - 1) / 2),
             Rule::MeanAroundMedian => Keep::NearMedian(count - bearing.among(count)),

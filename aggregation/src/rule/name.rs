@@ -11,7 +11,7 @@ use super::{Rule, Staleness, Trim, Weighting};
 #[error(
     "{0}: use mean, median, trimmed-mean:K or trimmed-mean:auto, mean-around-median, krum, \
      multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS, \
-     centered-trimmed, covariance-filter, diversity, minimum-diameter or smallest-eigenvalue"
+     centered-trimmed, covariance-filter, diversity, minimum-diameter, smallest-eigenvalue or bulyan"
 )]
 pub struct RuleNameError(String);
 
@@ -32,6 +32,7 @@ impl FromStr for Rule {
             ["mean"] => Some(Self::Mean),
             ["median"] => Some(Self::Median),
             ["mean-around-median"] => Some(Self::MeanAroundMedian),
+            ["bulyan"] => Some(Self::Bulyan),
             ["trimmed-mean", "auto"] => Some(Self::TrimmedMean { trim: Trim::Auto }),
             ["trimmed-mean", trim] => {
                 trim.parse().ok().map(|trim| Self::TrimmedMean { trim: Trim::Fixed(trim) })
@@ -83,6 +84,7 @@ impl fmt::Display for Rule {
             Self::Mean => f.write_str("mean"),
             Self::Median => f.write_str("median"),
             Self::MeanAroundMedian => f.write_str("mean-around-median"),
+            Self::Bulyan => f.write_str("bulyan"),
             Self::TrimmedMean { trim: Trim::Auto } => f.write_str("trimmed-mean:auto"),
             Self::TrimmedMean { trim: Trim::Fixed(trim) } => write!(f, "trimmed-mean:{trim}"),
             Self::Weighted(weighting) => weighting.fmt(f),
@@ -166,6 +168,7 @@ mod tests {
             "diversity",
             "minimum-diameter",
             "smallest-eigenvalue",
+            "bulyan",
         ] {
             assert_eq!(text.parse().map(|rule: Rule| rule.to_string()), Ok(text.to_owned()));
         }

@@ -7,14 +7,15 @@
 //! may be attackers), `[2]` for the median, `[3]` for the mean around it, `[4]` for Krum,
 //! `[5]` for Multi-Krum, `[6, iterations]` for the geometric median, `[7, radius in
 //! thousandths, iterations]` for centered clipping, `[8]` for CTMA, `[9]` for CAF, `[10]` for
-//! diversity, `[11]` for MDA and `[12]` for SMEA; clip is 0 for none, 1 for the median and 2 for
-//! ARC, mix is 0 for none
-//! and 1 for nearest neighbours; cohorts are null or as in [`super::cohorts`];
+//! diversity, `[11]` for MDA, `[12]` for SMEA and `[13]` for Bulyan; clip is 0 for none, 1 for the
+//! median and 2 for ARC, mix is 0 for none
+//! and 1 for nearest neighbours, or an array with buckets (see [`super::buckets`]); cohorts are null or as in [`super::cohorts`];
 //! pool is the number of doublings that the span of pooled epochs has from one, 0 to 5.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
+use super::buckets::Buckets;
 use super::cohorts::Cohorts;
 use super::outer::Outer;
 use super::weighting::Weighting;
@@ -45,6 +46,7 @@ const COVARIANCE_FILTER: u64 = 9;
 const DIVERSITY: u64 = 10;
 const MINIMUM_DIAMETER: u64 = 11;
 const SMALLEST_EIGENVALUE: u64 = 12;
+const BULYAN: u64 = 13;
 
 /// What a manifest fixes about merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +55,8 @@ pub struct Recipe {
     pub rule: Rule,
     /// How updates are shortened before.
     pub clip: Clip,
+    /// How authors are gathered, so that the rule sees fewer vectors.
+    pub buckets: Buckets,
     /// What replaces them before the rule.
     pub mix: Mix,
     /// How updates are parted by what their bases knew; none lets all of an
@@ -144,6 +148,22 @@ pub enum RecipeError {
         /// The quorum.
         quorum: u16,
     },
+    /// Attackers could spoil most buckets.
+    #[error(
+        "{buckets} buckets, of which {attackers} assumed attackers can spoil one each; choose at \
+         least {least}"
+    )]
+    Buckets {
+        /// The number of buckets.
+        buckets: u16,
+        /// F.
+        attackers: usize,
+        /// The fewest buckets.
+        least: usize,
+    },
+    /// A rule that chooses vectors by itself, behind mixing.
+    #[error("bulyan chooses among plain updates; leave the mixing out, or take trimmed-mean:auto")]
+    Mixed,
     /// A parameter of the rule or of a weight is out of its range.
     #[error("{0} is out of its range")]
     Parameter(&'static str),
@@ -185,6 +205,7 @@ impl Recipe {
         Self {
             rule,
             clip,
+            buckets: Buckets::None,
             mix: Mix::None,
             cohorts: None,
             quorum,
@@ -208,14 +229,18 @@ impl Recipe {
             return Err(RecipeError::Quorum { quorum, authors });
         }
         self.validate_rule(setting)?;
-        let weighs = matches!(self.rule, Rule::Weighted(_));
-        let compares = weighs || self.mix == Mix::NearestNeighbours || self.cohorts.is_some();
-        if compares && authors > COMPARED_AUTHORS_MAX {
-            return Err(RecipeError::Compared(authors));
+        self.validate_buckets(setting)?;
+        // A rule compares vectors, cohorts are found among authors.
+        let vectors = self.buckets.vectors(authors);
+        let weighs = matches!(self.rule, Rule::Weighted(_) | Rule::Bulyan);
+        let compares = weighs || self.mix == Mix::NearestNeighbours;
+        let compared = if self.cohorts.is_some() { authors } else { vectors };
+        if (compares || self.cohorts.is_some()) && compared > COMPARED_AUTHORS_MAX {
+            return Err(RecipeError::Compared(compared));
         }
         let filters = self.rule == Rule::Weighted(Weighting::CovarianceFilter);
-        if filters && authors > FILTERED_AUTHORS_MAX {
-            return Err(RecipeError::Filtered(authors));
+        if filters && vectors > FILTERED_AUTHORS_MAX {
+            return Err(RecipeError::Filtered(vectors));
         }
         if let Some(cohorts) = &self.cohorts {
             cohorts.validate(authors)?;
@@ -239,16 +264,17 @@ impl Recipe {
     fn validate_rule(&self, setting: &Setting) -> Result<(), RecipeError> {
         let Self { rule, quorum, .. } = *self;
         let attackers = setting.attackers(self.pool.epochs());
-        let least = 2 * attackers + 1;
-        let most = setting.authors(self.pool.epochs());
+        let least = if rule == Rule::Bulyan { 4 * attackers + 3 } else { 2 * attackers + 1 };
+        let most = self.buckets.vectors(setting.authors(self.pool.epochs()));
         match rule {
+            Rule::Bulyan if self.mix != Mix::None => return Err(RecipeError::Mixed),
             Rule::Weighted(weighting) if !weighting.is_short(most, attackers) => {
                 return Err(RecipeError::Searched { rule, authors: most });
             }
             Rule::Weighted(weighting) if !weighting.is_sound() => {
                 return Err(RecipeError::Parameter("the rule's radius or number of iterations"));
             }
-            Rule::Weighted(_) if usize::from(quorum) < least => {
+            Rule::Weighted(_) | Rule::Bulyan if usize::from(quorum) < least => {
                 return Err(RecipeError::Majority { rule, attackers, least, quorum });
             }
             _ => {}
@@ -263,6 +289,19 @@ impl Recipe {
         match (self.staleness.is_sound(), self.samples) {
             (false, _) => Err(RecipeError::Parameter("how weights fall with staleness")),
             (_, Samples::UpTo(0)) => Err(RecipeError::Parameter("the number of samples counted")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that attackers who spoil a bucket each leave a majority of buckets.
+    fn validate_buckets(&self, setting: &Setting) -> Result<(), RecipeError> {
+        let attackers = setting.attackers(self.pool.epochs());
+        let least = if self.rule == Rule::Bulyan { 4 * attackers + 3 } else { 2 * attackers + 1 };
+        match self.buckets {
+            Buckets::Drawn(buckets) if usize::from(buckets) < least.max(2) => {
+                Err(RecipeError::Buckets { buckets, attackers, least: least.max(2) })
+            }
+            Buckets::ByRoot(0) => Err(RecipeError::Parameter("the number of buckets of a root")),
             _ => Ok(()),
         }
     }
@@ -287,7 +326,7 @@ impl Recipe {
             Clip::Adaptive => 2,
         });
         writer.unsigned(u64::from(self.quorum));
-        writer.unsigned(u64::from(self.mix == Mix::NearestNeighbours));
+        self.buckets.encode(self.mix, writer);
         match &self.cohorts {
             None => {
                 writer.null();
@@ -318,10 +357,7 @@ impl Recipe {
             _ => Clip::Adaptive,
         };
         let quorum = read_u16(reader)?;
-        let mix = match reader.unsigned(1)? {
-            0 => Mix::None,
-            _ => Mix::NearestNeighbours,
-        };
+        let (mix, buckets) = Buckets::decode(reader)?;
         let cohorts = match reader.null()? {
             true => None,
             false => Some(Cohorts::decode(reader)?),
@@ -329,7 +365,7 @@ impl Recipe {
         let at = reader.invalid("an 8-bit number");
         let doublings = reader.unsigned(u64::from(PoolSpan::DOUBLINGS_MAX))?;
         let pool = PoolSpan { doublings: u8::try_from(doublings).map_err(|_| at)? };
-        let plain = Self { mix, cohorts, pool, ..Self::plain(rule, clip, quorum) };
+        let plain = Self { buckets, mix, cohorts, pool, ..Self::plain(rule, clip, quorum) };
         if fields == 6 {
             return Ok(plain);
         }
@@ -382,13 +418,14 @@ fn encode_rule(rule: Rule, writer: &mut Writer) {
         Rule::Weighted(Weighting::Diversity) => bare(writer, DIVERSITY),
         Rule::Weighted(Weighting::MinimumDiameter) => bare(writer, MINIMUM_DIAMETER),
         Rule::Weighted(Weighting::SmallestEigenvalue) => bare(writer, SMALLEST_EIGENVALUE),
+        Rule::Bulyan => bare(writer, BULYAN),
     }
 }
 
 fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
     let at = reader.invalid("a rule: its number and parameters");
     let fields = reader.array(3)?;
-    let number = reader.unsigned(SMALLEST_EIGENVALUE)?;
+    let number = reader.unsigned(BULYAN)?;
     Ok(match (fields, number) {
         (1, MEAN) => Rule::Mean,
         (2, TRIMMED_MEAN) => Rule::TrimmedMean { trim: read_trim(reader)? },
@@ -410,6 +447,7 @@ fn read_rule(reader: &mut Reader<'_>) -> Result<Rule, CodecError> {
         (1, DIVERSITY) => Rule::Weighted(Weighting::Diversity),
         (1, MINIMUM_DIAMETER) => Rule::Weighted(Weighting::MinimumDiameter),
         (1, SMALLEST_EIGENVALUE) => Rule::Weighted(Weighting::SmallestEigenvalue),
+        (1, BULYAN) => Rule::Bulyan,
         _ => return Err(at),
     })
 }
@@ -501,7 +539,13 @@ mod tests {
             &[0x86, 0x81, 1, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x82, 2, 2, 1, 5, 0, 0xf6, 0],
             &[0x86, 0x81, 6, 0, 5, 0, 0xf6, 0],
-            &[0x86, 0x81, 13, 0, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 14, 0, 5, 0, 0xf6, 0],
+            &[0x86, 0x82, 13, 0, 0, 5, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0x83, 0, 0, 4, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0x83, 0, 3, 4, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0x83, 2, 1, 4, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0x83, 0, 1, 0x1a, 0, 1, 0, 0, 0xf6, 0],
+            &[0x86, 0x81, 0, 0, 5, 0x82, 0, 1, 0xf6, 0],
             &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x81, 0, 0xf6],
             &[0x87, 0x81, 0, 0, 5, 0, 0xf6, 0, 0x82, 0x82, 1, 17, 0xf6],
             &[0x86, 0x81, 0, 3, 5, 0, 0xf6, 0],

@@ -22,6 +22,8 @@ pub(super) struct Sums<'a> {
     way: Way,
     /// What a sum is divided by to be a mean in units of 2^-24; positive.
     divisor: i64,
+    /// By how much the mean counts beside those of others: its authors.
+    authors: usize,
 }
 
 /// How sums are found.
@@ -99,8 +101,8 @@ impl Way {
 
 impl<'a> Sums<'a> {
     /// The sums of vectors, of which there is at least one, and what makes means of them.
-    pub const fn new(vectors: Vec<Weighted<'a>>, way: Way, divisor: i64) -> Self {
-        Self { vectors, way, divisor }
+    pub const fn new(vectors: Vec<Weighted<'a>>, way: Way, divisor: i64, authors: usize) -> Self {
+        Self { vectors, way, divisor, authors }
     }
 
     /// The means, each rounded once.
@@ -121,9 +123,9 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The average of the cohorts' means by the number of their vectors, each rounded once.
+/// The average of the cohorts' means by the number of their authors, each rounded once.
 pub(super) fn average(cohorts: &mut [Sums<'_>]) -> Vec<i32> {
-    let total: usize = cohorts.iter().map(|it| it.vectors.len()).sum();
+    let total: usize = cohorts.iter().map(|it| it.authors).sum();
     let divisor = i128::try_from(total).expect("members fit 16 bits") << COHORT_BITS;
     let mut out = vec![0; cohorts.first().map_or(0, Sums::parameters)];
     let sets: Vec<Vec<Weighted<'_>>> = cohorts.iter().map(|it| it.vectors.clone()).collect();
@@ -131,7 +133,7 @@ pub(super) fn average(cohorts: &mut [Sums<'_>]) -> Vec<i32> {
         for (number, out) in out[range].chunks_mut(BLOCK).enumerate() {
             let mut averages = [0; BLOCK];
             for (cohort, rows) in cohorts.iter_mut().zip(rows) {
-                let mut sink = Cut::new(cohort.vectors.len(), cohort.divisor, &mut averages);
+                let mut sink = Cut::new(cohort.authors, cohort.divisor, &mut averages);
                 cohort.way.find(rows, number * BLOCK, out.len(), 0, &mut sink);
             }
             let means = averages.iter().map(|&sum| to_term(divide_half_even_wide(sum, divisor)));

@@ -111,9 +111,15 @@ impl Sum {
             let clamped = sum.clamp(-ENTRY_UNITS_MAX, ENTRY_UNITS_MAX);
             i32::try_from(clamped).expect("an update's entry fits 32 bits")
         };
-        let units: Vec<i32> = sums.into_iter().map(clamp).collect();
+        let starts: Vec<usize> = first.values().map(|chunk| chunk.range.start).collect();
+        Self::new(sums.into_iter().map(clamp).collect(), &starts)
+    }
+
+    /// Entries in units of 2^-24, none beyond ±[`ENTRY_UNITS_MAX`], in chunks that start there.
+    pub(super) fn new(units: Vec<i32>, starts: &[usize]) -> Self {
         let squared_norm = units.iter().map(|&units| u128::from(square(units))).sum();
-        let chunks = first.values().map(|chunk| chunk.range).collect();
+        let ends = starts.iter().skip(1).copied().chain([units.len()]);
+        let chunks = starts.iter().zip(ends).map(|(&start, end)| start..end).collect();
         Self { units, chunks, squared_norm }
     }
 }

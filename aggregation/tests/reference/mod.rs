@@ -9,9 +9,11 @@ use std::ops::Range;
 
 use longhaul_aggregation::robust::Gram;
 use longhaul_aggregation::{
-    Admitted, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule, Samples,
-    Schema, Setting, Small, Staleness, Trim, Weighting,
+    Admitted, Buckets, Clip, Cohorts, Minimum, Mix, ModelId, Parameters, Previous, Recipe, Rule,
+    Samples, Schema, Setting, Small, Staleness, Trim, Weighting,
 };
+
+use longhaul_dtn::hash::ContentHash;
 
 use crate::common::SEED;
 use crate::plans::EPOCHS;
@@ -32,6 +34,7 @@ pub struct Fact {
     window: BTreeSet<u32>,
     vouch: bool,
     samples: u32,
+    federation: [u8; 32],
     units: Vec<i64>,
 }
 
@@ -56,6 +59,7 @@ impl Fact {
             window: rows().map(|(epoch, _)| epoch.get()).collect(),
             vouch: header.vouch,
             samples: header.samples,
+            federation: *header.federation.as_bytes(),
             units: units.as_slice().to_vec(),
         }
     }
@@ -326,6 +330,44 @@ fn units(part: &Part<'_>) -> Vec<i64> {
     (0..part[0].units.len()).map(|entry| sum(entry).clamp(-most, most)).collect()
 }
 
+/// The trust roots of members, by index.
+pub const TRUST_ROOTS: [u16; 8] = [1, 0, 2, 1, 1, 2, 0, 1];
+
+/// Which bucket an author is in; who is in none stands alone.
+fn bucket(recipe: Recipe, fact: &Fact) -> (bool, u16, u64) {
+    let drawn = |among: u16| {
+        let mut bytes = fact.federation.to_vec();
+        bytes.extend(fact.epoch.to_le_bytes());
+        bytes.extend(fact.member.to_le_bytes());
+        let hash = ContentHash::derive("longhaul 2026 bucket v1", &bytes);
+        hash.as_bytes()[..8].iter().rev().fold(0_u64, |sum, &it| sum << 8 | u64::from(it))
+            % u64::from(among)
+    };
+    match recipe.buckets {
+        Buckets::None => (false, fact.member, 0),
+        Buckets::Drawn(among) => (true, 0, drawn(among)),
+        Buckets::ByRoot(most) => match TRUST_ROOTS.get(usize::from(fact.member)) {
+            None | Some(0) => (false, fact.member, 0),
+            Some(&root) => (true, root, drawn(most)),
+        },
+    }
+}
+
+/// Of each bucket the mean of its weighted vectors, in the order of their first ones.
+fn gathered(buckets: &[(bool, u16, u64)], sums: &[Vec<i64>], weights: &[i128]) -> Vec<Vec<i64>> {
+    let is_first = |&place: &usize| !buckets[..place].contains(&buckets[place]);
+    let mean = |first: usize| {
+        let own: Vec<usize> =
+            (first..sums.len()).filter(|&it| buckets[it] == buckets[first]).collect();
+        let entry = |entry: usize| {
+            let sum = own.iter().map(|&it| i128::from(sums[it][entry]) * weights[it]).sum();
+            nearest(sum, 65_536 * own.len() as i128)
+        };
+        (0..sums[0].len()).map(entry).collect()
+    };
+    (0..sums.len()).filter(is_first).map(mean).collect()
+}
+
 /// The rule's sums over a cohort, and what they are divided by.
 fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (Vec<i128>, i128) {
     // Of equally near vectors those of smaller hashes are the nearer.
@@ -338,16 +380,25 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
         .zip(&cohort)
         .map(|(clip, part)| (clip * claimed(recipe, part[part.len() - 1])) >> 16)
         .collect();
+    let buckets: Vec<_> = cohort.iter().map(|part| bucket(recipe, part[part.len() - 1])).collect();
+    let (sums, weights) = match recipe.buckets {
+        Buckets::None => (sums, weights),
+        _ => {
+            let sums = gathered(&buckets, &sums, &weights);
+            let weights = vec![65_536; sums.len()];
+            (sums, weights)
+        }
+    };
     let weighted: Vec<Vec<i128>> = sums
         .iter()
         .zip(&weights)
         .map(|(units, weight)| units.iter().map(|&it| i128::from(it) * weight).collect())
         .collect();
-    let most = (cohort.len() - 1) / 2;
+    let most = (sums.len() - 1) / 2;
     let attackers = attackers.saturating_sub(voids).min(most);
     let (rows, neighbours) = match recipe.mix {
         Mix::None => (weighted.clone(), 1),
-        Mix::NearestNeighbours => mixed(&weighted, cohort.len() - attackers),
+        Mix::NearestNeighbours => mixed(&weighted, sums.len() - attackers),
     };
     let trim = match recipe.rule {
         Rule::Mean => 0,
@@ -362,9 +413,10 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
             let sums = (0..rows[0].len()).map(column).collect();
             return (sums, 65_536 * (kept * neighbours) as i128);
         }
+        Rule::Bulyan => return bulyan(&weighted, attackers),
         Rule::Weighted(rule) => {
             let shares: Vec<Vec<usize>> = match recipe.mix {
-                Mix::NearestNeighbours => near(&weighted, cohort.len() - attackers),
+                Mix::NearestNeighbours => near(&weighted, sums.len() - attackers),
                 Mix::None => (0..weighted.len()).map(|it| vec![it]).collect(),
             };
             return by_weights(rule, &sums, &weights, &shares, attackers);
@@ -377,6 +429,40 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
     };
     let kept = rows.len() - 2 * trim;
     ((0..rows[0].len()).map(column).collect(), 65_536 * (kept * neighbours) as i128)
+}
+
+/// Bulyan: Krum again and again among those that it has not chosen yet, then the mean around
+/// the median; among too few that alone, of all.
+fn bulyan(rows: &[Vec<i128>], attackers: usize) -> (Vec<i128>, i128) {
+    let product = |one: usize, other: usize| {
+        let plain: i128 = rows[one].iter().zip(&rows[other]).map(|(a, b)| a * b).sum();
+        plain as f64 / 2_f64.powi(80)
+    };
+    let apart = |one: usize, other: usize| {
+        (product(one, one) + product(other, other) - 2.0 * product(one, other)).max(0.0)
+    };
+    let mut left: Vec<usize> = (0..rows.len()).collect();
+    let mut chosen = Vec::new();
+    let (most, kept) = match attackers {
+        _ if rows.len() >= 4 * attackers + 3 => {
+            (rows.len() - 2 * attackers, rows.len() - 4 * attackers)
+        }
+        _ => (rows.len(), rows.len() - attackers),
+    };
+    while chosen.len() < most {
+        let score = |&one: &usize| {
+            let others = left.iter().filter(|&&other| other != one);
+            let mut apart: Vec<f64> = others.map(|&other| apart(one, other)).collect();
+            apart.sort_by(f64::total_cmp);
+            let near = left.len().saturating_sub(attackers + 2).max(1);
+            apart.into_iter().take(near).sum::<f64>()
+        };
+        let scores: Vec<f64> = left.iter().map(score).collect();
+        let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        chosen.push(left.remove(scores.iter().position(|&it| it == least).expect("one is least")));
+    }
+    let column = |entry: usize| near_median(chosen.iter().map(|&place| rows[place][entry]), kept);
+    ((0..rows[0].len()).map(column).collect(), 65_536 * kept as i128)
 }
 
 /// The sum of the entries nearest to the median; of equally near ones the smaller.

@@ -461,6 +461,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         recipe: Recipe::plain(Rule::Mean, Clip::None, 2),
         attacker_share_permille: 250,
         members,
+        trust_roots: Vec::new(),
         committee: None,
         seal: None,
         encoding: Encoding::Int8,

@@ -4,7 +4,7 @@
 //! A manifest is checked when it is signed and again whenever it is read, so
 //! that every other piece of code may rely on these ranges.
 
-use longhaul_aggregation::{EncodingError, RecipeError};
+use longhaul_aggregation::{Buckets, EncodingError, RecipeError};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -52,6 +52,18 @@ pub enum InvalidManifest {
     /// A member is listed twice; holds it.
     #[error("member {0} is listed twice; list it once")]
     MemberTwice(PeerId),
+    /// Trust roots are listed for another number of members.
+    #[error("{roots} trust roots for {members} members; list one for each, zero for none")]
+    TrustRoots {
+        /// Roots listed.
+        roots: usize,
+        /// Members.
+        members: usize,
+    },
+    /// Authors are gathered by trust roots, of which there are none, or trust roots are listed
+    /// that nothing asks for.
+    #[error("trust roots go with buckets by root; list roots and ask for such buckets, or neither")]
+    TrustRootsUnused,
     /// The quorum cannot be reached or asks for nobody.
     #[error("a quorum of {quorum} among {members} members; choose 1 to {members}")]
     Quorum {
@@ -186,6 +198,7 @@ impl Manifest {
         check_text("the task's model", &self.task.model, TASK_NAME_BYTES_MAX)?;
         check_text("the task's data", &self.task.data, TASK_NAME_BYTES_MAX)?;
         self.check_members()?;
+        self.check_trust_roots()?;
         self.check_committee()?;
         self.check_recipe()?;
         self.check_epochs()?;
@@ -230,6 +243,19 @@ impl Manifest {
                     return Err(InvalidManifest::MembersUnsorted(pair[1]));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_trust_roots(&self) -> Result<(), InvalidManifest> {
+        let (roots, members) = (self.trust_roots.len(), self.members.len());
+        let gathers = matches!(self.recipe.buckets, Buckets::ByRoot(_));
+        if roots > 0 && roots != members {
+            return Err(InvalidManifest::TrustRoots { roots, members });
+        }
+        // All zero is said by listing none.
+        if gathers != self.trust_roots.iter().any(|&root| root > 0) || !gathers && roots > 0 {
+            return Err(InvalidManifest::TrustRootsUnused);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The manifest's canonical body: a map with the keys 0 to 15, 16 where epochs are sealed,
-//! and 17 where updates are not int8.
+//! 17 where updates are not int8, and 18 where members have trust roots.
 //!
 //! What has a default is there only where it differs from that, so that a body has one form
 //! and bodies from before the key keep theirs.
@@ -26,15 +26,17 @@ const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
 /// Pairs that a manifest may have beside these.
-const MORE_PAIRS_MAX: usize = 2;
+const MORE_PAIRS_MAX: usize = 3;
 const SEAL: u64 = 16;
 const ENCODING: u64 = 17;
+const TRUST_ROOTS: u64 = 18;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        let more = [self.seal.is_some(), self.encoding != Encoding::Int8];
+        let more =
+            [self.seal.is_some(), self.encoding != Encoding::Int8, !self.trust_roots.is_empty()];
         let more = more.into_iter().filter(|&is_there| is_there).count();
         writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
         writer.unsigned(1).text(&self.name);
@@ -72,6 +74,12 @@ impl Manifest {
         }
         if self.encoding != Encoding::Int8 {
             self.encoding.encode(writer.unsigned(ENCODING));
+        }
+        if !self.trust_roots.is_empty() {
+            writer.unsigned(TRUST_ROOTS).array(self.trust_roots.len());
+            for &root in &self.trust_roots {
+                writer.unsigned(root.into());
+            }
         }
         writer.into_bytes()
     }
@@ -131,7 +139,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let (seal, encoding) = read_more(reader, more)?;
+        let (seal, encoding, trust_roots) = read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -146,6 +154,7 @@ impl Manifest {
             recipe,
             attacker_share_permille,
             members,
+            trust_roots,
             bounds,
             committee,
             seal,
@@ -166,18 +175,46 @@ fn read_pairs(reader: &mut Reader<'_>) -> Result<usize, CodecError> {
     Ok(more)
 }
 
-/// Reads the pairs that not every manifest has.
-fn read_more(
-    reader: &mut Reader<'_>,
-    count: usize,
-) -> Result<(Option<SealPolicy>, Encoding), CodecError> {
-    let seals = count == MORE_PAIRS_MAX || count > 0 && reader.clone().key(SEAL).is_ok();
-    let seal = if seals { Some(read_seal(reader)?) } else { None };
-    let encoding = match count > usize::from(seals) {
-        true => read_encoding(reader)?,
-        false => Encoding::Int8,
+/// What not every manifest has.
+type More = (Option<SealPolicy>, Encoding, Vec<u16>);
+
+/// Reads so many of the pairs that not every manifest has.
+fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecError> {
+    let mut is_next = |reader: &Reader<'_>, key, last: bool| {
+        // What is left has to be the last key, whose error says so.
+        let is_next = left > 0 && (last || reader.clone().key(key).is_ok());
+        left -= usize::from(is_next);
+        is_next
     };
-    Ok((seal, encoding))
+    let mut more = (None, Encoding::Int8, Vec::new());
+    if is_next(reader, SEAL, false) {
+        more.0 = Some(read_seal(reader)?);
+    }
+    if is_next(reader, ENCODING, false) {
+        more.1 = read_encoding(reader)?;
+    }
+    if is_next(reader, TRUST_ROOTS, true) {
+        more.2 = read_trust_roots(reader)?;
+    }
+    match left {
+        0 => Ok(more),
+        // More pairs than there are keys.
+        _ => Err(reader.invalid("the end of the manifest")),
+    }
+}
+
+/// At least one root: none is said by leaving the pair out.
+fn read_trust_roots(reader: &mut Reader<'_>) -> Result<Vec<u16>, CodecError> {
+    reader.key(TRUST_ROOTS)?;
+    let none = reader.invalid("the trust roots of all members, which no pair says");
+    let above = reader.invalid("a 16-bit number");
+    let count = reader.array(MEMBERS_MAX)?;
+    let root = |reader: &mut Reader<'_>| {
+        let root = reader.unsigned(u16::MAX.into())?;
+        u16::try_from(root).map_err(|_| above.clone())
+    };
+    let roots = (0..count).map(|_| root(reader)).collect::<Result<Vec<u16>, _>>()?;
+    if roots.is_empty() { Err(none) } else { Ok(roots) }
 }
 
 /// An encoding that is not the default: that is said by leaving the pair out.

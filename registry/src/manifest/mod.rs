@@ -59,6 +59,9 @@ pub struct Manifest {
     pub attacker_share_permille: u16,
     /// Who may fill slots: sorted, distinct.
     pub members: Vec<PeerId>,
+    /// Who vouches for each member, by its index: the number of a trust root, such as an
+    /// organisation, or zero for none; empty where nobody has any.
+    pub trust_roots: Vec<u16>,
     /// What one update may weigh.
     pub bounds: Bounds,
     /// Who may publish in an epoch; none lets all members.

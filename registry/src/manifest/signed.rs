@@ -205,6 +205,8 @@ impl SignedManifest {
     /// The fold of no updates: the initial model.
     pub fn fold(&self) -> Fold {
         let manifest = &self.manifest;
-        Fold::new(manifest.schema.clone(), &manifest.seed, manifest.recipe, manifest.setting())
+        let (recipe, setting) = (manifest.recipe, manifest.setting());
+        let fold = Fold::new(manifest.schema.clone(), &manifest.seed, recipe, setting);
+        fold.with_trust_roots(manifest.trust_roots.as_slice().into())
     }
 }

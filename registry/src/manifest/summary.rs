@@ -1,6 +1,6 @@
 //! The manifest for people and programs: every value under a stable name.
 
-use longhaul_aggregation::{Clip, Cohorts, Minimum, Mix, Samples, Small};
+use longhaul_aggregation::{Buckets, Clip, Cohorts, Minimum, Mix, Samples, Small};
 use serde::Serialize;
 
 use super::SignedManifest;
@@ -62,6 +62,11 @@ pub struct ManifestSummary {
     pub cohorts: String,
     /// What each update is clipped to before: `none`, `median` or `adaptive`.
     pub clip: String,
+    /// How authors are gathered so that the rule sees fewer vectors: `none`, `16 by lot` or
+    /// `2 of each trust root`.
+    pub buckets: String,
+    /// The trust root of each member, by index, zero for none; empty where nobody has any.
+    pub trust_roots: Vec<u16>,
     /// Most epochs that are pooled where they are below the quorum; 1 is none.
     pub pooled_epochs_max: u32,
     /// How updates are quantised and written, such as `int8` or `ternary:33`.
@@ -122,6 +127,8 @@ impl SignedManifest {
             },
             mix: mix_text(manifest.recipe.mix).to_owned(),
             cohorts: manifest.recipe.cohorts.map_or_else(|| "none".to_owned(), cohorts_text),
+            buckets: buckets_text(manifest.recipe.buckets),
+            trust_roots: manifest.trust_roots.clone(),
             pooled_epochs_max: manifest.recipe.pool.epochs(),
             clip: clip_text(manifest.recipe.clip).to_owned(),
             encoding: manifest.encoding.to_string(),
@@ -143,6 +150,14 @@ const fn mix_text(mix: Mix) -> &'static str {
     match mix {
         Mix::None => "none",
         Mix::NearestNeighbours => "nearest-neighbours",
+    }
+}
+
+fn buckets_text(buckets: Buckets) -> String {
+    match buckets {
+        Buckets::None => "none".to_owned(),
+        Buckets::Drawn(number) => format!("{number} by lot"),
+        Buckets::ByRoot(most) => format!("{most} of each trust root"),
     }
 }
 
@@ -186,6 +201,7 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, ", momentum {}", milli(self.momentum_permille.into()))?;
         writeln!(f, "recipe      {}, clip {}, quorum {}", self.rule, self.clip, self.quorum)?;
         writeln!(f, "            mix {}, cohorts {}", self.mix, self.cohorts)?;
+        writeln!(f, "            buckets {}", self.buckets)?;
         write!(f, "            terms at rate {}", milli(self.outer_rate_milli))?;
         writeln!(f, ", momentum {}", milli(self.outer_momentum_permille.into()))?;
         writeln!(f, "            up to {} epochs pooled", self.pooled_epochs_max)?;
@@ -204,9 +220,11 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "updates     {}, at most {} bytes", self.encoding, self.payload_bytes_max)?;
         writeln!(f, "members     {}", self.members.len())?;
-        self.members
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, member)| writeln!(f, "  {index:>8}  {member}"))
+        self.members.iter().enumerate().try_for_each(|(index, member)| {
+            match self.trust_roots.get(index) {
+                Some(root @ 1..) => writeln!(f, "  {index:>8}  {member}  trust root {root}"),
+                _ => writeln!(f, "  {index:>8}  {member}"),
+            }
+        })
     }
 }

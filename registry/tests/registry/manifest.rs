@@ -2,7 +2,8 @@
 
 use longhaul_aggregation::compress::{Levels, Share};
 use longhaul_aggregation::{
-    Encoding, Epoch, MemberIndex, NormBound, PoolSpan, Rule, SealPolicy, Slot, Trim,
+    Buckets, Encoding, Epoch, MemberIndex, NormBound, PoolSpan, Recipe, Rule, SealPolicy, Slot,
+    Trim,
 };
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -287,10 +288,10 @@ fn refuses_an_encoding_that_is_int8_or_none_or_out_of_place() {
             (1, &[0x11, 0x81, 0][..], "an encoding other than int8, which has no pair"),
             (1, &[0x11, 0x81, 6], "malformed"),
             (1, &[0x11, 0x82, 3, 0], "a share of 1 to 10000"),
-            (1, &[0x12, 0x81, 2], "malformed"),
+            (1, &[0x13, 0x81, 2], "malformed"),
             (1, &[], "malformed"),
             (0, &[0x11, 0x81, 2], "malformed"),
-            (2, &[0x11, 0x81, 2, 0x12, 0x81, 2], "malformed"),
+            (2, &[0x11, 0x81, 2, 0x13, 0x81, 2], "malformed"),
         ] {
             let mut body = [&plain(seals), more].concat();
             body[0] += pairs;
@@ -413,4 +414,44 @@ fn describes_itself_for_programs_and_people() {
     assert_eq!(json["norm_max"], "4.000");
     assert_eq!(json["members"].as_array().unwrap().len(), 5);
     assert!(summary.to_string().contains("linear:8-4 on edgesense"));
+}
+
+/// A manifest of members under these trust roots.
+fn with_trust_roots(roots: &[u16], buckets: Buckets) -> Manifest {
+    let plain = manifest();
+    let recipe = Recipe { buckets, ..plain.recipe };
+    Manifest { recipe, trust_roots: roots.to_vec(), ..plain }
+}
+
+#[test]
+fn trust_roots_stand_last_and_go_with_buckets_by_root() {
+    let members = manifest().members.len();
+    let mut roots = vec![7; members];
+    roots[0] = 0;
+    let by_root = Buckets::ByRoot(1);
+    let signed = with_trust_roots(&roots, by_root).sign(&key(1)).unwrap();
+    assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed.clone()));
+    assert_eq!(signed.manifest().trust_roots, roots);
+    let body = body_of(&signed);
+    assert!(
+        body.ends_with(&[&[0x12, 0x80 + members as u8, 0][..], &vec![7; members - 1]].concat())
+    );
+    let shown = signed.describe().to_string();
+    assert!(shown.contains("buckets 1 of each trust root") && shown.contains("trust root 7"));
+    for (roots, buckets) in [
+        (&roots[..], Buckets::None),
+        (&[], by_root),
+        (&roots[1..], by_root),
+        (&vec![0; members][..], by_root),
+        (&vec![0; members][..], Buckets::None),
+    ] {
+        let found = with_trust_roots(roots, buckets).sign(&key(1));
+        assert!(found.is_err(), "{roots:?} {buckets:?}");
+    }
+    // None listed, one beyond 16 bits, and something behind them.
+    let plain = &body[..body.len() - members - 2];
+    for wrong in [&[0x12, 0x80][..], &[0x12, 0x81, 0x1a, 0, 1, 0, 0], &[0x13, 0x81, 1]] {
+        let found = signed_body(&[plain, wrong].concat()).unwrap_err().to_string();
+        assert!(found.contains("malformed"), "{wrong:02x?}: {found}");
+    }
 }

@@ -61,6 +61,7 @@ pub fn manifest() -> Manifest {
             summary_window: 12,
             bundle_lifetime: Span::from_ms(3_600_000),
         },
+        trust_roots: Vec::new(),
         committee: None,
         seal: None,
         encoding: Encoding::Int8,

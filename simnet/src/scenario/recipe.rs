@@ -19,6 +19,10 @@ pub struct Recipe {
     /// Mixing before the rule.
     #[serde(default)]
     pub mix: Mix,
+    /// How many buckets authors are drawn into, of which each is one vector for the rule; none
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<u16>,
     /// How updates weigh by their staleness.
     #[serde(default, skip_serializing_if = "Staleness::is_constant")]
     pub staleness: Staleness,

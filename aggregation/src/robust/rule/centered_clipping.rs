@@ -2,7 +2,8 @@
 //!
 //! From zero on, each iteration moves by the mean of the differences to the vectors, each
 //! shortened to tau. The paper starts where the last round ended; here a call depends on its
-//! inputs alone. Cost: the Gram matrix, and `n^2` for each iteration.
+//! inputs alone. Cost: the Gram matrix, and `n^2` for each iteration; one iteration asks for the
+//! norms alone, `n` products for each coordinate.
 
 use super::super::gram::Gram;
 use super::super::{RobustError, iterable, positive};

@@ -22,6 +22,11 @@ pub(crate) fn smea_is_short(count: usize, attackers: usize) -> bool {
     smea::is_short(count, attackers)
 }
 
+/// The vectors that Bulyan averages, in the order in which Krum chooses them.
+pub(crate) fn bulyan_chosen(gram: &Gram, attackers: usize) -> Result<Vec<usize>, RobustError> {
+    bulyan::chosen(gram, attackers, KrumNeighbours::Paper)
+}
+
 /// A rule; `attackers` is f, among n vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rule {
@@ -134,6 +139,12 @@ impl Rule {
             self,
             Self::Average | Self::Median | Self::TrimmedMean { .. } | Self::MeanAroundMedian { .. }
         )
+    }
+
+    /// True if of the dot products the rule asks for those of vectors with themselves alone.
+    pub(super) const fn asks_norms_alone(&self) -> bool {
+        // Its first iteration starts from zero.
+        matches!(self, Self::CenteredClipping { iterations: 1, .. })
     }
 
     /// The weight of each vector in the output; none for rules within coordinates.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use longhaul_aggregation::{
-    Clip, Encoding, Mix, NormBound, Outer, Recipe, Rule, Samples, SealPolicy, Staleness, Weighting,
+    Buckets, Clip, Encoding, Mix, NormBound, Outer, Recipe, Rule, Samples, SealPolicy, Staleness,
+    Weighting,
 };
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
@@ -34,6 +35,10 @@ pub(in crate::shell) struct ManifestPlan {
     pub data: String,
     /// The members' ids, in any order.
     pub members: Vec<PeerId>,
+    /// The trust root of each of these, zero for none; empty where nobody has any.
+    pub trust_roots: Vec<u16>,
+    /// How authors are gathered so that the rule sees fewer vectors.
+    pub buckets: Buckets,
     /// Start of the first epoch.
     pub start: Timestamp,
     /// Number of epochs.
@@ -90,6 +95,8 @@ impl ManifestPlan {
             model: "edgesense-cnn".to_owned(),
             data: "edgesense".to_owned(),
             members: Vec::new(),
+            trust_roots: Vec::new(),
+            buckets: Buckets::None,
             start: Timestamp::default(),
             epochs: 0,
             epoch_length: Span::from_ms(500),
@@ -161,6 +168,23 @@ impl ManifestPlan {
         Ok(())
     }
 
+    /// The members in the manifest's order, with their trust roots if somebody has any.
+    fn sorted_members(&self) -> anyhow::Result<(Vec<PeerId>, Vec<u16>)> {
+        let roots = self.trust_roots.iter().copied().chain(std::iter::repeat(0));
+        let mut all: Vec<(PeerId, u16)> = self.members.iter().copied().zip(roots).collect();
+        all.sort_unstable();
+        all.dedup();
+        let twice = all.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        if let Some([(member, one), (_, other)]) = twice {
+            bail!("--member {member} is under trust root {one} and {other}; name one of them");
+        }
+        let (members, mut roots): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        if roots.iter().all(|&root| root == 0) {
+            roots.clear();
+        }
+        Ok((members, roots))
+    }
+
     fn attackers_permille(&self) -> u16 {
         (self.attacker_share * 1e3).round() as u16
     }
@@ -180,14 +204,19 @@ impl ManifestPlan {
         let third = u16::try_from(self.members.len().div_ceil(3)).context("too many members")?;
         // A rule by weights counts a majority; the others may be available instead.
         let rule = self.rule();
-        let majority = u16::try_from(2 * self.attackers() + 1).context("too many members")?;
-        let least = if matches!(rule, Rule::Weighted(_)) { majority } else { 2 };
+        let majority = match rule {
+            Rule::Bulyan => 4 * self.attackers() + 3,
+            Rule::Weighted(_) => 2 * self.attackers() + 1,
+            _ => 2,
+        };
+        let least = u16::try_from(majority).context("too many members")?;
         let quorum = self.quorum.unwrap_or(third.max(2).max(least));
         let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
         let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
         let staleness = self.staleness;
         let outer = self.outer();
-        Ok(Recipe { mix, staleness, samples, outer, ..Recipe::plain(rule, self.clip, quorum) })
+        let (plain, buckets) = (Recipe::plain(rule, self.clip, quorum), self.buckets);
+        Ok(Recipe { buckets, mix, staleness, samples, outer, ..plain })
     }
 
     fn bounds(&self, payload_bytes: usize) -> anyhow::Result<Bounds> {
@@ -226,9 +255,7 @@ pub(in crate::shell) fn make_manifest(
     let kind: ModelKind = plan.model.parse()?;
     check_data(&kind, &plan.data)?;
     let schema = Arc::new(kind.schema());
-    let mut members = plan.members.clone();
-    members.sort_unstable();
-    members.dedup();
+    let (members, trust_roots) = plan.sorted_members()?;
     let manifest = Manifest {
         name: plan.name.clone(),
         creator: key.peer_id(),
@@ -243,6 +270,7 @@ pub(in crate::shell) fn make_manifest(
         attacker_share_permille: plan.attackers_permille(),
         bounds: plan.bounds(schema.payload_bytes_max())?,
         members,
+        trust_roots,
         committee: None,
         seal: plan.seal,
         encoding: plan.encoding,
@@ -252,9 +280,23 @@ pub(in crate::shell) fn make_manifest(
     Ok(manifest.sign(&key)?)
 }
 
-/// An error about seals or the encoding, led by the options that they come from.
+/// An error about seals, the encoding or trust roots, led by the options that they come from.
 fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
     use InvalidManifest::{SealEvery, SealMomentum, SealNever, SealWindow, SnapshotBytes};
+    match error {
+        InvalidManifest::TrustRootsUnused => {
+            return anyhow!("--member ID@ROOT goes with --root-buckets, and the other way round");
+        }
+        InvalidManifest::Recipe(_) => {
+            let of_rule =
+                format!("--rule {} --attacker-share {}", plan.rule(), plan.attacker_share);
+            return anyhow!(error).context(match plan.buckets {
+                Buckets::Drawn(number) => format!("{of_rule} --buckets {number}"),
+                _ => of_rule,
+            });
+        }
+        _ => {}
+    }
     if matches!(error, InvalidManifest::Encoding(_)) {
         return anyhow!(error).context(format!(
             "--encoding {} with --rule {}{}",

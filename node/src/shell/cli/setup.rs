@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, value_parser};
-use longhaul_aggregation::{Clip, Encoding, Rule, SealPolicy, Staleness};
+use longhaul_aggregation::{Buckets, Clip, Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 use longhaul_registry::Schedule;
@@ -90,9 +90,10 @@ pub(super) struct NewArgs {
     /// Where to write the manifest.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Peer id of a member; repeat for each, the creator's own included.
+    /// Peer id of a member; repeat for each, the creator's own included. ID@ROOT lists it under
+    /// a trust root, such as an organisation: a number from 1 (see --root-buckets).
     #[arg(long, value_name = "ID", required = true)]
-    member: Vec<PeerId>,
+    member: Vec<Member>,
     /// Name of the federation, for people.
     #[arg(long, default_value = "longhaul", value_name = "NAME")]
     name: String,
@@ -118,14 +119,22 @@ pub(super) struct NewArgs {
     /// Aggregation rule: mean, median, trimmed-mean:K, trimmed-mean:auto, mean-around-median,
     /// krum, multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS,
     /// centered-trimmed, covariance-filter (at most 128 authors), diversity, minimum-diameter (at
-    /// most 32) or smallest-eigenvalue (some 16). Those from krum on need a quorum of
-    /// twice the assumed attackers and one more. Default: diversity if the attacker share is
+    /// most 32), smallest-eigenvalue (some 16) or bulyan. Those from krum on need a quorum of
+    /// twice the assumed attackers and one more, bulyan of four times as many and three. Default: diversity if the attacker share is
     /// that of a member or more, else mean.
     #[arg(long, value_name = "RULE")]
     rule: Option<Rule>,
     /// Mix each update with its nearest neighbours before the rule.
     #[arg(long)]
     mix_neighbours: bool,
+    /// Draw authors into so many buckets, whose means the rule compares instead of updates: for
+    /// many members. More than twice the assumed attackers.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(2..))]
+    buckets: Option<u16>,
+    /// Let the members of one trust root fill at most so many buckets, each of which the rule
+    /// sees as one update: however many members a root brings, it has no more votes.
+    #[arg(long, value_name = "N", conflicts_with = "buckets", value_parser = value_parser!(u16).range(1..))]
+    root_buckets: Option<u16>,
     /// How updates weigh by how far their base is behind: constant, polynomial:QUARTERS,
     /// hinge:AFTER:SLOPE or exponential:HALF-LIFE, in epochs.
     #[arg(long, default_value = "constant", value_name = "WEIGHT")]
@@ -193,6 +202,29 @@ pub(super) struct NewArgs {
     seal_every: Option<u32>,
 }
 
+/// A member as the command line names it.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    peer: PeerId,
+    /// The number of its trust root, or zero.
+    trust_root: u16,
+}
+
+impl std::str::FromStr for Member {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, root) = text.split_once('@').unwrap_or((text, ""));
+        let trust_root = match root.parse() {
+            _ if id.len() == text.len() => 0,
+            Ok(root @ 1..) => root,
+            _ => return Err(format!("trust root {root:?}: use a number from 1 to 65535")),
+        };
+        let peer = id.parse::<PeerId>().map_err(|why| why.to_string())?;
+        Ok(Self { peer, trust_root })
+    }
+}
+
 pub(super) fn manifest(command: &ManifestCommand) -> anyhow::Result<ExitCode> {
     match command {
         ManifestCommand::New(args) => new(args),
@@ -205,7 +237,13 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         name: args.name.clone(),
         model: args.model.clone(),
         data: args.data.clone(),
-        members: args.member.clone(),
+        members: args.member.iter().map(|it| it.peer).collect(),
+        trust_roots: args.member.iter().map(|it| it.trust_root).collect(),
+        buckets: match (args.buckets, args.root_buckets) {
+            (Some(number), _) => Buckets::Drawn(number),
+            (_, Some(number)) => Buckets::ByRoot(number),
+            _ => Buckets::None,
+        },
         start: clock::now().plus(Span::from_ms(args.start_in_ms)),
         epochs: args.epochs,
         epoch_length: Span::from_ms(args.epoch_ms),

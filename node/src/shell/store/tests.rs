@@ -49,6 +49,7 @@ pub(super) fn manifest(name: &str) -> SignedManifest {
         recipe: Recipe::plain(Rule::Mean, Clip::None, 1),
         attacker_share_permille: 0,
         members: vec![key().peer_id()],
+        trust_roots: Vec::new(),
         committee: None,
         seal: None,
         encoding: Encoding::Int8,
