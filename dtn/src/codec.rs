@@ -106,6 +106,11 @@ impl Writer {
         self
     }
 
+    /// Writes the head of a byte string whose `len` bytes follow later.
+    pub fn bytes_head(&mut self, len: u64) -> &mut Self {
+        self.head(BYTES, len)
+    }
+
     /// Writes a text string.
     pub fn text(&mut self, value: &str) -> &mut Self {
         self.head(TEXT, value.len() as u64);
@@ -233,6 +238,12 @@ impl<'a> Reader<'a> {
         self.string(BYTES, "a byte string", max_len)
     }
 
+    /// Reads the head of a byte string of at most `max` bytes, which need not be there; returns
+    /// its length.
+    pub fn bytes_head(&mut self, max: u64) -> Result<u64, CodecError> {
+        self.limited(BYTES, "a byte string", max)
+    }
+
     /// Reads a byte string of exactly `N` bytes.
     pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let at = self.invalid("a byte string of the fixed length");
@@ -293,6 +304,38 @@ impl<'a> Reader<'a> {
             return Err(at);
         }
         Ok(())
+    }
+
+    /// Reads an item of any kind with all that is in it, at most `depth_max` deep; returns its
+    /// bytes. Keys of maps may be anything and in any order here.
+    pub fn any(&mut self, depth_max: usize) -> Result<&'a [u8], CodecError> {
+        let mut ahead = self.clone();
+        ahead.skip(depth_max)?;
+        let found = ahead.since(self.position);
+        *self = ahead;
+        Ok(found)
+    }
+
+    fn skip(&mut self, depth_left: usize) -> Result<(), CodecError> {
+        let deep = self.error(CodecErrorKind::AboveLimit(depth_left as u64));
+        let items = match self.peek_major()? {
+            major @ (UNSIGNED | NEGATIVE) => return self.head(major, "an integer").map(|_| ()),
+            major @ (BYTES | TEXT) => {
+                let text = major == TEXT;
+                return if text {
+                    self.text(usize::MAX).map(|_| ())
+                } else {
+                    self.bytes(usize::MAX).map(|_| ())
+                };
+            }
+            ARRAY => self.limited(ARRAY, "an array", u64::MAX)?,
+            MAP => self.limited(MAP, "a map", u64::MAX / 2)? * 2,
+            _ if self.null()? => return Ok(()),
+            _ => return self.boolean().map(|_| ()),
+        };
+        let depth_left = depth_left.checked_sub(1).ok_or(deep)?;
+        // Each item takes a byte at least, so a count beyond them ends in an error.
+        (0..items).try_for_each(|_| self.skip(depth_left))
     }
 
     /// Opens the indefinite array around a bundle.
@@ -413,6 +456,30 @@ mod tests {
         }
         assert_eq!(written(|w| w.signed(-1000)), [0x39, 0x03, 0xe7]);
         assert_eq!(written(|w| w.text("IETF")), [0x64, 0x49, 0x45, 0x54, 0x46]);
+    }
+
+    #[test]
+    fn takes_any_item_whole_and_none_that_is_cut_deep_or_not_canonical() {
+        let item = [0x83, 0xa1, 0x20, 0x41, 7, 0x82, 0xf6, 0xf5, 0x61, b'x'];
+        let mut reader = Reader::new(&item);
+        assert_eq!((reader.any(2), reader.is_at_end()), (Ok(&item[..]), true));
+        for end in 0..item.len() {
+            assert!(Reader::new(&item[..end]).any(2).is_err(), "cut at {end}");
+        }
+        assert!(Reader::new(&item).any(1).is_err(), "an array in an array is two deep");
+        // Too many items for the bytes, a long head, a tag, a float, an indefinite array.
+        for bytes in [
+            &[0x9b, 255, 255, 255, 255, 255, 255, 255, 255, 0][..],
+            &[0xbb, 255, 255, 255, 255, 255, 255, 255, 255, 0],
+            &[0x18, 7],
+            &[0xc1, 0],
+            &[0xf9, 0, 0],
+            &[0x9f, 0xff],
+            &[0x61, 0xff],
+        ] {
+            assert!(Reader::new(bytes).any(9).is_err(), "{bytes:02x?}");
+        }
+        assert!(Reader::new(&vec![0x81; 1 << 20]).any(9).is_err());
     }
 
     #[test]
