@@ -340,7 +340,7 @@ const ROBUST_BULYAN: Recipe = Recipe::plain(Rule::Bulyan, Clip::None, 1);
 /// The fold of one epoch in which 250 in a thousand may attack, of members under trust roots.
 fn gathered_term(buckets: Buckets, rule: Rule, rows: &Rows, roots: &[u16]) -> Vec<i64> {
     let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(rows.len()) };
-    let schema = schema(&[u32::try_from(rows[0].1.len()).unwrap()]);
+    let schema = schema(&[u32::try_from(rows[0].1.len()).expect("short rows")]);
     let recipe = Recipe { buckets, ..Recipe::plain(rule, Clip::None, 1) };
     let mut fold = Fold::new(Arc::clone(&schema), &common::SEED, recipe, setting);
     fold = fold.with_trust_roots(roots.into());

@@ -297,6 +297,11 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Opens a map of at most `max` pairs, whose keys are the caller's to check; returns their number.
+    pub fn pairs(&mut self, max: usize) -> Result<usize, CodecError> {
+        self.count(MAP, "a map", max)
+    }
+
     /// Reads the map key `key`.
     pub fn key(&mut self, key: u64) -> Result<(), CodecError> {
         let at = self.invalid("the next key of the map");

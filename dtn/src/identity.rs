@@ -111,6 +111,17 @@ impl PeerId {
         self.to_string()[..8].to_owned()
     }
 
+    /// Checks a signature over a COSE structure.
+    pub(crate) fn verify_cose(
+        &self,
+        structure: &[u8],
+        signature: &Signature,
+    ) -> Result<(), IdentityError> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| IdentityError::Key)?;
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        key.verify_strict(structure, &signature).map_err(|_| IdentityError::Signature)
+    }
+
     /// Checks that `signature` is this peer's over `message` in `domain`.
     pub fn verify(
         &self,
@@ -139,6 +150,13 @@ impl SecretKey {
     /// The public name that goes with this key.
     pub fn peer_id(&self) -> PeerId {
         PeerId(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs a COSE structure (RFC 9052 section 4.4), whose first item says what it is for: it begins
+    /// with the head of an array, and the tag of a [`Domain`] never does.
+    pub(crate) fn sign_cose(&self, structure: &[u8]) -> Signature {
+        debug_assert!(structure.first().is_some_and(|head| head >> 5 == 4));
+        Signature(self.0.sign(structure).to_bytes())
     }
 
     /// Signs `message` for `domain`.

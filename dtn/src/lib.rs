@@ -7,6 +7,7 @@
 //! crates to the right.
 
 pub mod agent;
+pub mod bpsec;
 pub mod bpv7;
 pub mod bundle;
 pub mod codec;

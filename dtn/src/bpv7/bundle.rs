@@ -255,9 +255,14 @@ impl Draft {
             block.data = extension.encode();
             return;
         }
-        let taken: BTreeSet<u64> = self.blocks.iter().map(|block| block.number).collect();
-        let free = (2..).find(|number| !taken.contains(number)).unwrap_or(u64::MAX);
+        let free = self.free_number();
         self.blocks.push(NewBlock::of(extension, free));
+    }
+
+    /// The smallest number, from two on, that no block has.
+    pub fn free_number(&self) -> u64 {
+        let taken: BTreeSet<u64> = self.blocks.iter().map(|block| block.number).collect();
+        (2..).find(|number| !taken.contains(number)).unwrap_or(u64::MAX)
     }
 
     /// The bundle's bytes around `payload`.
@@ -291,7 +296,7 @@ impl Draft {
     /// All that stands before the payload block.
     pub(super) fn head(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.open_indefinite().raw(&self.primary.encode());
+        writer.open_indefinite().raw(&self.primary.to_bytes());
         self.blocks.iter().for_each(|block| block.write(&mut writer));
         writer.into_bytes()
     }

@@ -137,8 +137,8 @@ impl PrimaryBlock {
         }
     }
 
-    /// The encoded block.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The encoded block, with its CRC.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         let more = if self.fragment.is_some() { 2 } else { 0 };
         writer.array(ITEMS + more + self.crc.items()).unsigned(VERSION);
