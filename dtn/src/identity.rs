@@ -22,8 +22,6 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// What a signature is for; the tag is part of the signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Domain {
-    /// The integrity block of a bundle.
-    Bundle,
     /// A federation's manifest.
     Manifest,
     /// An entry of a peer's log.
@@ -35,7 +33,6 @@ pub enum Domain {
 impl Domain {
     const fn tag(self) -> &'static [u8] {
         match self {
-            Self::Bundle => b"longhaul.bundle.v1\0",
             Self::Manifest => b"longhaul.manifest.v1\0",
             Self::LogEntry => b"longhaul.log-entry.v1\0",
             Self::Hello => b"longhaul.hello.v1\0",
@@ -258,18 +255,18 @@ mod tests {
 
     #[test]
     fn verifies_what_it_signed() {
-        let signature = key(1).sign(Domain::Bundle, b"hello");
+        let signature = key(1).sign(Domain::Manifest, b"hello");
         let author = key(1).peer_id();
-        assert_eq!(author.verify(Domain::Bundle, b"hello", &signature), Ok(()));
+        assert_eq!(author.verify(Domain::Manifest, b"hello", &signature), Ok(()));
     }
 
     #[test]
     fn refuses_another_domain_message_or_key() {
-        let signature = key(1).sign(Domain::Bundle, b"hello");
+        let signature = key(1).sign(Domain::Manifest, b"hello");
         for (who, domain, message) in [
-            (1, Domain::Manifest, &b"hello"[..]),
-            (1, Domain::Bundle, b"hellO"),
-            (2, Domain::Bundle, b"hello"),
+            (1, Domain::Hello, &b"hello"[..]),
+            (1, Domain::Manifest, b"hellO"),
+            (2, Domain::Manifest, b"hello"),
         ] {
             let found = key(who).peer_id().verify(domain, message, &signature);
             assert_eq!(found, Err(IdentityError::Signature));

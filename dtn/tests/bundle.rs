@@ -5,6 +5,8 @@
 mod common;
 
 use common::{LIMITS, START, bundle, draft, key, sealed};
+use longhaul_dtn::bpsec;
+use longhaul_dtn::bpv7::{Bundle, Limits};
 use longhaul_dtn::bundle::{
     BlockKind, BundleDraft, BundleError, BundleHead, BundleLimits, HEADER_BYTES_MAX,
 };
@@ -125,7 +127,7 @@ fn names_the_block_that_is_wrong() {
     for (bytes, message) in [
         (array(&[&blocks(), &block([1, 2, 0, 2], b"payload")]), "two blocks have number 2"),
         (array(&[&blocks(), &block([1, 9, 0, 2], b"payload")]), "payload block: has number 9"),
-        (array(&[&blocks(), &block([6, 6, 0, 2], b"x"), &payload]), "block type 6 is not accepted"),
+        (array(&[&blocks(), &block([6, 9, 0, 2], b"x"), &payload]), "block type 6 is not accepted"),
         (
             array(&[&blocks(), &block([1, 1, 1, 2], b"payload")]),
             "payload block: processing flags 0x1 are not accepted",
@@ -182,14 +184,35 @@ fn refuses_a_header_that_the_author_did_not_sign() {
 fn refuses_the_signature_of_another_author() {
     let (mine, other) =
         (held().head.encode(), sealed(2, draft(b"header", b"payload")).head.encode());
-    let integrity = |bytes: &[u8]| {
-        let at = bytes.windows(3).position(|window| window == [0x86, 0x18, 0xc1]).unwrap();
+    let security = |bytes: &[u8]| {
+        let at = bytes.windows(3).position(|window| window == [0x86, 0x0b, 0x06]).unwrap();
         let end = bytes.windows(3).position(|window| window == [0x86, 0x0a, 0x04]).unwrap();
         bytes[at..end].to_vec()
     };
-    let spliced = patched(&mine, &integrity(&mine), &integrity(&other));
+    let spliced = patched(&mine, &security(&mine), &security(&other));
     let found = BundleHead::decode(&spliced, &LIMITS);
-    assert_eq!(found, Err(BundleError::Hash(BlockKind::Primary)));
+    assert_eq!(found, Err(BundleError::SecurityForm));
+    // A good signature of the author's, but over another primary block.
+    let late = sealed(1, BundleDraft { sequence: 8, ..draft(b"header", b"payload") });
+    let spliced = patched(&mine, &security(&mine), &security(&late.head.encode()));
+    let found = BundleHead::decode(&spliced, &LIMITS);
+    assert_eq!(found, Err(BundleError::Signature));
+}
+
+/// Who knows BPSec and nothing of us finds the same signature.
+#[test]
+fn the_security_block_is_what_bpsec_reads_and_verifies() {
+    let bytes = whole();
+    let bundle = Bundle::decode(&bytes, &Limits::default()).unwrap();
+    let signed = bpsec::verify(&bundle, 6).unwrap();
+    assert_eq!(signed.len(), 1);
+    assert_eq!((signed[0].signer, signed[0].target), (key(1).peer_id(), 3));
+    assert_eq!(&signed[0].source, &bundle.primary().source);
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(BundleHead::from_bundle(&changed, &LIMITS).is_err(), "bit {bit}");
+    }
 }
 
 #[test]

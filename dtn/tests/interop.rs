@@ -20,7 +20,7 @@ use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::time::{Span, Timestamp};
 
 /// Block types and numbers in their order, without the primary block.
-const BLOCKS: [(u64, u64); 5] = [(192, 2), (193, 3), (10, 4), (7, 5), (1, 1)];
+const BLOCKS: [(u64, u64); 6] = [(192, 2), (193, 3), (11, 6), (10, 4), (7, 5), (1, 1)];
 
 /// Bundles with numbers of every width, short and long headers and payloads.
 fn samples() -> Vec<Held> {
@@ -61,8 +61,8 @@ fn check_bp7(head: &BundleHead, payload: &[u8]) {
     assert!(blocks.iter().all(|block| block.block_control_flags == 0));
     assert!(blocks.iter().all(|block| matches!(block.crc, CrcValue::Crc32(_))));
     assert_eq!(blocks[0].data(), &CanonicalData::Unknown(head.header().to_vec()));
-    assert_eq!(blocks[2].hop_count_get(), Some((head.hop_limit(), head.hop_count())));
-    assert_eq!(blocks[3].bundle_age_get(), Some(u128::from(head.age().ms())));
+    assert_eq!(blocks[3].hop_count_get(), Some((head.hop_limit(), head.hop_count())));
+    assert_eq!(blocks[4].bundle_age_get(), Some(u128::from(head.age().ms())));
     assert_eq!(found.payload().map(Vec::as_slice), Some(payload));
     assert_eq!(found.to_cbor(), bytes);
 }
@@ -157,7 +157,7 @@ fn block_ranges(head: &BundleHead, bytes: &[u8]) -> Vec<(usize, usize)> {
     let parsed = ParsedBundle::parse_with_keys(bytes, &KeySet::EMPTY).unwrap();
     let extents = parsed.bundle.blocks.values().map(|block| (block.extent.start, block.extent.end));
     let ranges: Vec<_> = extents.collect();
-    assert_eq!(ranges.len(), 6, "{:?}", head.id());
+    assert_eq!(ranges.len(), 7, "{:?}", head.id());
     ranges
 }
 

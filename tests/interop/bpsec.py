@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the integrity block of a bundle independently of Longhaul.
 
-    tests/interop/bpsec.py tests/vectors/bundle-bib.hex
+    tests/interop/bpsec.py tests/vectors/bundle_bib.hex
 
 Reads the bundle with a CBOR reader of its own, puts together the Sig_structure as
 draft-ietf-dtn-bpsec-cose-16 section 3.5.1 and RFC 9052 section 4.4 say, and verifies the Ed25519
@@ -79,7 +79,8 @@ def write(item):
 
 
 def main():
-    bundle = bytes.fromhex("".join(open(sys.argv[1]).read().split()))
+    lines = open(sys.argv[1]).read().splitlines()
+    bundle = bytes.fromhex("".join(line for line in lines if not line.startswith("#")))
     blocks, end = read(bundle, 0)
     assert end == len(bundle), "bytes follow the bundle"
     primary, canonical = blocks[0], {block[1]: block for block in blocks[1:]}
@@ -90,9 +91,10 @@ def main():
             item, at = read(data, at)
             items.append(item)
         targets, context, flags, source = items[:4]
-        assert (context, flags) == (3, 1), "not a COSE block with parameters"
-        parameters, results = dict(map(tuple, items[4])), items[5]
-        scope = parameters[5]
+        assert context == 3, "not a COSE block"
+        parameters = dict(map(tuple, items[4])) if flags & 1 else {}
+        results = items[-1]
+        scope = parameters.get(5, {0: 1, -1: 1, -2: 1})
         for target, [[result, value]] in zip(targets, results):
             assert result == 18, "not a COSE_Sign1"
             (protected, unprotected, payload, signature), _ = read(value, 0)

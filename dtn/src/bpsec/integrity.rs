@@ -14,7 +14,7 @@ use crate::bpv7::{
 use crate::identity::{PeerId, SecretKey, Signature};
 
 /// Ed25519 (RFC 9864).
-const ED25519: i64 = -19;
+pub const ED25519: i64 = -19;
 
 /// What a signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ mod scope;
 
 #[cfg(feature = "encryption")]
 pub use self::confidentiality::{ContentKey, Nonce, decrypt, encrypt};
-pub use self::integrity::{Signed, sign, verify};
+pub use self::integrity::{ED25519, Signed, sign, verify};
 pub use self::message::{CoseMessage, MessageKind};
 pub use self::operation::{Operation, operation};
 pub use self::scope::{AadScope, Covered, ScopeKey};

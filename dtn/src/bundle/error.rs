@@ -14,6 +14,8 @@ pub enum BlockKind {
     UpdateHeader,
     /// The integrity block, private-use block type 193.
     Integrity,
+    /// The security block: a block integrity block (RFC 9172) about the integrity block.
+    Security,
     /// The hop count block (RFC 9171 section 4.4.3).
     HopCount,
     /// The bundle age block (RFC 9171 section 4.4.2).
@@ -23,9 +25,10 @@ pub enum BlockKind {
 }
 
 /// The blocks behind the primary block, in the one order that is accepted.
-pub(super) const LAYOUT: [BlockKind; 5] = [
+pub(super) const LAYOUT: [BlockKind; 6] = [
     BlockKind::UpdateHeader,
     BlockKind::Integrity,
+    BlockKind::Security,
     BlockKind::HopCount,
     BlockKind::BundleAge,
     BlockKind::Payload,
@@ -39,6 +42,7 @@ impl BlockKind {
             Self::Payload => 1,
             Self::BundleAge => 7,
             Self::HopCount => 10,
+            Self::Security => 11,
             Self::UpdateHeader => 192,
             Self::Integrity => 193,
         }
@@ -53,6 +57,7 @@ impl BlockKind {
             Self::Integrity => 3,
             Self::HopCount => 4,
             Self::BundleAge => 5,
+            Self::Security => 6,
         }
     }
 
@@ -72,6 +77,7 @@ impl fmt::Display for BlockKind {
             Self::Primary => "primary block",
             Self::UpdateHeader => "update header block",
             Self::Integrity => "integrity block",
+            Self::Security => "security block",
             Self::HopCount => "hop count block",
             Self::BundleAge => "bundle age block",
             Self::Payload => "payload block",
@@ -160,8 +166,11 @@ pub enum BundleError {
         /// Length found.
         found: u64,
     },
-    /// The signature is not the author's over the integrity block.
-    #[error("integrity block: the signature is not the author's")]
+    /// The security block is not the author's COSE signature in its one form.
+    #[error("security block: not a COSE signature of the author over the integrity block")]
+    SecurityForm,
+    /// The signature is not the author's over the integrity block and the primary block.
+    #[error("security block: the signature is not the author's")]
     Signature,
     /// The header is larger than allowed.
     #[error("update header block: {len} bytes are above the limit of {max}")]

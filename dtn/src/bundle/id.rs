@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::integrity::Integrity;
 use crate::hash::ContentHash;
+use crate::identity::Signature;
 
-const ID_CONTEXT: &str = "longhaul 2026 bundle id v1";
+const ID_CONTEXT: &str = "longhaul 2026 bundle id v2";
 
 /// The name of a bundle: a hash over what its author signed, and the signature.
 ///
@@ -15,8 +15,12 @@ const ID_CONTEXT: &str = "longhaul 2026 bundle id v1";
 pub struct BundleId(ContentHash);
 
 impl BundleId {
-    pub(super) fn of(integrity: &Integrity) -> Self {
-        Self(ContentHash::derive(ID_CONTEXT, &integrity.encode()))
+    /// The name of a bundle: blake3 derive-key under `"longhaul 2026 bundle id v2"` over the blake3
+    /// hash of the encoded primary block, the data of the integrity block and the signature.
+    pub(super) fn of(primary: &[u8], claims: &[u8], signature: &Signature) -> Self {
+        let primary = ContentHash::of(primary);
+        let parts = [&primary.as_bytes()[..], claims, signature.as_bytes()];
+        Self(ContentHash::derive(ID_CONTEXT, &parts.concat()))
     }
 
     /// The hash, for the wire and for indexes.

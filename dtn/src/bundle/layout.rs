@@ -9,6 +9,7 @@ use super::canonical::read_block;
 use super::error::{BlockKind, BundleError, LAYOUT};
 use super::integrity::INTEGRITY_BYTES_MAX;
 use super::primary::Primary;
+use super::security::SECURITY_BYTES_MAX;
 use super::{BundleLimits, HEADER_BYTES_MAX};
 use crate::codec::Reader;
 
@@ -28,7 +29,7 @@ pub(super) enum Form {
 pub(super) struct Blocks<'a> {
     pub primary: Primary,
     pub primary_bytes: &'a [u8],
-    /// The blocks that an author signs, up to and including the integrity block.
+    /// The blocks that never change, up to and including the security block.
     pub sealed: &'a [u8],
     /// Where in `sealed` the update header is.
     pub header: Range<usize>,
@@ -65,6 +66,7 @@ impl<'a> Blocks<'a> {
         let data_max = |kind| match kind {
             BlockKind::UpdateHeader => limits.header_bytes_max.min(HEADER_BYTES_MAX),
             BlockKind::Integrity => INTEGRITY_BYTES_MAX,
+            BlockKind::Security => SECURITY_BYTES_MAX,
             BlockKind::Payload => usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX),
             _ => SMALL_DATA_BYTES_MAX,
         };
@@ -94,7 +96,7 @@ impl<'a> Blocks<'a> {
                     let end = block.data_end - primary_start;
                     blocks.header = end - block.data.len()..end;
                 }
-                BlockKind::Integrity => blocks.sealed = reader.since(primary_start),
+                BlockKind::Security => blocks.sealed = reader.since(primary_start),
                 _ => {}
             }
         }

@@ -1,14 +1,15 @@
 //! Bundles: a strict, canonical subset of RFC 9171 (BPv7), signed.
 //!
 //! A bundle is an indefinite array of a primary block, the update header
-//! (private use 192, opaque here), the integrity block (private use 193), hop
+//! (private use 192, opaque here), the integrity block (private use 193), a block
+//! integrity block with the author's COSE signature over it (RFC 9172), hop
 //! count, bundle age and payload, in this order, each with a CRC-32C. There is
 //! one accepted encoding of each field; blocks that couriers of other
 //! implementations might add are refused. [`BundleHead`] is everything but the
 //! payload's bytes: what contacts exchange first and logs keep. Its signature
 //! is checked when it is read, so a value of that type is always authentic.
 //!
-//! Not here: fragments, status reports, encryption, BPSec.
+//! Not here: other bundles, which [`crate::bpv7`] reads; encryption.
 
 mod canonical;
 mod error;
@@ -18,6 +19,7 @@ mod layout;
 mod memo;
 mod mutable;
 mod primary;
+mod security;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,10 +29,11 @@ pub use self::id::BundleId;
 pub use self::memo::BundleMemo;
 
 use self::canonical::write_block;
-use self::integrity::{Claims, Integrity};
+use self::integrity::Claims;
 use self::layout::{Blocks, Form};
 use self::mutable::Mutable;
 use self::primary::Primary;
+use self::security::Message;
 use crate::codec::Writer;
 use crate::eid::Eid;
 use crate::hash::ContentHash;
@@ -86,11 +89,11 @@ struct Sealed {
     id: BundleId,
     primary: Primary,
     /// The blocks that never change, as they are sent: primary block, update
-    /// header and integrity block.
+    /// header, integrity block and security block.
     blocks: Vec<u8>,
     /// Where in them the header's bytes are.
     header: Range<usize>,
-    integrity: Integrity,
+    claims: Claims,
 }
 
 impl BundleHead {
@@ -110,15 +113,18 @@ impl BundleHead {
         };
         let primary_bytes = primary.encode()?;
         let claims = Claims {
-            primary: ContentHash::of(&primary_bytes),
             header: ContentHash::of(&draft.header),
             payload: ContentHash::of(draft.payload),
             payload_len: draft.payload.len() as u64,
         };
-        let integrity = claims.sign(key);
-        let id = BundleId::of(&integrity);
-        let (blocks, header) = sealed_blocks(&primary_bytes, &draft.header, &integrity);
-        let sealed = Sealed { id, primary, blocks, header, integrity };
+        let claimed = claims.encode();
+        let message =
+            Message { primary: &primary, primary_bytes: &primary_bytes, claims: &claimed };
+        let signature = message.sign(key)?;
+        let id = BundleId::of(&primary_bytes, &claimed, &signature);
+        let security = security::encode(&primary, &signature)?;
+        let (blocks, header) = sealed_blocks(&primary_bytes, &draft.header, &claimed, &security);
+        let sealed = Sealed { id, primary, blocks, header, claims };
         Ok(Self { sealed: Arc::new(sealed), mutable })
     }
 
@@ -144,12 +150,12 @@ impl BundleHead {
 
     /// The blake3 hash that the payload has.
     pub fn payload_hash(&self) -> ContentHash {
-        self.sealed.integrity.claims.payload
+        self.sealed.claims.payload
     }
 
     /// The length that the payload has, in bytes.
     pub fn payload_len(&self) -> u64 {
-        self.sealed.integrity.claims.payload_len
+        self.sealed.claims.payload_len
     }
 
     /// When the author made the bundle.
@@ -285,21 +291,24 @@ impl BundleHead {
     }
 
     fn from_blocks(blocks: &Blocks<'_>, memo: Option<&BundleMemo>) -> Result<Self, BundleError> {
-        let [header, integrity, hops, age, _] = blocks.data;
-        let integrity = Integrity::decode(integrity)?;
+        let [header, claimed, security, hops, age, _] = blocks.data;
+        let claims = Claims::decode(claimed)?;
+        let signature = security::decode(security, &blocks.primary)?;
         let mutable = Mutable::decode(hops, age)?;
-        let id = BundleId::of(&integrity);
+        let id = BundleId::of(blocks.primary_bytes, claimed, &signature);
         let known = memo.and_then(|memo| memo.sealed(&id));
         if let Some(sealed) = known.filter(|known| known.blocks == blocks.sealed) {
             return Ok(Self { sealed, mutable });
         }
-        integrity.verify(&blocks.primary.author, blocks.primary_bytes, header)?;
+        claims.check_header(header)?;
+        let Blocks { primary, primary_bytes, .. } = blocks;
+        Message { primary, primary_bytes, claims: claimed }.verify(&signature)?;
         let sealed = Arc::new(Sealed {
             id,
             primary: blocks.primary.clone(),
             blocks: blocks.sealed.to_vec(),
             header: blocks.header.clone(),
-            integrity,
+            claims,
         });
         if let Some(memo) = memo {
             memo.keep(&sealed);
@@ -322,13 +331,19 @@ impl BundleHead {
 }
 
 /// The blocks that an author signs, and where in them the header is.
-fn sealed_blocks(primary: &[u8], header: &[u8], integrity: &Integrity) -> (Vec<u8>, Range<usize>) {
+fn sealed_blocks(
+    primary: &[u8],
+    header: &[u8],
+    claims: &[u8],
+    security: &[u8],
+) -> (Vec<u8>, Range<usize>) {
     let mut writer = Writer::new();
     writer.raw(primary);
     write_block(&mut writer, BlockKind::UpdateHeader, header);
     // Behind its data a block has the head of a byte string and a CRC-32C.
     let header_end = writer.len() - canonical::BEHIND_DATA_BYTES;
-    write_block(&mut writer, BlockKind::Integrity, &integrity.encode());
+    write_block(&mut writer, BlockKind::Integrity, claims);
+    write_block(&mut writer, BlockKind::Security, security);
     (writer.into_bytes(), header_end - header.len()..header_end)
 }
 
