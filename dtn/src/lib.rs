@@ -15,4 +15,5 @@ pub mod eid;
 pub mod frame;
 pub mod hash;
 pub mod identity;
+pub mod sketch;
 pub mod time;

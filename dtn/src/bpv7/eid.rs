@@ -321,7 +321,7 @@ mod tests {
             "ipn:+1.2",
             "ipn:4294967296.1",
             "ipn:0.1",
-            "http://a/",
+            "mailto:x",
         ] {
             assert_eq!(text.parse::<EndpointId>(), Err(EndpointIdError), "{text}");
         }
