@@ -126,7 +126,7 @@ const RULES: [Family; 10] = [
             0 => Buckets::ByRoot(1 + number as u16 % 3),
             _ => Buckets::Drawn(2 + number as u16 % 5),
         },
-        digest: "bcf9cf1259161593badacd8b58097e1cf0705f7f12ac52f9defc9520cd913438",
+        digest: "1e80c28ec363087f00cde19ffa471f288b05313f2e439c44dab7a48ff77bdef6",
     },
 ];
 

@@ -337,9 +337,19 @@ fn bulyan_leaves_out_who_is_far_and_a_small_cohort_keeps_its_majority() {
 
 const ROBUST_BULYAN: Recipe = Recipe::plain(Rule::Bulyan, Clip::None, 1);
 
-/// The fold of one epoch in which 250 in a thousand may attack, of members under trust roots.
+/// The fold of one epoch in which 100 in a thousand may attack, of members under trust roots.
 fn gathered_term(buckets: Buckets, rule: Rule, rows: &Rows, roots: &[u16]) -> Vec<i64> {
-    let setting = Setting { attacker_share_permille: 250, ..Setting::trusting(rows.len()) };
+    gathered_term_of(100, buckets, rule, rows, roots)
+}
+
+fn gathered_term_of(
+    attacker_share_permille: u16,
+    buckets: Buckets,
+    rule: Rule,
+    rows: &Rows,
+    roots: &[u16],
+) -> Vec<i64> {
+    let setting = Setting { attacker_share_permille, ..Setting::trusting(rows.len()) };
     let schema = schema(&[u32::try_from(rows[0].1.len()).expect("short rows")]);
     let recipe = Recipe { buckets, ..Recipe::plain(rule, Clip::None, 1) };
     let mut fold = Fold::new(Arc::clone(&schema), &common::SEED, recipe, setting);
@@ -367,6 +377,10 @@ fn a_trust_root_has_no_more_votes_than_its_buckets() {
     let halves: Rows = rows.iter().enumerate().map(halved).collect();
     let found = gathered_term(Buckets::ByRoot(1), Rule::Mean, &halves, &roots);
     assert_eq!(found, [16], "(75 + 4) / 5 = 15.8");
+    // Five votes are too few for four attackers, and wait.
+    let waits = gathered_term_of(250, Buckets::ByRoot(1), Rule::Median, &rows, &roots);
+    assert_eq!(waits, [0]);
+    assert_eq!(gathered_term_of(250, Buckets::ByRoot(9), Rule::Median, &rows, &roots), [100]);
 }
 
 #[test]

@@ -118,11 +118,16 @@ fn trust_roots_and_buckets_are_options_that_explain_themselves() {
             says => refused(&args, says),
         }
     };
-    new(&["--root-buckets", "1"], id, &["--member ID@ROOT goes with --root-buckets"]);
-    new(&[], &listed, &["--member ID@ROOT goes with --root-buckets"]);
+    new(&["--root-buckets", "1"], id, &["--root-buckets asks for trust roots"]);
+    new(&[], &listed, &["nothing asks for: add --root-buckets"]);
+    new(&["--attacker-share", "-0.1"], id, &["--attacker-share -0.1: choose 0 to 0.49"]);
     new(&["--root-buckets", "1"], &format!("{id}@0"), &["trust root", "1 to 65535"]);
     new(&["--root-buckets", "1", "--buckets", "2"], &listed, &["cannot be used with"]);
-    new(&["--rule", "bulyan"], id, &["--rule bulyan", "a quorum of 3, not 1"]);
+    new(
+        &["--rule", "bulyan", "--attacker-share", "0.3", "--member", &listed],
+        &format!("{id}@4"),
+        &["trust root 3 and 4"],
+    );
     new(&["--root-buckets", "1"], &listed, &[]);
     let shown = longhaul_ok(&["manifest", "show", arg(&out)]);
     assert!(shown.contains("\"buckets\": \"1 of each trust root\""), "{shown}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{
     Buckets, Clip, Cohorts, Minimum, Mix, NormBound, Outer, PoolSpan, Recipe, Rule, Samples,
-    Schema, SealPolicy, Small, Trim,
+    Schema, SealPolicy, Setting, Small, Trim,
 };
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
@@ -128,6 +128,16 @@ fn plan(training: &scenario::Training) -> TrainingPlan {
         proximal_milli: training.proximal_milli,
         momentum_permille: training.momentum_permille,
         ..TrainingPlan::plain(steps, batch, rate)
+    }
+}
+
+/// The numbers of a federation that its recipe has to fit.
+pub(crate) fn setting(scenario: &Scenario) -> Setting {
+    Setting {
+        committee: scenario.recipe.committee.map(|committee| committee.size),
+        attacker_share_permille: scenario.recipe.attackers_permille,
+        summary_window: SUMMARY_WINDOW.into(),
+        ..Setting::trusting(scenario.peers.get().into())
     }
 }
 

@@ -17,7 +17,9 @@ use crate::admission::Admitted;
 use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
 use crate::memo::TermMemo;
-use crate::rule::{Bearing, Bucket, Claims, Cohorts, Group, Recipe, Small, TrustRoots, Vector};
+use crate::rule::{
+    Bearing, Bucket, Buckets, Claims, Cohorts, Group, Recipe, Small, TrustRoots, Vector,
+};
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
@@ -39,8 +41,29 @@ pub(super) struct Plan<'a> {
     pub bearing: Bearing,
     /// Where its epochs stand.
     pub standing: Standing,
-    /// The trust root of each member.
+    /// What its buckets are drawn from.
+    pub drawing: Drawing<'a>,
+}
+
+/// What buckets are drawn from: the first epoch of a term, the number of members, and the trust
+/// root of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drawing<'a> {
+    pub epoch: Epoch,
+    pub members: usize,
     pub roots: &'a TrustRoots,
+}
+
+impl Drawing<'_> {
+    fn bucket(self, recipe: &Recipe, part: &Part<'_>) -> Bucket {
+        let latest = part[part.len() - 1];
+        self.bucket_of(recipe, &latest.header.federation, latest.author)
+    }
+
+    fn bucket_of(self, recipe: &Recipe, federation: &ContentHash, member: MemberIndex) -> Bucket {
+        let slot = Slot { member, epoch: self.epoch };
+        recipe.buckets.of(federation, slot, self.members, self.roots)
+    }
 }
 
 /// Where the epochs of a term stand.
@@ -103,8 +126,50 @@ impl<'a> Planner<'a> {
         let bearing =
             Bearing { attackers: self.setting.attackers(span), voids: authors.len() - parts.len() };
         let (cohorts, mut standing) = self.cohorts(parts, bearing);
+        let drawing = self.drawing(epochs.first().copied().unwrap_or_default());
+        let cohorts = self.with_votes(cohorts, drawing, (&authors, bearing), &mut standing);
         standing.epochs = epochs.into();
-        Plan { cohorts, bearing, standing, roots: self.roots }
+        Plan { cohorts, bearing, standing, drawing }
+    }
+
+    fn drawing(&self, epoch: Epoch) -> Drawing<'a> {
+        Drawing { epoch, members: self.setting.members, roots: self.roots }
+    }
+
+    /// Those of cohorts in which attackers have less than half of the votes that trust roots
+    /// leave; the others wait. Authors whose slots are void vote in each, so that nobody takes
+    /// votes away by a twin that comes late.
+    fn with_votes(
+        &self,
+        cohorts: Vec<Vec<Part<'a>>>,
+        drawing: Drawing<'a>,
+        (authors, bearing): (&BTreeSet<MemberIndex>, Bearing),
+        standing: &mut Standing,
+    ) -> Vec<Vec<Part<'a>>> {
+        if !matches!(self.recipe.buckets, Buckets::ByRoot(_)) {
+            return cohorts;
+        }
+        let least = self.recipe.least_vectors(bearing.attackers);
+        let sound: BTreeSet<MemberIndex> =
+            cohorts.iter().flatten().flatten().map(|it| it.author).collect();
+        let waiting = standing.waiting.iter().map(|slot| slot.member);
+        let sound: BTreeSet<MemberIndex> = sound.into_iter().chain(waiting).collect();
+        let has_votes = |parts: &Vec<Part<'a>>| {
+            let mut buckets: BTreeSet<Bucket> =
+                parts.iter().map(|part| drawing.bucket(self.recipe, part)).collect();
+            if let Some(update) = parts.iter().flatten().next() {
+                let of =
+                    |&member| drawing.bucket_of(self.recipe, &update.header.federation, member);
+                buckets.extend(authors.difference(&sound).map(of));
+            }
+            buckets.len() >= least
+        };
+        let (counted, others): (Vec<_>, Vec<_>) = cohorts.into_iter().partition(has_votes);
+        let mut waiting = standing.waiting.to_vec();
+        waiting.extend(others.iter().flatten().flatten().map(|it| it.slot()));
+        waiting.sort_unstable();
+        standing.waiting = waiting.into();
+        counted
     }
 
     /// The cohorts that count, and where that leaves the epoch.
@@ -241,13 +306,9 @@ impl<'a> Plan<'a> {
 
     /// How many vectors the rule sees of a cohort.
     pub fn vectors(&self, recipe: &Recipe, parts: &[Part<'a>]) -> usize {
-        let buckets = parts.iter().map(|part| self.bucket(recipe, part));
-        buckets.collect::<BTreeSet<_>>().len()
-    }
-
-    fn bucket(&self, recipe: &Recipe, part: &Part<'a>) -> Bucket {
-        let latest = part[part.len() - 1];
-        recipe.buckets.of(&latest.header.federation, latest.slot(), self.roots)
+        let buckets: Vec<Bucket> =
+            parts.iter().map(|part| self.drawing.bucket(recipe, part)).collect();
+        recipe.vectors(&buckets, self.bearing)
     }
 
     /// What the rule sees of a cohort.
@@ -260,7 +321,7 @@ impl<'a> Plan<'a> {
         Group {
             vectors: parts.iter().map(vector).collect(),
             claims: parts.iter().map(claims).collect(),
-            buckets: parts.iter().map(|part| self.bucket(recipe, part)).collect(),
+            buckets: parts.iter().map(|part| self.drawing.bucket(recipe, part)).collect(),
             authors: parts.len(),
         }
     }

@@ -7,28 +7,36 @@
 //! authors with unlike data are more alike than the authors, and one of a bucket moves it
 //! less: with buckets of s the influence of an honest author that stands alone falls with s.
 //!
-//! - **Drawn**: an author's bucket is `H mod B`, where H is the first eight bytes, little-endian, of
-//!   blake3 derive-key `"longhaul 2026 bucket v1"` over the federation's id, the epoch and the
-//!   author's member index (as little-endian `u32` and `u16`). Each other author's is as it was
-//!   when one comes late, so that a term changes in one bucket, and a bucket's sum can stand in for
-//!   its updates. Nobody chooses a bucket: the id of the federation binds all members' keys.
+//! - **Drawn**: an epoch shuffles all members, and the place of a member, modulo B, is its bucket: all buckets
+//!   have as many members but for one. The shuffle is a function of the federation's id and the epoch,
+//!   not of who writes: nobody chooses a bucket, one who comes late changes one bucket alone, and a
+//!   bucket's sum can stand in for its updates. Where so few write that attackers could be half of the
+//!   buckets that are filled, each author has one of its own.
 //! - **By root**: authors whom the manifest lists under one trust root fill at most so many
-//!   buckets of that root, drawn as above. A root has no more votes than that, however many
-//!   members it brings, and none of them is left out. Members without a root stand alone.
+//!   buckets of that root, shuffled likewise. A root has no more votes than that, however many
+//!   members it brings, and none of them is left out. Members without a root stand alone. Where
+//!   attackers could have half of the votes, the cohort waits.
+//!
+//! The shuffle is a Feistel network of four rounds over the member indices, walked until it gives a number
+//! below theirs; the keys of its rounds are the eight bytes each, little-endian, of blake3 derive-key
+//! `"longhaul 2026 bucket v1"` over the federation's id, the epoch and the root (zero where it is
+//! anybody's) as little-endian `u32` and `u16`.
 //!
 //! A bucket's entry is the mean of its entries, weighted as claims and clipping say, rounded to the
 //! nearest unit of 2^-24, ties to even. Its place among others is that of its first vector. Where
-//! epochs are pooled, an author's bucket is that of its latest. Cost: one pass, and four bytes for
+//! epochs are pooled, the first shuffles for all. Cost: one pass, and four bytes for
 //! each entry and bucket.
 //!
 //! Bytes: with the mix, `[mix, 1, B]` or `[mix, 2, most of each root]`.
+
+use std::collections::BTreeMap;
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
 use super::recipe::read_u16;
 use super::vector::{BLOCK, Block, Sum, Vector, Weighted, for_each_block};
-use super::{Clip, Group, Mix, Recipe, Samples, Staleness, WEIGHT_ONE};
+use super::{Bearing, Clip, Group, Mix, Recipe, Rule, Samples, Staleness, WEIGHT_ONE};
 use crate::round::Divisor;
 use crate::slot::Slot;
 
@@ -60,26 +68,46 @@ pub(crate) enum Bucket {
 pub type TrustRoots = [u16];
 
 impl Buckets {
-    /// The bucket of a slot's author.
-    pub(crate) fn of(self, federation: &ContentHash, slot: Slot, roots: &TrustRoots) -> Bucket {
-        let draw = |among: u16| {
+    /// The bucket of a slot's author, one of so many members.
+    pub(crate) fn of(
+        self,
+        federation: &ContentHash,
+        slot: Slot,
+        members: usize,
+        roots: &TrustRoots,
+    ) -> Bucket {
+        let member = slot.member;
+        let shuffled = |root: u16, place: usize, count: usize, buckets: u16| {
             let mut bytes = federation.as_bytes().to_vec();
             bytes.extend_from_slice(&slot.epoch.get().to_le_bytes());
-            bytes.extend_from_slice(&slot.member.get().to_le_bytes());
-            let hash = ContentHash::derive(BUCKET_CONTEXT, &bytes);
-            let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-            let drawn = u64::from_le_bytes(first) % u64::from(among.max(1));
-            u16::try_from(drawn).expect("a remainder is smaller than its divisor")
+            bytes.extend_from_slice(&root.to_le_bytes());
+            let key = ContentHash::derive(BUCKET_CONTEXT, &bytes);
+            let number = shuffled(&key, place as u64, count as u64) % u64::from(buckets.max(1));
+            Bucket::Drawn(root, u16::try_from(number).expect("smaller than its divisor"))
         };
-        let root = || roots.get(slot.member.index()).copied().filter(|&root| root > 0);
         match self {
-            Self::None => Bucket::Alone(slot.member.get()),
-            Self::Drawn(buckets) => Bucket::Drawn(0, draw(buckets)),
-            Self::ByRoot(most) => match root() {
-                Some(root) => Bucket::Drawn(root, draw(most)),
-                None => Bucket::Alone(slot.member.get()),
+            Self::None => Bucket::Alone(member.get()),
+            Self::Drawn(buckets) => shuffled(0, member.index(), members, buckets),
+            Self::ByRoot(most) => match roots.get(member.index()) {
+                None | Some(0) => Bucket::Alone(member.get()),
+                Some(root) => {
+                    let place = roots[..member.index()].iter().filter(|&it| it == root).count();
+                    let count = roots.iter().filter(|&it| it == root).count();
+                    shuffled(*root, place, count, most)
+                }
             },
         }
+    }
+
+    /// The votes that members under these roots can have.
+    pub fn votes(self, roots: &TrustRoots) -> usize {
+        let mut by_root: BTreeMap<u16, usize> = BTreeMap::new();
+        roots.iter().for_each(|&root| *by_root.entry(root).or_default() += 1);
+        let most = if let Self::ByRoot(most) = self { most.into() } else { usize::MAX };
+        by_root
+            .into_iter()
+            .map(|(root, count)| if root > 0 { count.min(most) } else { count })
+            .sum()
     }
 
     /// Vectors that `authors` authors make at most.
@@ -126,10 +154,37 @@ impl Buckets {
     }
 }
 
+/// The place of `place`, which is below `count`, among as many that a key shuffles.
+fn shuffled(key: &ContentHash, place: u64, count: u64) -> u64 {
+    let half_bits =
+        u64::BITS.saturating_sub(count.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
+    let mask = (1_u64 << half_bits) - 1;
+    let mut at = place;
+    loop {
+        let (mut left, mut right) = (at >> half_bits, at & mask);
+        for key in key.as_bytes().chunks_exact(8) {
+            let key = u64::from_le_bytes(key.try_into().unwrap_or_default());
+            (left, right) = (right, left ^ (mixed(right ^ key) & mask));
+        }
+        at = left << half_bits | right;
+        // A permutation of a little more than `count` numbers comes back below it.
+        if at < count.max(1) {
+            return at;
+        }
+    }
+}
+
+/// SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
+const fn mixed(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
 /// The places of vectors by bucket, in the order of each bucket's first.
 pub(super) fn places(buckets: &[Bucket]) -> Vec<Vec<usize>> {
     let mut found: Vec<(Bucket, Vec<usize>)> = Vec::new();
-    let mut numbers = std::collections::BTreeMap::new();
+    let mut numbers = BTreeMap::new();
     for (place, &bucket) in buckets.iter().enumerate() {
         let number = *numbers.entry(bucket).or_insert(found.len());
         match found.get_mut(number) {
@@ -152,9 +207,37 @@ impl Recipe {
         }
     }
 
+    /// The fewest vectors among which the rule bears so many attackers.
+    pub const fn least_vectors(&self, attackers: usize) -> usize {
+        match self.rule {
+            Rule::Bulyan if attackers > 0 => 4 * attackers + 3,
+            _ => 2 * attackers + 1,
+        }
+    }
+
+    /// The places of a cohort's vectors by bucket; each alone where too few buckets are filled.
+    pub(super) fn places(&self, buckets: &[Bucket], bearing: Bearing) -> Vec<Vec<usize>> {
+        let found = places(buckets);
+        let drawn = matches!(self.buckets, Buckets::Drawn(_));
+        match drawn && found.len() < self.least_vectors(bearing.remaining()) {
+            true => (0..buckets.len()).map(|place| vec![place]).collect(),
+            false => found,
+        }
+    }
+
+    /// How many vectors the rule sees of authors in these buckets.
+    pub(crate) fn vectors(&self, buckets: &[Bucket], bearing: Bearing) -> usize {
+        self.places(buckets, bearing).len()
+    }
+
     /// One vector for each bucket of a cohort.
-    pub(super) fn gather(group: &Group<'_>, weighed: &[Weighted<'_>]) -> Group<'static> {
-        let places = places(&group.buckets);
+    pub(super) fn gather(
+        &self,
+        group: &Group<'_>,
+        weighed: &[Weighted<'_>],
+        bearing: Bearing,
+    ) -> Group<'static> {
+        let places = self.places(&group.buckets, bearing);
         let vectors = places.iter().map(|places| {
             let parts: Vec<Weighted<'_>> = places.iter().map(|&place| weighed[place]).collect();
             Vector::Sum(mean(&parts))
@@ -198,19 +281,35 @@ mod tests {
     }
 
     #[test]
-    fn draws_depend_on_federation_epoch_and_author_and_fill_all_buckets() {
+    fn an_epoch_shuffles_members_evenly_and_each_epoch_otherwise() {
         let federation = ContentHash::of(b"one");
-        let drawn = |federation: &ContentHash, epoch: u32| {
-            let of = |member| Buckets::Drawn(8).of(federation, slot(member, epoch), &[]);
-            (0..200).map(of).collect::<Vec<_>>()
-        };
-        let first = drawn(&federation, 3);
-        assert_eq!(first, drawn(&federation, 3));
-        assert_ne!(first, drawn(&federation, 4));
-        assert_ne!(first, drawn(&ContentHash::of(b"other"), 3));
-        for number in 0..8 {
-            let filled = first.iter().filter(|&&it| it == Bucket::Drawn(0, number)).count();
-            assert!((10..=45).contains(&filled), "{filled} of 200 in bucket {number} of 8");
+        for (members, buckets) in [(200, 8), (7, 7), (20, 7), (3, 2), (1, 1), (1000, 64)] {
+            let drawn = |federation: &ContentHash, epoch| {
+                let drawn = Buckets::Drawn(buckets);
+                let of = |member| drawn.of(federation, slot(member, epoch), members.into(), &[]);
+                (0..members).map(of).collect::<Vec<_>>()
+            };
+            let first = drawn(&federation, 3);
+            assert_eq!(first, drawn(&federation, 3));
+            if members > 10 {
+                assert_ne!(first, drawn(&federation, 4));
+                assert_ne!(first, drawn(&ContentHash::of(b"other"), 3));
+            }
+            for number in 0..buckets {
+                let filled = first.iter().filter(|&&it| it == Bucket::Drawn(0, number)).count();
+                let each = usize::from(members / buckets);
+                assert!((each..=each + 1).contains(&filled), "{filled} of {members} in {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shuffle_gives_every_place_once() {
+        for count in [1, 2, 3, 5, 16, 17, 100, 1023, 4096] {
+            let key = ContentHash::of(&[count as u8]);
+            let found: std::collections::BTreeSet<u64> =
+                (0..count).map(|place| shuffled(&key, place, count)).collect();
+            assert_eq!(found, (0..count).collect(), "{count}");
         }
     }
 
@@ -218,14 +317,33 @@ mod tests {
     fn a_root_fills_no_more_than_its_buckets_and_others_stand_alone() {
         let federation = ContentHash::of(b"one");
         let roots: Vec<u16> = (0..40).map(|member| [7, 7, 0, 9][member % 4]).collect();
-        let of = |member| Buckets::ByRoot(2).of(&federation, slot(member, 0), &roots);
+        let by_root = Buckets::ByRoot(2);
+        let of = |member| by_root.of(&federation, slot(member, 0), 40, &roots);
         let all: std::collections::BTreeSet<_> = (0..40).map(of).collect();
         let of_root = |root| {
             all.iter().filter(|it| matches!(it, Bucket::Drawn(of, _) if *of == root)).count()
         };
         assert_eq!((of_root(7), of_root(9), all.len()), (2, 2, 14));
+        assert_eq!((by_root.votes(&roots), Buckets::ByRoot(15).votes(&roots)), (14, 35));
         // Members that the manifest says nothing about stand alone.
-        assert_eq!(Buckets::ByRoot(2).of(&federation, slot(99, 0), &roots), Bucket::Alone(99));
+        assert_eq!(by_root.of(&federation, slot(99, 0), 40, &roots), Bucket::Alone(99));
+    }
+
+    #[test]
+    fn few_filled_buckets_leave_each_author_alone() {
+        let recipe =
+            |rule| Recipe { buckets: Buckets::Drawn(5), ..Recipe::plain(rule, Clip::None, 1) };
+        let buckets = [0, 1, 0, 1].map(|number| Bucket::Drawn(0, number));
+        let bearing = |attackers, voids| Bearing { attackers, voids };
+        let places = |rule, bearing| recipe(rule).places(&buckets, bearing).len();
+        assert_eq!(places(Rule::Median, bearing(0, 0)), 2);
+        assert_eq!(places(Rule::Median, bearing(1, 0)), 4);
+        // The one attacker is proven.
+        assert_eq!(places(Rule::Median, bearing(1, 1)), 2);
+        assert_eq!(
+            (places(Rule::Bulyan, bearing(1, 0)), places(Rule::Bulyan, bearing(0, 0))),
+            (4, 2)
+        );
     }
 
     #[test]

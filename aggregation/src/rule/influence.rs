@@ -4,8 +4,7 @@ use super::extremes::Keep;
 use super::vector::{BLOCK, Block, Weighted, for_each_block};
 use super::weighting::COEFFICIENT_ONE;
 use super::{
-    Bearing, Buckets, Group, Mix, Recipe, Rule, WEIGHT_ONE, buckets, bulyan,
-    nearest_neighbour_mixing,
+    Bearing, Buckets, Group, Mix, Recipe, Rule, WEIGHT_ONE, bulyan, nearest_neighbour_mixing,
 };
 use crate::update::Update;
 
@@ -81,9 +80,9 @@ impl Recipe {
         weighed: &[Weighted<'_>],
         bearing: Bearing,
     ) -> Vec<Influence> {
-        let of_buckets = self.gathered().influence(&Self::gather(group, weighed), bearing);
+        let of_buckets = self.gathered().influence(&self.gather(group, weighed, bearing), bearing);
         let mut found = vec![(0, None); weighed.len()];
-        for (places, bucket) in buckets::places(&group.buckets).iter().zip(of_buckets) {
+        for (places, bucket) in self.places(&group.buckets, bearing).iter().zip(of_buckets) {
             for &place in places {
                 let own = i128::from(bucket.weight) * i128::from(weighed[place].weight);
                 let own = own / (i128::from(WEIGHT_ONE) * places.len() as i128);

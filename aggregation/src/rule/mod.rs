@@ -182,7 +182,7 @@ impl Recipe {
     /// The term of cohorts, of which there is at least one.
     pub(crate) fn term(&self, groups: &[Group<'_>], bearing: Bearing) -> Vec<i32> {
         if self.buckets != Buckets::None {
-            let gather = |group| Self::gather(group, &self.weighed(group, bearing));
+            let gather = |group| self.gather(group, &self.weighed(group, bearing), bearing);
             let groups: Vec<Group<'_>> = groups.iter().map(gather).collect();
             return self.gathered().term(&groups, bearing);
         }

@@ -10,7 +10,8 @@ use super::{Rule, Staleness, Trim, Weighting};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0}: use mean, median, trimmed-mean:K or trimmed-mean:auto, mean-around-median, krum, \
-     multi-krum, geometric-median:ITERATIONS, centered-clipping:RADIUS:ITERATIONS, \
+     multi-krum, geometric-median:ITERATIONS (1 to 64), centered-clipping:RADIUS:ITERATIONS (from \
+     0.001 on, at most three places; 1 to 64), \
      centered-trimmed, covariance-filter, diversity, minimum-diameter, smallest-eigenvalue or bulyan"
 )]
 pub struct RuleNameError(String);

@@ -136,7 +136,7 @@ pub enum RecipeError {
     },
     /// A rule by majority, or momentum, with fewer authors than make one.
     #[error(
-        "{rule}, or the momentum of its steps, needs a majority: with {attackers} assumed attackers a quorum of {least}, not {quorum}"
+        "with {attackers} assumed attackers {rule} (or momentum of its steps) needs a quorum of {least}, not {quorum}"
     )]
     Majority {
         /// The rule.
@@ -150,8 +150,8 @@ pub enum RecipeError {
     },
     /// Attackers could spoil most buckets.
     #[error(
-        "{buckets} buckets, of which {attackers} assumed attackers can spoil one each; choose at \
-         least {least}"
+        "{buckets} buckets, of which {attackers} assumed attackers can spoil one each, for {authors} \
+         authors; choose {least} to {authors}"
     )]
     Buckets {
         /// The number of buckets.
@@ -160,6 +160,8 @@ pub enum RecipeError {
         attackers: usize,
         /// The fewest buckets.
         least: usize,
+        /// Authors expected in an epoch: the most buckets.
+        authors: usize,
     },
     /// A rule that chooses vectors by itself, behind mixing.
     #[error("bulyan chooses among plain updates; leave the mixing out, or take trimmed-mean:auto")]
@@ -264,7 +266,7 @@ impl Recipe {
     fn validate_rule(&self, setting: &Setting) -> Result<(), RecipeError> {
         let Self { rule, quorum, .. } = *self;
         let attackers = setting.attackers(self.pool.epochs());
-        let least = if rule == Rule::Bulyan { 4 * attackers + 3 } else { 2 * attackers + 1 };
+        let least = self.least_vectors(attackers);
         let most = self.buckets.vectors(setting.authors(self.pool.epochs()));
         match rule {
             Rule::Bulyan if self.mix != Mix::None => return Err(RecipeError::Mixed),
@@ -272,7 +274,9 @@ impl Recipe {
                 return Err(RecipeError::Searched { rule, authors: most });
             }
             Rule::Weighted(weighting) if !weighting.is_sound() => {
-                return Err(RecipeError::Parameter("the rule's radius or number of iterations"));
+                return Err(RecipeError::Parameter(
+                    "the rule's radius (above 0) or number of iterations (1 to 64)",
+                ));
             }
             Rule::Weighted(_) | Rule::Bulyan if usize::from(quorum) < least => {
                 return Err(RecipeError::Majority { rule, attackers, least, quorum });
@@ -284,7 +288,9 @@ impl Recipe {
             return Err(RecipeError::Majority { rule, attackers, least, quorum });
         }
         if !self.outer.is_sound() {
-            return Err(RecipeError::Parameter("the rate or momentum of a term's step"));
+            return Err(RecipeError::Parameter(
+                "the rate of a term's step (0.001 to 10) or its momentum (0 to 0.95)",
+            ));
         }
         match (self.staleness.is_sound(), self.samples) {
             (false, _) => Err(RecipeError::Parameter("how weights fall with staleness")),
@@ -296,12 +302,20 @@ impl Recipe {
     /// Checks that attackers who spoil a bucket each leave a majority of buckets.
     fn validate_buckets(&self, setting: &Setting) -> Result<(), RecipeError> {
         let attackers = setting.attackers(self.pool.epochs());
-        let least = if self.rule == Rule::Bulyan { 4 * attackers + 3 } else { 2 * attackers + 1 };
-        match self.buckets {
-            Buckets::Drawn(buckets) if usize::from(buckets) < least.max(2) => {
-                Err(RecipeError::Buckets { buckets, attackers, least: least.max(2) })
+        let authors = setting.authors(1);
+        let least = self.least_vectors(attackers).max(2);
+        match (self.buckets, self.rule) {
+            (Buckets::Drawn(buckets), _) if !(least..=authors).contains(&buckets.into()) => {
+                Err(RecipeError::Buckets { buckets, attackers, least, authors })
             }
-            Buckets::ByRoot(0) => Err(RecipeError::Parameter("the number of buckets of a root")),
+            (Buckets::Drawn(buckets), Rule::TrimmedMean { trim: Trim::Fixed(trim) })
+                if u32::from(trim) * 2 >= u32::from(buckets) =>
+            {
+                Err(RecipeError::Trim { trim, quorum: buckets })
+            }
+            (Buckets::ByRoot(0), _) => {
+                Err(RecipeError::Parameter("the number of buckets of a root"))
+            }
             _ => Ok(()),
         }
     }
@@ -658,7 +672,9 @@ mod tests {
         {
             let recipe = Recipe { outer: Outer { rate_milli, momentum_permille }, ..WEIGHED };
             let found = recipe.validate(&Setting::trusting(9));
-            let expected = Err(RecipeError::Parameter("the rate or momentum of a term's step"));
+            let expected = Err(RecipeError::Parameter(
+                "the rate of a term's step (0.001 to 10) or its momentum (0 to 0.95)",
+            ));
             assert_eq!(found, if sound { Ok(()) } else { expected });
         }
     }

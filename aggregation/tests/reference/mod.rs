@@ -16,7 +16,7 @@ use longhaul_aggregation::{
 use longhaul_dtn::hash::ContentHash;
 
 use crate::common::SEED;
-use crate::plans::EPOCHS;
+use crate::plans::{EPOCHS, MEMBERS};
 
 /// A recipe and the setting that it is used in.
 pub type Rules = (Recipe, Setting);
@@ -135,11 +135,36 @@ fn authors(set: &BTreeSet<Fact>, epochs: &[u32]) -> BTreeSet<u16> {
     set.iter().filter(|fact| epochs.contains(&fact.epoch)).map(|fact| fact.member).collect()
 }
 
-/// Attackers that may be in a term, and authors who contribute nothing to it.
-type Bearing = (usize, usize);
+/// Attackers that may be in a term, authors who contribute nothing to it, and its first epoch.
+type Bearing = (usize, usize, u32);
 
 /// The cohorts that count.
 fn cohorts_of<'a>(
+    rules: Rules,
+    set: &'a BTreeSet<Fact>,
+    epochs: &[u32],
+) -> (Vec<Vec<Part<'a>>>, Bearing) {
+    let (mut cohorts, bearing) = all_cohorts_of(rules, set, epochs);
+    if matches!(rules.0.buckets, Buckets::ByRoot(_)) {
+        let least = least_vectors(rules.0, bearing.0);
+        // Who has no sound update at all in these epochs votes everywhere.
+        let within = |fact: &&Fact| epochs.contains(&fact.epoch);
+        let sound = |fact: &&Fact| {
+            let own = set.iter().filter(within).filter(|it| it.member == fact.member);
+            own.clone().any(|it| !is_void(set, it))
+        };
+        let void: Vec<&Fact> = set.iter().filter(within).filter(|it| !sound(it)).collect();
+        let votes = |parts: &Vec<Part<'a>>| {
+            let buckets = parts.iter().map(|part| part[part.len() - 1]).chain(void.iter().copied());
+            let buckets = buckets.map(|fact| bucket(rules.0, fact, bearing.2));
+            buckets.collect::<BTreeSet<_>>().len()
+        };
+        cohorts.retain(|parts| votes(parts) >= least);
+    }
+    (cohorts, bearing)
+}
+
+fn all_cohorts_of<'a>(
     (recipe, setting): Rules,
     set: &'a BTreeSet<Fact>,
     epochs: &[u32],
@@ -151,7 +176,7 @@ fn cohorts_of<'a>(
     };
     let parts: Vec<Part<'a>> = authors.iter().map(part).filter(|part| !part.is_empty()).collect();
     let voids = authors.len() - parts.len();
-    let bearing = (attackers(setting, epochs.len()), voids);
+    let bearing = (attackers(setting, epochs.len()), voids, epochs[0]);
     let Some(cohorts) = recipe.cohorts else {
         return (if parts.is_empty() { vec![] } else { vec![parts] }, bearing);
     };
@@ -330,26 +355,56 @@ fn units(part: &Part<'_>) -> Vec<i64> {
     (0..part[0].units.len()).map(|entry| sum(entry).clamp(-most, most)).collect()
 }
 
+fn least_vectors(recipe: Recipe, attackers: usize) -> usize {
+    let chooses = recipe.rule == Rule::Bulyan && attackers > 0;
+    if chooses { 4 * attackers + 3 } else { 2 * attackers + 1 }
+}
+
 /// The trust roots of members, by index.
-pub const TRUST_ROOTS: [u16; 8] = [1, 0, 2, 1, 1, 2, 0, 1];
+pub const TRUST_ROOTS: [u16; 6] = [1, 0, 2, 1, 1, 2];
 
 /// Which bucket an author is in; who is in none stands alone.
-fn bucket(recipe: Recipe, fact: &Fact) -> (bool, u16, u64) {
-    let drawn = |among: u16| {
-        let mut bytes = fact.federation.to_vec();
-        bytes.extend(fact.epoch.to_le_bytes());
-        bytes.extend(fact.member.to_le_bytes());
-        let hash = ContentHash::derive("longhaul 2026 bucket v1", &bytes);
-        hash.as_bytes()[..8].iter().rev().fold(0_u64, |sum, &it| sum << 8 | u64::from(it))
-            % u64::from(among)
-    };
+fn bucket(recipe: Recipe, fact: &Fact, first: u32) -> (bool, u16, u64) {
+    let root = TRUST_ROOTS.get(usize::from(fact.member)).copied().unwrap_or(0);
+    let alike = |&other: &u16| TRUST_ROOTS.get(usize::from(other)).copied().unwrap_or(0) == root;
     match recipe.buckets {
-        Buckets::None => (false, fact.member, 0),
-        Buckets::Drawn(among) => (true, 0, drawn(among)),
-        Buckets::ByRoot(most) => match TRUST_ROOTS.get(usize::from(fact.member)) {
-            None | Some(0) => (false, fact.member, 0),
-            Some(&root) => (true, root, drawn(most)),
-        },
+        Buckets::ByRoot(most) if root > 0 => {
+            let all: Vec<u16> = (0..MEMBERS).filter(alike).collect();
+            let place = all.iter().position(|&it| it == fact.member).expect("one of them");
+            (true, root, shuffled(fact, (first, root), place, all.len()) as u64 % u64::from(most))
+        }
+        Buckets::Drawn(among) => {
+            let place = shuffled(fact, (first, 0), fact.member.into(), MEMBERS.into());
+            (true, 0, place as u64 % u64::from(among))
+        }
+        Buckets::None | Buckets::ByRoot(_) => (false, fact.member, 0),
+    }
+}
+
+/// The place of one of `count` in the shuffle of the epoch.
+fn shuffled(fact: &Fact, (first, root): (u32, u16), place: usize, count: usize) -> usize {
+    let mut bytes = fact.federation.to_vec();
+    bytes.extend(first.to_le_bytes());
+    bytes.extend(root.to_le_bytes());
+    let key = ContentHash::derive("longhaul 2026 bucket v1", &bytes);
+    let half = (1..).find(|half| 1_usize << (2 * half) >= count).expect("some") as u32;
+    let mut halves = (place as u64 >> half, place as u64 % (1 << half));
+    loop {
+        for round in 0..4 {
+            let bytes = &key.as_bytes()[8 * round..][..8];
+            let key = bytes.iter().rev().fold(0_u64, |sum, &it| sum << 8 | u64::from(it));
+            let mut word = halves.1 ^ key;
+            for (shift, factor) in
+                [(30, 0xbf58_476d_1ce4_e5b9), (27, 0x94d0_49bb_1331_11eb), (31, 1)]
+            {
+                word = (word ^ (word >> shift)).wrapping_mul(factor);
+            }
+            halves = (halves.1, halves.0 ^ (word % (1 << half)));
+        }
+        let found = (halves.0 << half | halves.1) as usize;
+        if found < count {
+            return found;
+        }
     }
 }
 
@@ -369,7 +424,11 @@ fn gathered(buckets: &[(bool, u16, u64)], sums: &[Vec<i64>], weights: &[i128]) -
 }
 
 /// The rule's sums over a cohort, and what they are divided by.
-fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (Vec<i128>, i128) {
+fn means(
+    recipe: Recipe,
+    cohort: &[Part<'_>],
+    (attackers, voids, first): Bearing,
+) -> (Vec<i128>, i128) {
     // Of equally near vectors those of smaller hashes are the nearer.
     let mut cohort = cohort.to_vec();
     cohort.sort_by_key(|part| part[part.len() - 1].hash);
@@ -380,10 +439,16 @@ fn means(recipe: Recipe, cohort: &[Part<'_>], (attackers, voids): Bearing) -> (V
         .zip(&cohort)
         .map(|(clip, part)| (clip * claimed(recipe, part[part.len() - 1])) >> 16)
         .collect();
-    let buckets: Vec<_> = cohort.iter().map(|part| bucket(recipe, part[part.len() - 1])).collect();
+    let buckets: Vec<_> =
+        cohort.iter().map(|part| bucket(recipe, part[part.len() - 1], first)).collect();
+    let filled: BTreeSet<_> = buckets.iter().copied().collect();
+    let least = least_vectors(recipe, attackers.saturating_sub(voids));
     let (sums, weights) = match recipe.buckets {
         Buckets::None => (sums, weights),
         _ => {
+            let alone = matches!(recipe.buckets, Buckets::Drawn(_)) && filled.len() < least;
+            let each = |place: usize| (true, 0, place as u64);
+            let buckets = if alone { (0..sums.len()).map(each).collect() } else { buckets };
             let sums = gathered(&buckets, &sums, &weights);
             let weights = vec![65_536; sums.len()];
             (sums, weights)

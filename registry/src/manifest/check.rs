@@ -64,6 +64,17 @@ pub enum InvalidManifest {
     /// that nothing asks for.
     #[error("trust roots go with buckets by root; list roots and ask for such buckets, or neither")]
     TrustRootsUnused,
+    /// The attackers assumed could have half of the votes.
+    #[error(
+        "trust roots leave {votes} votes where the rule needs {least} for the attackers assumed; \
+         choose more buckets of each root, more roots or a smaller share of attackers"
+    )]
+    Votes {
+        /// Votes that all members have together.
+        votes: usize,
+        /// The fewest that the rule needs.
+        least: usize,
+    },
     /// The quorum cannot be reached or asks for nobody.
     #[error("a quorum of {quorum} among {members} members; choose 1 to {members}")]
     Quorum {
@@ -252,6 +263,11 @@ impl Manifest {
         let gathers = matches!(self.recipe.buckets, Buckets::ByRoot(_));
         if roots > 0 && roots != members {
             return Err(InvalidManifest::TrustRoots { roots, members });
+        }
+        let least = self.recipe.least_vectors(self.setting().attackers(self.recipe.pool.epochs()));
+        let votes = self.recipe.buckets.votes(&self.trust_roots);
+        if gathers && roots == members && votes < least {
+            return Err(InvalidManifest::Votes { votes, least });
         }
         // All zero is said by listing none.
         if gathers != self.trust_roots.iter().any(|&root| root > 0) || !gathers && roots > 0 {

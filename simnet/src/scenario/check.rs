@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_aggregation::{PoolSpan, SealPolicy, SealRules};
+use longhaul_aggregation::{PoolSpan, RecipeError, SealPolicy, SealRules};
 use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
@@ -66,8 +66,23 @@ fn recipe(scenario: &Scenario) -> Checked {
         format!("{} is not 1, 2, 4, 8, 16 or 32", recipe.pool_epochs)
     })?;
     trim(recipe)?;
-    let fits = recipe.encoding.0.validate(&crate::federation::recipe(recipe));
-    fits.or_else(|why| require(false, "recipe.encoding", || why.to_string()))
+    let merged = crate::federation::recipe(recipe);
+    let fits = recipe.encoding.0.validate(&merged);
+    fits.or_else(|why| require(false, "recipe.encoding", || why.to_string()))?;
+    if scenario.training.mode == TrainingMode::Transport {
+        return Ok(());
+    }
+    let setting = crate::federation::setting(scenario);
+    merged.validate(&setting).or_else(|why| {
+        let key = match why {
+            RecipeError::Buckets { .. } => "recipe.buckets",
+            RecipeError::Quorum { .. } | RecipeError::Majority { .. } => "recipe.quorum",
+            RecipeError::Trim { .. } => "recipe.trim",
+            RecipeError::CohortThreshold(_) | RecipeError::CohortMinimum { .. } => "recipe.cohorts",
+            _ => "recipe.rule",
+        };
+        require(false, key, || why.to_string())
+    })
 }
 
 fn trim(recipe: &Recipe) -> Checked {

@@ -189,7 +189,8 @@ impl ManifestPlan {
         (self.attacker_share * 1e3).round() as u16
     }
 
-    fn attackers(&self) -> usize {
+    /// F: how many members are assumed to attack.
+    pub(in crate::shell) fn attackers(&self) -> usize {
         self.members.len() * usize::from(self.attackers_permille()) / 1000
     }
 
@@ -210,6 +211,14 @@ impl ManifestPlan {
             _ => 2,
         };
         let least = u16::try_from(majority).context("too many members")?;
+        let (rule_name, members) = (self.rule(), self.members.len());
+        ensure!(
+            self.quorum.is_some() || usize::from(least) <= members.max(2),
+            "--rule {rule_name} with {} assumed attackers needs {least} members, here {members}; \
+             lower --attacker-share {}, list more members or choose another rule",
+            self.attackers(),
+            self.attacker_share
+        );
         let quorum = self.quorum.unwrap_or(third.max(2).max(least));
         let mix = if self.mix_neighbours { Mix::NearestNeighbours } else { Mix::None };
         let samples = self.samples_max.map_or(Samples::Alike, Samples::UpTo);
@@ -285,7 +294,14 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
     use InvalidManifest::{SealEvery, SealMomentum, SealNever, SealWindow, SnapshotBytes};
     match error {
         InvalidManifest::TrustRootsUnused => {
-            return anyhow!("--member ID@ROOT goes with --root-buckets, and the other way round");
+            return match plan.buckets {
+                Buckets::ByRoot(_) => anyhow!(
+                    "--root-buckets asks for trust roots, and no --member has one: --member ID@ROOT"
+                ),
+                _ => anyhow!(
+                    "--member ID@ROOT lists trust roots that nothing asks for: add --root-buckets"
+                ),
+            };
         }
         InvalidManifest::Recipe(_) => {
             let of_rule =

@@ -83,6 +83,7 @@ Examples:
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct NewArgs {
     /// Data directory whose key signs the manifest.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
@@ -289,7 +290,18 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("write {}", args.out.display()))?;
     say!("{}", manifest.id());
     let recipe = &manifest.manifest().recipe;
-    eprintln!("Rule {}, {} authors make an epoch count", recipe.rule, recipe.quorum);
+    let attackers = plan.attackers();
+    eprintln!(
+        "Rule {}, {attackers} attackers assumed, {} authors make an epoch count",
+        recipe.rule, recipe.quorum
+    );
+    if attackers == 0 && (recipe.rule != Rule::Mean || recipe.clip == Clip::Adaptive) {
+        eprintln!(
+            "warning: --attacker-share {} of {} members is less than one: the rule bears no attacker",
+            args.attacker_share,
+            manifest.manifest().members.len()
+        );
+    }
     eprintln!("Wrote {}; give it to every member: longhaul join {0}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
