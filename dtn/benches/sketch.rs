@@ -1,72 +1,99 @@
-//! What reconciliation by sketch costs: hashing ids for a contact, making cells, finding the
-//! difference.
+//! Sketches: what it takes to find what two sets lack, and in how many bytes.
+//!
+//! `cargo bench -p longhaul-dtn --bench sketch [-- FILTER]`: one thread. `key` is the
+//! keyed hash of each id, which both sides pay once in a contact; `encode` is a
+//! sender's first 1,000 cells; `decode` is all that a receiver does with the
+//! batches it asked for, keyed hashes aside: the cells of its own set, and peeling. `peel`
+//! has no set of its own, so that peeling is all there is.
 
 use divan::Bencher;
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_dtn::sketch::{Decoder, Encoder, SketchBatch, SketchKey, Symbol};
+use longhaul_dtn::sketch::{
+    CellCount, Decoder, Difference, Encoder, KeyedIds, Progress, SketchBatch, SketchKey,
+};
+
+/// Ids in each set, and how many of them one side lacks in all.
+const CASES: [(u32, u32); 2] = [(10_000, 20), (100_000, 500)];
 
 fn main() {
+    for case in CASES {
+        let (batches, _) = asked(case);
+        let bytes: usize = batches.iter().map(|it| it.encode().len()).sum();
+        let cells: usize = batches.iter().map(|it| it.cells.len()).sum();
+        println!("{case:?}: {cells} cells in {} batches, {bytes} bytes", batches.len());
+    }
     divan::main();
 }
 
-fn key() -> SketchKey {
-    SketchKey::of_nonces(&[1; 32], &[2; 32])
+fn ids(from: u32, to: u32) -> Vec<BundleId> {
+    let mut ids: Vec<_> =
+        (from..to).map(|it| BundleId::from_hash(ContentHash::of(&it.to_be_bytes()))).collect();
+    ids.sort_unstable();
+    ids
 }
 
-fn ids(from: u64, count: u64) -> Vec<BundleId> {
-    let id = |number: u64| BundleId::from_hash(ContentHash::of(&number.to_le_bytes()));
-    (from..from + count).map(id).collect()
+fn keyed(from: u32, to: u32) -> KeyedIds {
+    let key = SketchKey::between(&[1; 32], &[2; 32]);
+    KeyedIds::new(key, ids(from, to)).expect("a small set")
 }
 
-fn symbols(from: u64, count: u64) -> Vec<(Symbol, BundleId)> {
-    let key = key();
-    ids(from, count).into_iter().map(|id| (key.symbol(&id), id)).collect()
-}
-
-/// Ids of a set and differences, half of them on either side.
-const SETS: [(u64, u64); 2] = [(10_000, 20), (100_000, 500)];
-
-/// The symbols of a set, once for each contact.
-#[divan::bench(args = SETS)]
-fn hash_ids(bencher: Bencher<'_, '_>, (count, _): (u64, u64)) {
-    let (key, ids) = (key(), ids(0, count));
-    bencher.bench_local(|| ids.iter().map(|id| key.symbol(id)).collect::<Vec<_>>());
-}
-
-/// The cells that find so many differences.
-fn batches(count: u64, differences: u64) -> Vec<SketchBatch> {
-    let theirs = symbols(differences / 2, count);
-    let mut encoder = Encoder::new(theirs.into_iter().map(|(symbol, _)| symbol));
-    let ours = symbols(0, count);
-    let mut decoder = Decoder::new(ours, usize::MAX);
-    let mut batches = Vec::new();
+/// The batches that a receiver asks for, and its set.
+fn asked((count, lacking): (u32, u32)) -> (Vec<SketchBatch>, KeyedIds) {
+    let half = lacking / 2;
+    let (theirs, ours) = (keyed(0, count), keyed(half, count + lacking - half));
+    let (mut encoder, mut decoder) =
+        (Encoder::new(theirs), Decoder::new(ours.clone(), CellCount::MAX));
+    let (mut batches, mut asked) = (vec![], CellCount::FIRST);
     loop {
-        let cells = usize::try_from(decoder.cells()).expect("a few") / 4;
-        batches.push(encoder.batch(cells.max(8)));
-        let last = batches.last().expect("one");
-        if decoder.take(last).expect("honest cells").is_some() {
-            return batches;
+        batches.push(encoder.batch(asked).expect("cells are left"));
+        let last = batches.last().expect("just pushed");
+        match decoder.push(last).expect("honest cells") {
+            Progress::More(count) => asked = count,
+            Progress::Done(_) => return (batches, ours),
         }
     }
 }
 
-/// All cells that are needed.
-#[divan::bench(args = SETS)]
-fn encode(bencher: Bencher<'_, '_>, (count, differences): (u64, u64)) {
-    let sizes: Vec<usize> = batches(count, differences).iter().map(|it| it.cells.len()).collect();
-    let symbols: Vec<Symbol> = symbols(0, count).into_iter().map(|(symbol, _)| symbol).collect();
-    bencher.with_inputs(|| Encoder::new(symbols.iter().copied())).bench_local_values(
-        |mut encoder| sizes.iter().map(|&cells| encoder.batch(cells).encode().len()).sum::<usize>(),
-    );
+fn run(mut decoder: Decoder, batches: &[SketchBatch]) -> Difference {
+    for batch in batches {
+        if let Progress::Done(difference) = decoder.push(batch).expect("honest cells") {
+            return difference;
+        }
+    }
+    unreachable!("the same batches decoded before")
 }
 
-/// The difference, from cells that are there; the own cells are made for it.
-#[divan::bench(args = SETS)]
-fn decode(bencher: Bencher<'_, '_>, (count, differences): (u64, u64)) {
-    let batches = batches(count, differences);
-    let ours = symbols(0, count);
-    bencher.with_inputs(|| Decoder::new(ours.iter().copied(), usize::MAX)).bench_local_values(
-        |mut decoder| batches.iter().find_map(|batch| decoder.take(batch).expect("honest cells")),
-    );
+#[divan::bench(args = [10_000, 100_000])]
+fn key(bencher: Bencher<'_, '_>, count: u32) {
+    let ids = ids(0, count);
+    let key = SketchKey::between(&[1; 32], &[2; 32]);
+    bencher.bench_local(|| KeyedIds::new(key, ids.iter().copied()));
+}
+
+#[divan::bench(args = [10_000, 100_000])]
+fn encode(bencher: Bencher<'_, '_>, count: u32) {
+    let set = keyed(0, count);
+    let cells = CellCount::new(1000).expect("within limits");
+    bencher
+        .with_inputs(|| Encoder::new(set.clone()))
+        .bench_local_values(|mut encoder| encoder.batch(cells));
+}
+
+#[divan::bench(args = CASES)]
+fn decode(bencher: Bencher<'_, '_>, case: (u32, u32)) {
+    let (batches, ours) = asked(case);
+    bencher
+        .with_inputs(|| Decoder::new(ours.clone(), CellCount::MAX))
+        .bench_local_values(|decoder| run(decoder, &batches));
+}
+
+#[divan::bench(args = [20, 500])]
+fn peel(bencher: Bencher<'_, '_>, count: u32) {
+    let mut encoder = Encoder::new(keyed(0, count));
+    let cells = CellCount::new(2 * count).expect("within limits");
+    let batch = encoder.batch(cells).expect("cells are left");
+    bencher
+        .with_inputs(|| Decoder::new(keyed(0, 0), CellCount::MAX))
+        .bench_local_values(|decoder| run(decoder, std::slice::from_ref(&batch)));
 }

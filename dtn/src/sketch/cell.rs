@@ -1,184 +1,174 @@
-//! Cells, symbols, and which symbol is in which cell.
+//! Cell: the sum of the symbols that walked over one index, and its bytes.
 
-use std::ops::RangeTo;
+use super::symbol::{Check, SYMBOL_BYTES, Symbol};
+use super::{CELLS_MAX, SET_SIZE_MAX, SketchError};
+use crate::codec::CodecErrorKind;
 
-use crate::bundle::BundleId;
-use crate::hash::ContentHash;
+/// Most bytes of a packed cell: symbols, checksums, and an excess of 28 bits.
+pub(super) const CELL_BYTES_MAX: usize = SYMBOL_BYTES + 3 + EXCESS_BYTES_MAX;
+const EXCESS_BYTES_MAX: usize = 4;
+const _: () = assert!(2 * SET_SIZE_MAX < 1 << (7 * EXCESS_BYTES_MAX));
 
-const KEY_CONTEXT: &str = "longhaul 2026 sketch v1";
+/// Number of ids in a set, at most [`SET_SIZE_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetSize(u32);
 
-/// Bits of a check.
-pub(super) const CHECK_BITS: u32 = 24;
+/// Number of cells that one side asks for or allows, from 1 to [`CELLS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CellCount(u32);
 
-/// The key of one contact's sketches.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SketchKey([u8; 32]);
-
-/// What stands for an id in a contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol(u64);
-
-/// The sum of some symbols.
+/// A coded symbol: what the ids in it sum up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cell {
-    /// All symbols by exclusive or.
-    pub(super) sum: u64,
-    /// Their checks by exclusive or.
-    pub(super) check: u32,
-    /// How many they are; in a difference those of the other side less one's own.
-    pub(super) count: i64,
+    /// Exclusive or of the symbols.
+    pub sum: Symbol,
+    /// Exclusive or of their checksums.
+    pub check: Check,
+    /// How many more symbols than a set of this size has here on average, at
+    /// most [`SET_SIZE_MAX`] either way.
+    ///
+    /// The paper's section 6 sends this instead of the count, which would take
+    /// three bytes for a large set: it is seldom beyond one byte.
+    pub excess: i64,
 }
 
-/// Goes through the cells that a symbol is in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Walk {
-    state: u64,
-    /// The cell that comes next.
-    next: u64,
-}
-
-impl SketchKey {
-    /// The key of a contact, from what both sides know and neither chose alone: blake3 derive-key
-    /// under `"longhaul 2026 sketch v1"` over both nonces, the smaller first.
-    pub fn of_nonces(one: &[u8; 32], other: &[u8; 32]) -> Self {
-        let (first, second) = if one <= other { (one, other) } else { (other, one) };
-        Self(*ContentHash::derive(KEY_CONTEXT, &[*first, *second].concat()).as_bytes())
+impl SetSize {
+    /// Checks a number of ids.
+    pub const fn new(ids: u64) -> Result<Self, SketchError> {
+        if ids > SET_SIZE_MAX {
+            return Err(SketchError::SetSize(ids));
+        }
+        Ok(Self(ids as u32))
     }
 
-    /// The symbol of an id: the first eight bytes, little-endian, of its keyed hash.
-    pub fn symbol(&self, id: &BundleId) -> Symbol {
-        let hash = blake3::keyed_hash(&self.0, id.as_hash().as_bytes());
-        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-        Symbol(u64::from_le_bytes(first))
-    }
-}
-
-impl std::fmt::Debug for SketchKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SketchKey(..)")
-    }
-}
-
-impl Symbol {
-    /// The symbol of this number, as it was received.
-    pub const fn from_u64(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    pub const fn get(self) -> u64 {
+    /// The number.
+    pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// What tells a symbol from a sum of several, which looks like one in one of 2^24 cases; a sketch
-    /// that was misled by one contradicts itself. It is no secret: symbols depend on a key.
-    fn check(self) -> u32 {
-        (mixed(self.0 ^ 0x9e6c_63d0_876a_68ee) >> (64 - CHECK_BITS)) as u32
+    /// Symbols that cell `index` has on average: `2n / (index + 2)`, rounded down.
+    pub(super) fn expected_at(self, index: u32) -> i64 {
+        2 * i64::from(self.0) / (i64::from(index) + 2)
+    }
+}
+
+impl CellCount {
+    /// The cells that the encoder sends unasked: about 104 bytes, in which a
+    /// difference of up to three ids mostly shows already.
+    pub const FIRST: Self = Self(8);
+    /// All that an encoder makes.
+    pub const MAX: Self = Self(CELLS_MAX);
+
+    /// Checks a number of cells.
+    pub const fn new(cells: u32) -> Option<Self> {
+        if cells == 0 || cells > CELLS_MAX { None } else { Some(Self(cells)) }
+    }
+
+    /// The nearest number that is allowed.
+    pub(super) fn clamped(cells: u64) -> Self {
+        Self(u32::try_from(cells).unwrap_or(CELLS_MAX).clamp(1, CELLS_MAX))
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
     }
 }
 
 impl Cell {
-    /// Adds a symbol `times` times: 1 or -1.
-    pub(super) fn add(&mut self, symbol: Symbol, times: i64) {
-        self.sum ^= symbol.0;
-        self.check ^= symbol.check();
-        self.count = self.count.wrapping_add(times);
+    pub(super) fn pack(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.sum.to_bytes());
+        bytes.extend_from_slice(&self.check.to_bytes());
+        // Zigzag: small numbers of either sign become small.
+        let mut rest = ((self.excess << 1) ^ (self.excess >> 63)) as u64;
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
     }
 
-    /// Takes another cell away.
-    pub(super) fn subtract(&mut self, other: &Self) {
-        self.sum ^= other.sum;
-        self.check ^= other.check;
-        self.count = self.count.wrapping_sub(other.count);
-    }
-
-    /// The one symbol in it, and how often; none if it has none or several.
-    pub(super) fn single(&self) -> Option<(Symbol, i64)> {
-        let symbol = Symbol(self.sum);
-        let is_single = self.count.abs() == 1 && symbol.check() == self.check;
-        is_single.then_some((symbol, self.count))
-    }
-
-    /// True if nothing is in it.
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// Takes a cell from the front of `bytes`, strictly.
+    pub(super) fn unpack(bytes: &mut &[u8]) -> Result<Self, CodecErrorKind> {
+        let sum = Symbol::from_bytes(take(bytes)?);
+        let check = Check::from_bytes(take(bytes)?);
+        Ok(Self { sum, check, excess: unpack_excess(bytes)? })
     }
 }
 
-impl Walk {
-    /// The cells of a symbol, from the first on, in which all are.
-    pub const fn of(symbol: Symbol) -> Self {
-        Self { state: symbol.0, next: 0 }
-    }
-
-    /// Calls `visit` for the cells that come next and are within `cells`.
-    pub fn within(&mut self, cells: RangeTo<u64>, mut visit: impl FnMut(u64)) {
-        while self.next < cells.end {
-            visit(self.next);
-            self.advance();
+fn unpack_excess(bytes: &mut &[u8]) -> Result<i64, CodecErrorKind> {
+    let mut zigzag = 0_i64;
+    for place in 0..EXCESS_BYTES_MAX {
+        let [byte] = take(bytes)?;
+        zigzag |= i64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            let shortest = byte != 0 || place == 0;
+            let excess = (zigzag >> 1) ^ -(zigzag & 1);
+            return match excess.unsigned_abs() <= SET_SIZE_MAX {
+                _ if !shortest => Err(CodecErrorKind::NotCanonical),
+                true => Ok(excess),
+                false => Err(CodecErrorKind::AboveLimit(SET_SIZE_MAX)),
+            };
         }
     }
-
-    /// The next cell: from i on, the share of symbols in cell j is 1 / (1 + j / 2), so that the
-    /// distance is nearly `(i + 1.5) (1 / sqrt(u) - 1)`, rounded up, for u evenly within 0 and 1 (section 4.2
-    /// of the paper). Sums, products, a quotient and a square root: the same on every machine.
-    fn advance(&mut self) {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let drawn = mixed(self.state);
-        let root = (drawn as f64 + 1.0).sqrt();
-        let ahead = (self.next as f64 + 1.5) * (4_294_967_296.0 / root - 1.0);
-        // At least one; far more than any sketch has where the draw is small.
-        self.next = self.next.saturating_add((ahead.ceil() as u64).max(1));
-    }
+    Err(CodecErrorKind::AboveLimit(SET_SIZE_MAX))
 }
 
-/// SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
-const fn mixed(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], CodecErrorKind> {
+    let (front, rest) = bytes.split_first_chunk().ok_or(CodecErrorKind::Truncated)?;
+    *bytes = rest;
+    Ok(*front)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn packed(excess: i64) -> Vec<u8> {
+        let mut bytes = vec![];
+        Cell { excess, ..Cell::default() }.pack(&mut bytes);
+        bytes
+    }
+
     #[test]
-    fn cell_j_has_one_symbol_in_one_and_a_half_j() {
-        let mut counts = [0_u64; 64];
-        for number in 0..100_000 {
-            Walk::of(Symbol(mixed(number))).within(..64, |cell| counts[cell as usize] += 1);
-        }
-        assert_eq!(counts[0], 100_000);
-        for (cell, &count) in counts.iter().enumerate() {
-            let expected = 100_000.0 / (1.0 + cell as f64 / 2.0);
-            let off = (count as f64 - expected).abs();
-            let bound = 0.05 * expected + 4.0 * expected.sqrt();
-            assert!(off < bound, "cell {cell}: {count}, expected {expected}");
+    fn packs_small_excesses_of_either_sign_into_one_byte() {
+        let most = SET_SIZE_MAX as i64;
+        for (excess, len) in
+            [(0, 1), (63, 1), (-64, 1), (64, 2), (-65, 2), (8191, 2), (8192, 3), (-most, 4)]
+        {
+            let bytes = packed(excess);
+            assert_eq!(bytes.len(), SYMBOL_BYTES + 3 + len, "{excess}");
+            assert_eq!(Cell::unpack(&mut &bytes[..]).unwrap().excess, excess);
         }
     }
 
     #[test]
-    fn a_cell_tells_one_symbol_and_no_sum() {
-        let (one, other) = (Symbol(7), Symbol(u64::MAX));
-        let mut cell = Cell::default();
-        assert_eq!(cell.single(), None);
-        cell.add(one, 1);
-        assert_eq!(cell.single(), Some((one, 1)));
-        cell.add(other, -1);
-        assert!(cell.single().is_none() && !cell.is_empty(), "two that cancel in the count");
-        cell.add(one, -1);
-        assert_eq!(cell.single(), Some((other, -1)));
-        cell.add(other, 1);
-        assert!(cell.is_empty());
+    fn refuses_excesses_that_are_not_shortest_or_above_the_limit() {
+        for (tail, error) in [
+            (&[0x80, 0x00][..], CodecErrorKind::NotCanonical),
+            (&[0x81, 0x80, 0x00], CodecErrorKind::NotCanonical),
+            (&[0x82, 0x80, 0x80, 0x40], CodecErrorKind::AboveLimit(SET_SIZE_MAX)),
+            (&[0xff, 0xff, 0xff, 0xff], CodecErrorKind::AboveLimit(SET_SIZE_MAX)),
+            (&[0x80], CodecErrorKind::Truncated),
+            (&[], CodecErrorKind::Truncated),
+        ] {
+            let bytes = [&[0; SYMBOL_BYTES + 3], tail].concat();
+            assert_eq!(Cell::unpack(&mut &bytes[..]), Err(error), "{tail:02x?}");
+        }
     }
 
     #[test]
-    fn symbols_depend_on_both_nonces_and_not_on_their_order() {
-        let id = BundleId::from_hash(ContentHash::of(b"id"));
-        let symbol =
-            |one: u8, other: u8| SketchKey::of_nonces(&[one; 32], &[other; 32]).symbol(&id);
-        assert_eq!(symbol(1, 2), symbol(2, 1));
-        assert!(symbol(1, 2) != symbol(1, 3) && symbol(1, 1) != symbol(1, 2));
+    fn expects_what_the_walks_give() {
+        let size = SetSize::new(1000).unwrap();
+        assert_eq!([0, 1, 2, 1998, 1999].map(|it| size.expected_at(it)), [1000, 666, 500, 1, 0]);
+        assert_eq!(SetSize::new(SET_SIZE_MAX + 1), Err(SketchError::SetSize(SET_SIZE_MAX + 1)));
+    }
+
+    #[test]
+    fn counts_cells_within_limits() {
+        assert_eq!(CellCount::new(0), None);
+        assert_eq!(CellCount::new(CELLS_MAX + 1), None);
+        assert_eq!(CellCount::clamped(u64::MAX), CellCount::MAX);
+        assert_eq!(CellCount::clamped(0).get(), 1);
     }
 }
