@@ -16,4 +16,5 @@ pub mod frame;
 pub mod hash;
 pub mod identity;
 pub mod sketch;
+pub mod tcpcl;
 pub mod time;
