@@ -3,6 +3,9 @@
 //! A body panics if a promise is broken and does nothing else. It is run by libFuzzer
 //! (`fuzz_targets/`) and, on a stable toolchain, by `aggregation/tests/robust_fuzz.rs`.
 
+#[cfg(not(test))]
+pub mod dtn;
+
 use longhaul_aggregation::robust::attack::{Attack, Family, LineSearch};
 use longhaul_aggregation::robust::{
     Gram, KrumNeighbours, MAGNITUDE_MAX, Pipeline, Pre, Real, Rule, Vectors,

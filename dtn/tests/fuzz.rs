@@ -1,0 +1,290 @@
+//! The fuzz bodies of `tests/fuzz/src/dtn.rs` on a stable toolchain.
+//!
+//! Inputs are good ones that are mutated: flipped bits, other bytes, parts cut, copied or put in from
+//! others; in one of two the CRC-32Cs of bundles are made anew, so that mutants reach beyond them. The
+//! runs below are short; the long ones are
+//!
+//! `cargo test --release -p longhaul-dtn --test fuzz -- --ignored --nocapture`
+//!
+//! for as many seconds each as `FUZZ_SECONDS` says (60), from the seed `FUZZ_SEED`. A finding is a panic
+//! behind a line with the input's bytes.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a fuzzer runs for a time, which the environment says"
+)]
+
+mod common;
+
+#[path = "../../tests/fuzz/src/dtn.rs"]
+mod body;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use common::{Dice, bundle as update, key};
+use longhaul_dtn::bpsec::{AadScope, sign};
+use longhaul_dtn::bpv7::{
+    AdminRecord, BlockFlags, BlockType, BundleFlags, BundleKey, CrcType, CreationTimestamp, Draft,
+    EndpointId, Extension, Fragment, NewBlock, PrimaryBlock, ReportReason, StatusReport,
+};
+use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::frame::{Frame, Page, PageStart};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey};
+use longhaul_dtn::tcpcl::{Input, Output, Session, SessionConfig, TlsPolicy};
+use longhaul_dtn::time::{Span, Timestamp};
+
+/// Inputs that mutations start from.
+const CORPUS: usize = 1024;
+/// Longest input.
+const BYTES_MAX: usize = 8192;
+
+fn draft() -> Draft {
+    let source = EndpointId::dtn("node", "app").unwrap();
+    let created = CreationTimestamp { time: Timestamp::from_dtn_ms(840_000_000_000), sequence: 3 };
+    let lifetime = Span::from_ms(3_600_000);
+    let mut draft = Draft::new(PrimaryBlock::new(source, EndpointId::ipn(7, 1), created, lifetime));
+    draft.set(&Extension::HopCount { limit: 30, count: 3 });
+    draft.set(&Extension::BundleAge(Span::from_ms(500)));
+    draft.set(&Extension::PreviousNode(EndpointId::ipn(9, 0)));
+    draft
+}
+
+/// Bundles of every kind.
+fn bundles() -> Vec<Vec<u8>> {
+    let plain = draft();
+    let mut signed = draft();
+    let (kind, flags) = (BlockType::from_code(193), BlockFlags::REPLICATE);
+    let data = b"a private block".to_vec();
+    signed.blocks.push(NewBlock { kind, number: 9, flags, crc: CrcType::Crc16, data });
+    let source = plain.primary.source.clone();
+    sign(&mut signed, b"payload", &source, &key(1), &[9, 1], &AadScope::default()).unwrap();
+    let mut fragment = draft();
+    fragment.primary.fragment = Some(Fragment { offset: 5, total: 500 });
+    let mut clockless = draft();
+    clockless.primary.created.time = Timestamp::default();
+    clockless.payload_crc = CrcType::None;
+    let mut record = draft();
+    record.primary.flags = BundleFlags::ADMIN_RECORD;
+    let subject = BundleKey { source, created: plain.primary.created, fragment: None };
+    let report = StatusReport::about(&subject, ReportReason::NO_ROUTE);
+    let report = AdminRecord::StatusReport(report).encode();
+    [(plain, &b"payload"[..]), (signed, b"payload"), (fragment, b"payload"), (clockless, b"")]
+        .into_iter()
+        .chain([(record, &report[..])])
+        .map(|(draft, payload)| draft.encode(payload).unwrap())
+        .chain([update(1, 1, 40).head.to_bundle(&update(1, 1, 40).payload)])
+        .collect()
+}
+
+/// Heads, bundles of updates, and frames.
+fn frames() -> Vec<Vec<u8>> {
+    let held = update(1, 2, 100);
+    let id = held.head.id();
+    let head = held.head.encode();
+    let frames = [
+        Frame::Have { ids: vec![id; 5], page: Page::Continued },
+        Frame::More { from: PageStart::AfterLast },
+        Frame::WantRange { id, offset: 70_000, len: 16_384 },
+        Frame::Head { id, head: head.clone() },
+        Frame::Range { id, offset: 0, bytes: vec![7; 50] },
+        Frame::Refused { id, code: 300 },
+        Frame::Bye { code: 2 },
+    ];
+    let frames = frames.iter().map(Frame::encode);
+    frames.chain([head, held.head.to_bundle(&held.payload)]).collect()
+}
+
+/// Some batches behind one another, each behind its length.
+fn sketches() -> Vec<Vec<u8>> {
+    let key = SketchKey::between(&[1; 32], &[2; 32]);
+    let ids = |range: std::ops::Range<u8>| {
+        range.map(|it| BundleId::from_hash(ContentHash::of(&[it]))).collect::<Vec<_>>()
+    };
+    let sketch = |range| {
+        let mut encoder = Encoder::new(KeyedIds::new(key, ids(range)).unwrap());
+        let mut bytes = Vec::new();
+        for cells in [8, 12, 20] {
+            let mut batch = encoder.batch(CellCount::new(cells).unwrap()).unwrap().encode();
+            batch.resize(batch.len().next_multiple_of(4), 0);
+            bytes.push((batch.len() / 4) as u8);
+            bytes.extend(batch);
+        }
+        bytes
+    };
+    vec![sketch(0..40), sketch(5..50), sketch(0..0), sketch(30..35)]
+}
+
+/// What one side of a session says, in pieces of its outputs, each behind its length.
+fn sessions() -> Vec<Vec<u8>> {
+    [false, true].map(scripted).into()
+}
+
+fn scripted(listens: bool) -> Vec<u8> {
+    let config = SessionConfig { tls: TlsPolicy::Never, ..SessionConfig::default() };
+    let mut sides = [Session::active(config.clone()), Session::passive(config)];
+    let now = Timestamp::from_dtn_ms(1);
+    sides.iter_mut().for_each(|side| side.handle(now, Input::Connected).unwrap());
+    let recorded = usize::from(!listens);
+    let mut bytes = vec![u8::from(listens)];
+    for round in 0..12 {
+        for side in 0..2 {
+            while let Some(output) = sides[side].poll() {
+                match output {
+                    Output::Transmit(said) => {
+                        if side == recorded {
+                            for piece in said.chunks(200) {
+                                bytes.push(piece.len() as u8);
+                                bytes.extend_from_slice(piece);
+                            }
+                        }
+                        let _ = sides[1 - side].handle(now, Input::Received(&said));
+                    }
+                    Output::Offered { id } => {
+                        let _ = sides[side].handle(now, Input::Data { id, bytes: &[7; 90] });
+                        let _ = sides[side].handle(now, Input::Data { id, bytes: &[8; 10] });
+                    }
+                    Output::TransferFinished { id, .. } => {
+                        let _ = sides[side].handle(now, Input::Stored { id });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if round == 3 {
+            sides.iter_mut().for_each(|side| _ = side.handle(now, Input::Offer { length: 100 }));
+        }
+    }
+    bytes
+}
+
+/// Writes the CRC-32Cs of what still looks like blocks anew.
+fn repair(bytes: &mut [u8]) {
+    let mut start = 1;
+    let heads =
+        (1..bytes.len().saturating_sub(4)).filter(|&at| bytes[at] == 0x44).collect::<Vec<_>>();
+    for at in heads {
+        let end = at + 5;
+        if end > bytes.len()
+            || !matches!(bytes.get(end), None | Some(0x86 | 0x85 | 0x89 | 0x8b | 0xff))
+        {
+            continue;
+        }
+        bytes[at + 1..end].fill(0);
+        let crc = crc32c::crc32c(&bytes[start..end]).to_be_bytes();
+        bytes[at + 1..end].copy_from_slice(&crc);
+        start = end;
+    }
+}
+
+fn mutate(dice: &mut Dice, input: &mut Vec<u8>, other: &[u8]) {
+    for _ in 0..=dice.below(5) {
+        if input.is_empty() {
+            input.push(dice.below(256) as u8);
+        }
+        let at = dice.below(input.len());
+        match dice.below(7) {
+            0 | 1 => input[at] ^= 1 << dice.below(8),
+            2 => input[at] = dice.below(256) as u8,
+            3 => input[at] = [0, 1, 23, 24, 0x7f, 0x80, 0xfe, 0xff][dice.below(8)],
+            4 => drop(input.drain(at..(at + 1 + dice.below(8)).min(input.len()))),
+            5 if !other.is_empty() => {
+                let from = dice.below(other.len());
+                let piece = other[from..other.len().min(from + 1 + dice.below(60))].to_vec();
+                input.splice(at..at, piece);
+            }
+            _ => input.insert(at, dice.below(256) as u8),
+        }
+    }
+    input.truncate(BYTES_MAX);
+}
+
+/// Runs a body on good inputs and mutants of them while `goes_on` says so.
+fn run(
+    body: fn(&[u8]),
+    seeds: Vec<Vec<u8>>,
+    seed: u64,
+    mut goes_on: impl FnMut(u64) -> bool,
+) -> u64 {
+    let mut dice = Dice(seed);
+    let mut corpus = seeds;
+    corpus.iter().for_each(|input| body(input));
+    let mut cases = 0;
+    while goes_on(cases) {
+        let mut input = corpus[dice.below(corpus.len())].clone();
+        let other = corpus[dice.below(corpus.len())].clone();
+        mutate(&mut dice, &mut input, &other);
+        if dice.below(2) == 0 {
+            repair(&mut input);
+        }
+        if let Err(why) = catch_unwind(AssertUnwindSafe(|| body(&input))) {
+            let digits: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+            println!("case {cases} of seed {seed}: {digits}");
+            std::panic::resume_unwind(why);
+        }
+        cases += 1;
+        if corpus.len() < CORPUS {
+            corpus.push(input);
+        } else if dice.below(16) == 0 {
+            let at = corpus.len() / 2 + dice.below(CORPUS / 2);
+            corpus[at] = input;
+        }
+    }
+    cases
+}
+
+#[test]
+fn bundles_keep_their_promises_on_mutants() {
+    run(body::bundle, bundles(), 0x5eed_0031, |cases| cases < 20_000);
+}
+
+#[test]
+fn frames_and_heads_keep_their_promises_on_mutants() {
+    run(body::frame, frames(), 0x5eed_0032, |cases| cases < 20_000);
+}
+
+#[test]
+fn sketches_keep_their_promises_on_mutants() {
+    run(body::sketch, sketches(), 0x5eed_0033, |cases| cases < 10_000);
+}
+
+#[test]
+fn sessions_keep_their_promises_on_mutants() {
+    run(body::session, sessions(), 0x5eed_0034, |cases| cases < 10_000);
+}
+
+/// The seeds are what they are meant to be: they reach what the bodies check.
+#[test]
+fn seeds_are_good_inputs() {
+    use longhaul_dtn::bpv7::{Bundle, Limits};
+    assert!(bundles().iter().all(|it| Bundle::decode(it, &Limits::default()).is_ok()));
+    let mut changed = bundles()[0].clone();
+    let at = changed.len() - 8;
+    changed[at] ^= 1;
+    assert!(Bundle::decode(&changed, &Limits::default()).is_err());
+    repair(&mut changed);
+    assert!(Bundle::decode(&changed, &Limits::default()).is_ok(), "repaired");
+    assert!(sessions().iter().all(|it| it.len() > 100), "a session with a transfer");
+}
+
+#[test]
+#[ignore = "a minute each: cargo test --release -p longhaul-dtn --test fuzz -- --ignored --nocapture"]
+fn all_bodies_for_a_while() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (seconds, seed) = (number("FUZZ_SECONDS", 60), number("FUZZ_SEED", 1));
+    let bodies: [(&str, fn(&[u8]), Vec<Vec<u8>>); 4] = [
+        ("bundle", body::bundle, bundles()),
+        ("frame", body::frame, frames()),
+        ("sketch", body::sketch, sketches()),
+        ("session", body::session, sessions()),
+    ];
+    for (name, body, seeds) in bodies {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let cases = run(body, seeds, seed, |_| Instant::now() < end);
+        println!("{name}: {cases} cases in {seconds} s, none broke a promise");
+    }
+}
