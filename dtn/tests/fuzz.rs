@@ -209,11 +209,13 @@ fn run(
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> u64 {
     let mut dice = Dice(seed);
-    let mut corpus = seeds;
-    corpus.iter().for_each(|input| body(input));
+    let mut corpus = seeds.clone();
+    seeds.iter().for_each(|input| body(input));
     let mut cases = 0;
     while goes_on(cases) {
-        let mut input = corpus[dice.below(corpus.len())].clone();
+        // Half of the mutants are of good inputs: mutants of mutants get no further than their head.
+        let bases = if dice.below(2) == 0 { &seeds } else { &corpus };
+        let mut input = bases[dice.below(bases.len())].clone();
         let other = corpus[dice.below(corpus.len())].clone();
         mutate(&mut dice, &mut input, &other);
         if dice.below(2) == 0 {

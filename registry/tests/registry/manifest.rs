@@ -428,7 +428,8 @@ fn trust_roots_stand_last_and_go_with_buckets_by_root() {
     let members = manifest().members.len();
     let mut roots = vec![7; members];
     roots[0] = 0;
-    let by_root = Buckets::ByRoot(1);
+    // Four of five members are under one root: one of the five may attack, so three votes are the least.
+    let by_root = Buckets::ByRoot(2);
     let signed = with_trust_roots(&roots, by_root).sign(&key(1)).unwrap();
     assert_eq!(SignedManifest::decode(signed.as_bytes()), Ok(signed.clone()));
     assert_eq!(signed.manifest().trust_roots, roots);
@@ -437,9 +438,10 @@ fn trust_roots_stand_last_and_go_with_buckets_by_root() {
         body.ends_with(&[&[0x12, 0x80 + members as u8, 0][..], &vec![7; members - 1]].concat())
     );
     let shown = signed.describe().to_string();
-    assert!(shown.contains("buckets 1 of each trust root") && shown.contains("trust root 7"));
+    assert!(shown.contains("buckets 2 of each trust root") && shown.contains("trust root 7"));
     for (roots, buckets) in [
         (&roots[..], Buckets::None),
+        (&roots[..], Buckets::ByRoot(1)),
         (&[], by_root),
         (&roots[1..], by_root),
         (&vec![0; members][..], by_root),
