@@ -41,6 +41,9 @@ const CORPUS: usize = 1024;
 /// Longest input.
 const BYTES_MAX: usize = 8192;
 
+/// A body, its name and the good inputs that it starts from.
+type Target = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
+
 fn draft() -> Draft {
     let source = EndpointId::dtn("node", "app").unwrap();
     let created = CreationTimestamp { time: Timestamp::from_dtn_ms(840_000_000_000), sequence: 3 };
@@ -278,7 +281,7 @@ fn all_bodies_for_a_while() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (seconds, seed) = (number("FUZZ_SECONDS", 60), number("FUZZ_SEED", 1));
-    let bodies: [(&str, fn(&[u8]), Vec<Vec<u8>>); 4] = [
+    let bodies: [Target; 4] = [
         ("bundle", body::bundle, bundles()),
         ("frame", body::frame, frames()),
         ("sketch", body::sketch, sketches()),
