@@ -315,3 +315,26 @@ fn write_the_golden_bundle() {
         digits.as_bytes().chunks(96).map(|line| std::str::from_utf8(line).unwrap()).collect();
     std::fs::write(path, lines.join("\n") + "\n").unwrap();
 }
+
+#[test]
+fn two_who_sign_one_block_are_both_found() {
+    let mut draft = draft();
+    let scope = AadScope::new([(ScopeKey::Block(0), Covered::Metadata)]);
+    let numbers =
+        [1, 2].map(|who| sign(&mut draft, PAYLOAD, &source(), &key(who), &[9], &scope).unwrap());
+    let bytes = draft.encode(PAYLOAD).unwrap();
+    for (who, number) in [1, 2].into_iter().zip(numbers) {
+        assert_eq!(verify(&read(&bytes), number).unwrap()[0].signer, key(who).peer_id());
+    }
+}
+
+#[test]
+fn a_block_of_another_context_is_none_of_ours() {
+    let bytes = signed(&[9], &AadScope::default());
+    let mut draft = read(&bytes).to_draft();
+    // Behind one target, its number, stands the context.
+    assert_eq!(draft.blocks[0].data[2], 3);
+    draft.blocks[0].data[2] = 4;
+    let (number, bytes) = (draft.blocks[0].number, draft.encode(PAYLOAD).unwrap());
+    assert_eq!(verify(&read(&bytes), number), Err(SecurityError::NotCose(number)));
+}

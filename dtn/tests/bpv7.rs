@@ -555,3 +555,146 @@ fn accepts_a_subset_of_hardy_over_mutants() {
 fn accepts_a_subset_of_hardy_over_many_mutants() {
     accepts_a_subset_of_what_hardy_accepts(300_000);
 }
+
+fn pieces_of(draft: &Draft, payload: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    let bytes = draft.encode(payload).unwrap();
+    fragments(&Bundle::decode(&bytes, &limits()).unwrap(), piece).unwrap()
+}
+
+#[test]
+fn a_fragment_can_be_cut_again_and_keeps_its_place() {
+    let first = pieces_of(&sample(), b"0123456789", 6);
+    let second = Bundle::decode(&first[1], &limits()).unwrap();
+    let cut = fragments(&second, 3).unwrap();
+    let places: Vec<_> =
+        cut.iter().map(|it| Bundle::decode(it, &limits()).unwrap().primary().fragment).collect();
+    let at = |offset| Some(Fragment { offset, total: 10 });
+    assert_eq!(places, [at(6), at(9)]);
+}
+
+#[test]
+fn a_bundle_that_fits_stays_whole_also_where_it_must() {
+    let mut draft = sample();
+    draft.primary.flags = BundleFlags::MUST_NOT_FRAGMENT;
+    assert_eq!(pieces_of(&draft, b"0123", 4), [draft.encode(b"0123").unwrap()]);
+}
+
+#[test]
+fn replicated_blocks_and_the_age_stand_in_all_fragments_others_in_the_first() {
+    let kinds = |bytes: &[u8]| {
+        let bundle = Bundle::decode(bytes, &limits()).unwrap();
+        bundle.blocks().iter().map(|block| block.kind.code()).collect::<Vec<_>>()
+    };
+    let pieces = pieces_of(&sample(), b"0123456789", 4);
+    assert_eq!(kinds(&pieces[0]), [6, 7, 10, 200, 1]);
+    assert_eq!((kinds(&pieces[1]), kinds(&pieces[2])), (vec![7, 200, 1], vec![7, 200, 1]));
+}
+
+#[test]
+fn a_fragment_that_comes_twice_changes_nothing() {
+    let pieces = pieces_of(&sample(), b"0123456789", 4);
+    let read = |at: usize| Bundle::decode(&pieces[at], &limits()).unwrap();
+    let mut whole = Reassembly::of(&read(0), &limits()).unwrap();
+    for at in [2, 0, 2] {
+        whole.add(&read(at)).unwrap();
+        assert!(!whole.is_complete());
+    }
+    whole.add(&read(1)).unwrap();
+    assert_eq!(
+        whole.finish().unwrap(),
+        sample().encode(b"0123456789").map_err(FragmentError::Bundle)
+    );
+}
+
+#[test]
+fn without_its_first_fragment_a_bundle_is_not_complete() {
+    let pieces = pieces_of(&sample(), b"0123456789", 4);
+    let read = |at: usize| Bundle::decode(&pieces[at], &limits()).unwrap();
+    let mut whole = Reassembly::of(&read(1), &limits()).unwrap();
+    whole.add(&read(2)).unwrap();
+    assert!(!whole.is_complete() && whole.finish().is_none());
+}
+
+#[test]
+fn fragments_of_one_bundle_have_keys_of_their_own() {
+    let pieces = pieces_of(&sample(), b"0123456789", 4);
+    let keys: std::collections::BTreeSet<_> =
+        pieces.iter().map(|it| Bundle::decode(it, &limits()).unwrap().key()).collect();
+    assert_eq!(keys.len(), 3);
+}
+
+#[test]
+fn an_empty_payload_streams_like_any_other() {
+    for crc in [CrcType::None, CrcType::Crc16, CrcType::Crc32c] {
+        let draft = Draft { payload_crc: crc, ..sample() };
+        let bytes = draft.encode(b"").unwrap();
+        let found = streamed(&bytes, &mut Dice(5), limits()).unwrap();
+        assert_eq!(found, Some((draft, Vec::new())));
+    }
+}
+
+#[test]
+fn a_stream_that_is_cut_anywhere_is_no_bundle() {
+    let bytes = sample().encode(b"the payload").unwrap();
+    for end in 0..bytes.len() {
+        assert_eq!(streamed(&bytes[..end], &mut Dice(9), limits()), Ok(None), "cut at {end}");
+    }
+}
+
+#[test]
+fn behind_its_end_a_stream_takes_nothing() {
+    let bytes = sample().encode(b"the payload").unwrap();
+    let mut reader = StreamReader::new(limits());
+    assert_eq!(reader.push(&bytes).unwrap().last(), Some(&StreamEvent::End));
+    assert!(reader.is_ended() && reader.push(&[]).is_ok() && reader.push(&[0]).is_err());
+}
+
+#[test]
+fn after_an_error_a_stream_takes_nothing() {
+    let bytes = sample().encode(b"the payload").unwrap();
+    let mut wrong = bytes.clone();
+    wrong[2] = 6;
+    let mut reader = StreamReader::new(limits());
+    assert!(reader.push(&wrong).is_err() && reader.push(&bytes).is_err());
+}
+
+#[test]
+fn a_block_behind_the_payload_is_refused_in_both_ways() {
+    let mut bytes = sample().encode(b"x").unwrap();
+    bytes.pop();
+    bytes.extend([0x85, 0x18, 0xc0, 0x18, 77, 0, 0, 0x40, 0xff]);
+    let whole = Bundle::decode(&bytes, &limits());
+    assert_eq!(whole, Err(BundleError::PayloadNotLast));
+    assert_eq!(streamed(&bytes, &mut Dice(2), limits()), Err(BundleError::PayloadNotLast));
+}
+
+#[test]
+fn a_bundle_without_a_payload_is_refused_in_both_ways() {
+    let bytes = sample().encode(b"x").unwrap();
+    let bundle = Bundle::decode(&bytes, &limits()).unwrap();
+    let payload = bundle.block_bytes(bundle.block(1).unwrap());
+    let bytes = [&bytes[..bytes.len() - payload.len() - 1], &[0xff]].concat();
+    assert_eq!(Bundle::decode(&bytes, &limits()), Err(BundleError::PayloadNotLast));
+    assert_eq!(streamed(&bytes, &mut Dice(2), limits()), Err(BundleError::PayloadNotLast));
+}
+
+#[test]
+fn setting_an_extension_replaces_the_one_that_is_there() {
+    let mut draft = sample();
+    let (count, free) = (draft.blocks.len(), draft.free_number());
+    draft.set(&Extension::HopCount { limit: 30, count: 4 });
+    assert_eq!((draft.blocks.len(), draft.free_number(), free), (count, free, 5));
+    let bytes = draft.encode(b"").unwrap();
+    let found = Bundle::decode(&bytes, &limits()).unwrap().extension(BlockType::HOP_COUNT);
+    assert_eq!(found, Some(Extension::HopCount { limit: 30, count: 4 }));
+}
+
+#[test]
+fn a_record_asks_for_no_reports_in_any_block() {
+    let mut draft = sample();
+    draft.primary.flags = BundleFlags::ADMIN_RECORD;
+    assert!(draft.encode(&[0x82, 9, 0]).is_ok());
+    draft.blocks[0].flags = BlockFlags::REPORT_UNPROCESSED;
+    let found = draft.encode(&[0x82, 9, 0]).unwrap_err().to_string();
+    assert!(found.contains("a block asks for reports that nobody may send"), "{found}");
+}

@@ -423,6 +423,22 @@ fn gathered(buckets: &[(bool, u16, u64)], sums: &[Vec<i64>], weights: &[i128]) -
     (0..sums.len()).filter(is_first).map(mean).collect()
 }
 
+/// The vectors of buckets, all of which weigh one.
+fn in_buckets(
+    recipe: Recipe,
+    buckets: Vec<(bool, u16, u64)>,
+    least: usize,
+    (sums, weights): (&[Vec<i64>], &[i128]),
+) -> (Vec<Vec<i64>>, Vec<i128>) {
+    let filled: BTreeSet<_> = buckets.iter().copied().collect();
+    let alone = matches!(recipe.buckets, Buckets::Drawn(_)) && filled.len() < least;
+    let each = |place: usize| (true, 0, place as u64);
+    let buckets = if alone { (0..sums.len()).map(each).collect() } else { buckets };
+    let sums = gathered(&buckets, sums, weights);
+    let weights = vec![65_536; sums.len()];
+    (sums, weights)
+}
+
 /// The rule's sums over a cohort, and what they are divided by.
 fn means(
     recipe: Recipe,
@@ -441,18 +457,10 @@ fn means(
         .collect();
     let buckets: Vec<_> =
         cohort.iter().map(|part| bucket(recipe, part[part.len() - 1], first)).collect();
-    let filled: BTreeSet<_> = buckets.iter().copied().collect();
     let least = least_vectors(recipe, attackers.saturating_sub(voids));
     let (sums, weights) = match recipe.buckets {
         Buckets::None => (sums, weights),
-        _ => {
-            let alone = matches!(recipe.buckets, Buckets::Drawn(_)) && filled.len() < least;
-            let each = |place: usize| (true, 0, place as u64);
-            let buckets = if alone { (0..sums.len()).map(each).collect() } else { buckets };
-            let sums = gathered(&buckets, &sums, &weights);
-            let weights = vec![65_536; sums.len()];
-            (sums, weights)
-        }
+        _ => in_buckets(recipe, buckets, least, (&sums, &weights)),
     };
     let weighted: Vec<Vec<i128>> = sums
         .iter()

@@ -203,6 +203,24 @@ pub(super) struct NewArgs {
     seal_every: Option<u32>,
 }
 
+impl NewArgs {
+    fn clip(&self) -> Clip {
+        match (self.clip_to_median, self.clip_adaptive) {
+            (true, _) => Clip::Median,
+            (_, true) => Clip::Adaptive,
+            _ => Clip::None,
+        }
+    }
+
+    fn buckets(&self) -> Buckets {
+        match (self.buckets, self.root_buckets) {
+            (Some(number), _) => Buckets::Drawn(number),
+            (_, Some(number)) => Buckets::ByRoot(number),
+            _ => Buckets::None,
+        }
+    }
+}
+
 /// A member as the command line names it.
 #[derive(Debug, Clone, Copy)]
 struct Member {
@@ -240,21 +258,13 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         data: args.data.clone(),
         members: args.member.iter().map(|it| it.peer).collect(),
         trust_roots: args.member.iter().map(|it| it.trust_root).collect(),
-        buckets: match (args.buckets, args.root_buckets) {
-            (Some(number), _) => Buckets::Drawn(number),
-            (_, Some(number)) => Buckets::ByRoot(number),
-            _ => Buckets::None,
-        },
+        buckets: args.buckets(),
         start: clock::now().plus(Span::from_ms(args.start_in_ms)),
         epochs: args.epochs,
         epoch_length: Span::from_ms(args.epoch_ms),
         quorum: args.quorum,
         rule: args.rule,
-        clip: match (args.clip_to_median, args.clip_adaptive) {
-            (true, _) => Clip::Median,
-            (_, true) => Clip::Adaptive,
-            _ => Clip::None,
-        },
+        clip: args.clip(),
         encoding: args.encoding,
         mix_neighbours: args.mix_neighbours,
         staleness: args.staleness,
