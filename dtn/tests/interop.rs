@@ -129,26 +129,11 @@ fn refuses_bundles_of_other_implementations() {
 fn mutant(dice: &mut Dice, original: &[u8], crcs: &[(usize, usize)]) -> Vec<u8> {
     let mut bytes = original.to_vec();
     if dice.below(2) == 0 {
-        for _ in 0..=dice.below(2) {
-            let at = dice.below(bytes.len());
-            bytes[at] ^= 1 << dice.below(8);
-        }
+        common::flip(dice, &mut bytes);
         repair(&mut bytes, crcs);
         return bytes;
     }
-    for _ in 0..=dice.below(3) {
-        let at = dice.below(bytes.len());
-        match dice.below(5) {
-            0 => bytes[at] ^= 1 << dice.below(8),
-            1 => bytes[at] = dice.below(256) as u8,
-            2 => bytes.truncate(at.max(1)),
-            3 => bytes.insert(at, dice.below(256) as u8),
-            _ => drop(bytes.drain(at..(at + 1 + dice.below(4)).min(bytes.len()))),
-        }
-        if bytes.is_empty() {
-            break;
-        }
-    }
+    common::change(dice, &mut bytes);
     bytes
 }
 

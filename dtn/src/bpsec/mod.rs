@@ -23,6 +23,7 @@ mod scope;
 pub use self::confidentiality::{ContentKey, Nonce, decrypt, encrypt};
 pub use self::integrity::{ED25519, Signed, sign, verify};
 pub use self::message::{CoseMessage, MessageKind};
+pub(crate) use self::operation::{Covering, Seen, View};
 pub use self::operation::{Operation, operation};
 pub use self::scope::{AadScope, Covered, ScopeKey};
 

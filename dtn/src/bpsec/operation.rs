@@ -1,5 +1,7 @@
 //! One security operation: a COSE message about a target, and the bytes that its algorithm works on.
 
+use std::borrow::Cow;
+
 use super::message::{CoseMessage, MessageKind};
 use super::scope::{AadScope, ScopeKey};
 use super::{COSE_CONTEXT, SecurityError};
@@ -92,23 +94,23 @@ fn parameter(security: &SecurityBlock, id: u64) -> Option<&[u8]> {
 
 /// What stands before a block's data, and the data.
 #[derive(Debug, Clone, Copy)]
-struct Seen<'a> {
-    kind: BlockType,
-    number: u64,
-    flags: BlockFlags,
-    data: &'a [u8],
+pub(crate) struct Seen<'a> {
+    pub kind: BlockType,
+    pub number: u64,
+    pub flags: BlockFlags,
+    pub data: &'a [u8],
 }
 
 /// A bundle as security operations see it, whether it is read or being made.
 #[derive(Debug)]
-pub(super) struct View<'a> {
-    primary: Vec<u8>,
+pub(crate) struct View<'a> {
+    primary: Cow<'a, [u8]>,
     blocks: Vec<Seen<'a>>,
 }
 
 /// What an operation covers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Covering<'a> {
+pub(crate) struct Covering<'a> {
     pub source: &'a EndpointId,
     pub scope: &'a AadScope,
     pub additional: &'a [u8],
@@ -118,6 +120,11 @@ pub(super) struct Covering<'a> {
 }
 
 impl<'a> View<'a> {
+    /// Of a primary block and those others that an operation names.
+    pub fn new(primary: &'a [u8], blocks: Vec<Seen<'a>>) -> Self {
+        Self { primary: primary.into(), blocks }
+    }
+
     /// Of a bundle that was read.
     pub fn of_bundle(bundle: &Bundle<'a>) -> Self {
         let seen = |block: &crate::bpv7::Block| Seen {
@@ -126,8 +133,7 @@ impl<'a> View<'a> {
             flags: block.flags,
             data: bundle.data(block),
         };
-        let blocks = bundle.blocks().iter().map(seen).collect();
-        Self { primary: bundle.primary_bytes().to_vec(), blocks }
+        Self::new(bundle.primary_bytes(), bundle.blocks().iter().map(seen).collect())
     }
 
     /// Of one that is being made around a payload.
@@ -141,7 +147,7 @@ impl<'a> View<'a> {
         let (kind, number, flags) = (BlockType::PAYLOAD, 1, draft.payload_flags);
         let payload = Seen { kind, number, flags, data: payload };
         let blocks = draft.blocks.iter().map(seen).chain([payload]).collect();
-        Self { primary: draft.primary.to_bytes(), blocks }
+        Self { primary: draft.primary.to_bytes().into(), blocks }
     }
 
     fn block(&self, number: u64) -> Option<&Seen<'a>> {

@@ -16,7 +16,7 @@ pub enum CrcType {
 
 /// A CRC in the making.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum CrcState {
+pub(crate) enum CrcState {
     None,
     Crc16(u16),
     Crc32c(u32),
@@ -63,7 +63,7 @@ impl CrcType {
     }
 
     /// A CRC of no bytes yet.
-    pub(super) const fn start(self) -> CrcState {
+    pub(crate) const fn start(self) -> CrcState {
         match self {
             Self::None => CrcState::None,
             Self::Crc16 => CrcState::Crc16(0xffff),
@@ -72,7 +72,7 @@ impl CrcType {
     }
 
     /// Ends a block that has nothing left but its CRC.
-    pub(super) fn finish(self, block: Writer) -> Vec<u8> {
+    pub(crate) fn finish(self, block: Writer) -> Vec<u8> {
         let mut bytes = block.into_bytes();
         let mut state = self.start();
         state.add(&bytes);

@@ -122,6 +122,9 @@ pub enum FragmentError {
     /// The whole is longer than the limit.
     #[error("a payload of {0} bytes is above the limit of {1}")]
     TooLong(u64, u64),
+    /// The payload is in more pieces than are held; holds how many that is.
+    #[error("more than {0} pieces of one payload")]
+    TooManyPieces(usize),
     /// Fragments overlap with other bytes.
     #[error("fragments differ in byte {0}")]
     Differ(u64),

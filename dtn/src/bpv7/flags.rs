@@ -39,21 +39,6 @@ impl BundleFlags {
             | Self::REPORT_DELETION.0,
     );
 
-    /// Flags of these bits.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The bits.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// True if all of `flags` are set.
-    pub const fn has(self, flags: Self) -> bool {
-        self.0 & flags.0 == flags.0
-    }
-
     /// True if any of `flags` is set.
     pub const fn has_any(self, flags: Self) -> bool {
         self.0 & flags.0 != 0
@@ -76,35 +61,36 @@ impl BlockFlags {
     pub const DELETE_BUNDLE_UNPROCESSED: Self = Self(0x04);
     /// The block is discarded if it can't be processed.
     pub const DISCARD_UNPROCESSED: Self = Self(0x10);
-
-    /// Flags of these bits.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The bits.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// True if all of `flags` are set.
-    pub const fn has(self, flags: Self) -> bool {
-        self.0 & flags.0 == flags.0
-    }
 }
 
-impl BitOr for BundleFlags {
-    type Output = Self;
+/// What all flags can do.
+macro_rules! flags {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Flags of these bits.
+            pub const fn from_bits(bits: u64) -> Self {
+                Self(bits)
+            }
 
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
+            /// The bits.
+            pub const fn bits(self) -> u64 {
+                self.0
+            }
+
+            /// True if all of `flags` are set.
+            pub const fn has(self, flags: Self) -> bool {
+                self.0 & flags.0 == flags.0
+            }
+        }
+
+        impl BitOr for $name {
+            type Output = Self;
+
+            fn bitor(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+        }
+    )*};
 }
 
-impl BitOr for BlockFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
+flags!(BundleFlags BlockFlags);

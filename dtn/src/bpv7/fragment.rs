@@ -102,7 +102,7 @@ impl Reassembly {
         let payload = bundle.payload();
         let gaps = self.gaps(offset, payload)?;
         if self.pieces.len() + gaps.len() > PIECES_MAX {
-            return Err(FragmentError::TooLong(PIECES_MAX as u64 + 1, PIECES_MAX as u64));
+            return Err(FragmentError::TooManyPieces(PIECES_MAX));
         }
         for (from, to) in gaps {
             let piece = payload[from..to].to_vec();

@@ -173,7 +173,8 @@ impl Head {
         if reader.clone().at_break().map_err(Part::Frame.malformed())? {
             return Err(BundleError::PayloadNotLast);
         }
-        let front = Front::read(&mut reader.clone())?;
+        let mut behind_front = reader.clone();
+        let front = Front::read(&mut behind_front)?;
         if front.kind != BlockType::PAYLOAD {
             let block = Block::read(&mut reader, limits)?;
             let data = &self.bytes[block.data.clone()];
@@ -182,7 +183,7 @@ impl Head {
             self.blocks.push(NewBlock { kind, number, flags, crc, data: data.to_vec() });
             return Ok((None, reader.position()));
         }
-        Front::read(&mut reader)?;
+        let mut reader = behind_front;
         let len = reader.bytes_head(limits.payload_bytes_max).map_err(front.part().malformed())?;
         self.gathered.add(&front, &[], limits)?;
         self.gathered.finish(primary, len)?;

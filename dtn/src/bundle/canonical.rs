@@ -5,12 +5,13 @@
 //! block and the bundle and reports nothing (section 4.2.4).
 
 use super::error::{BlockKind, BundleError};
+use crate::bpv7::CrcType;
 use crate::codec::{Reader, Writer};
 
 /// CRC type 2: CRC-32C, big-endian (RFC 9171 section 4.2.1).
-pub(super) const CRC_TYPE_CRC32C: u64 = 2;
+pub(super) const CRC_TYPE_CRC32C: u64 = CrcType::Crc32c.code();
 /// Length of a CRC-32C in bytes.
-const CRC_BYTES: usize = 4;
+const CRC_BYTES: usize = CrcType::Crc32c.len();
 /// What follows the data of a block: the CRC, a byte string with a head of one byte.
 pub(super) const BEHIND_DATA_BYTES: usize = 1 + CRC_BYTES;
 /// Neither delete the block or bundle nor report when a block is unknown.
@@ -34,13 +35,8 @@ pub(super) fn write_block(writer: &mut Writer, kind: BlockKind, data: &[u8]) {
 }
 
 /// Ends an array that has one item left with the CRC-32C over all of it.
-pub(super) fn with_crc(mut block: Writer) -> Vec<u8> {
-    block.bytes(&[0; CRC_BYTES]);
-    let mut bytes = block.into_bytes();
-    let crc = crc32c::crc32c(&bytes).to_be_bytes();
-    let crc_start = bytes.len() - CRC_BYTES;
-    bytes[crc_start..].copy_from_slice(&crc);
-    bytes
+pub(super) fn with_crc(block: Writer) -> Vec<u8> {
+    CrcType::Crc32c.finish(block)
 }
 
 /// Reads the CRC that ends the block `kind`, which began at `start`.
@@ -49,14 +45,14 @@ pub(super) fn read_crc(
     kind: BlockKind,
     start: usize,
 ) -> Result<(), BundleError> {
-    let found: [u8; CRC_BYTES] = reader.fixed().map_err(kind.error())?;
-    let block = reader.since(start);
-    let (covered, _) = block.split_at(block.len().saturating_sub(CRC_BYTES));
-    let crc = crc32c::crc32c_append(crc32c::crc32c(covered), &[0; CRC_BYTES]);
-    if found != crc.to_be_bytes() {
-        return Err(BundleError::Crc(kind));
+    let mut crc = CrcType::Crc32c.start();
+    crc.add(reader.since(start));
+    let field_start = reader.position();
+    reader.fixed::<CRC_BYTES>().map_err(kind.error())?;
+    match reader.since(field_start) == crc.field() {
+        true => Ok(()),
+        false => Err(BundleError::Crc(kind)),
     }
-    Ok(())
 }
 
 /// Reads one canonical block; `seen` holds the block numbers before it.

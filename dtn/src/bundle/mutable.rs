@@ -5,6 +5,7 @@
 
 use super::canonical::write_block;
 use super::error::{BlockKind, BundleError};
+use crate::bpv7::Extension;
 use crate::codec::{Reader, Writer};
 use crate::time::Span;
 
@@ -27,12 +28,9 @@ impl Mutable {
 
     /// Writes the hop count block and the bundle age block.
     pub fn write_blocks(&self, writer: &mut Writer) {
-        let mut hops = Writer::new();
-        hops.array(2).unsigned(self.hop_limit.into()).unsigned(self.hop_count.into());
-        write_block(writer, BlockKind::HopCount, &hops.into_bytes());
-        let mut age = Writer::new();
-        age.unsigned(self.age.ms());
-        write_block(writer, BlockKind::BundleAge, &age.into_bytes());
+        let hops = Extension::HopCount { limit: self.hop_limit, count: self.hop_count };
+        write_block(writer, BlockKind::HopCount, &hops.encode());
+        write_block(writer, BlockKind::BundleAge, &Extension::BundleAge(self.age).encode());
     }
 
     /// Reads the data of both blocks.

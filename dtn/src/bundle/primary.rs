@@ -16,7 +16,7 @@ const VERSION: u64 = 7;
 /// Bundle processing flags: the bundle must not be fragmented (section 4.2.3).
 const BUNDLE_FLAGS: u64 = 0x04;
 /// The path of the endpoint that signs updates.
-const AUTHOR_PATH: &str = "updates";
+pub(super) const AUTHOR_PATH: &str = "updates";
 
 /// The fields of a primary block that vary.
 #[derive(Debug, Clone, PartialEq, Eq)]

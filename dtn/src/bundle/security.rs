@@ -7,17 +7,15 @@
 //! author, so that a block is compared, not parsed.
 
 use super::error::{BlockKind, BundleError};
-use super::primary::Primary;
-use crate::bpsec::{AadScope, CoseMessage, ED25519, MessageKind};
-use crate::codec::Writer;
+use super::primary::{AUTHOR_PATH, Primary};
+use crate::bpsec::{
+    AadScope, COSE_CONTEXT, CoseMessage, Covering, ED25519, MessageKind, Seen, View,
+};
+use crate::bpv7::{BlockFlags, BlockType, EndpointId, SecurityBlock, SecurityValue};
 use crate::identity::{PeerId, SIGNATURE_BYTES, SecretKey, Signature};
 
 /// Largest data of the block: an endpoint id of a peer, a key, a signature and heads.
 pub(super) const SECURITY_BYTES_MAX: usize = 256;
-const COSE_CONTEXT: u64 = crate::bpsec::COSE_CONTEXT;
-const NO_PARAMETERS: u64 = 0;
-/// Flags of every block.
-const BLOCK_FLAGS: u64 = 0;
 
 /// What a signature is over.
 #[derive(Debug, Clone, Copy)]
@@ -42,21 +40,31 @@ impl Message<'_> {
         author.verify_cose(&self.structure()?, signature).map_err(|_| BundleError::Signature)
     }
 
-    /// The Sig_structure of RFC 9052 with the external data of the draft, section 3.5.1.
+    /// What is signed.
     fn structure(&self) -> Result<Vec<u8>, BundleError> {
-        let mut aad = Writer::new();
-        self.primary.source()?.write(&mut aad);
-        aad.raw(&AadScope::default().encode()).raw(self.primary_bytes);
-        for block in [BlockKind::Integrity, BlockKind::Security] {
-            aad.unsigned(block.type_code()).unsigned(block.number()).unsigned(BLOCK_FLAGS);
-        }
-        aad.bytes(&[]);
-        let mut writer = Writer::new();
-        writer.array(4).text(MessageKind::Sign1.context());
-        writer.bytes(&message(&self.primary.author).protected);
-        writer.bytes(&aad.into_bytes()).bytes(self.claims);
-        Ok(writer.into_bytes())
+        let seen = |kind: BlockKind, data| Seen {
+            kind: BlockType::from_code(kind.type_code()),
+            number: kind.number(),
+            flags: BlockFlags::NONE,
+            data,
+        };
+        let blocks = vec![seen(BlockKind::Integrity, self.claims), seen(BlockKind::Security, &[])];
+        let covering = Covering {
+            source: &source(self.primary)?,
+            scope: &AadScope::default(),
+            additional: &[],
+            number: BlockKind::Security.number(),
+            target: BlockKind::Integrity.number(),
+        };
+        let view = View::new(self.primary_bytes, blocks);
+        let found = view.structure(&message(&self.primary.author), &covering);
+        Ok(found.expect("the scope names blocks that are there"))
     }
+}
+
+/// The author's endpoint as security blocks name it.
+fn source(primary: &Primary) -> Result<EndpointId, BundleError> {
+    EndpointId::dtn(&primary.author.to_string(), AUTHOR_PATH).map_err(|_| BundleError::Source)
 }
 
 fn message(author: &PeerId) -> CoseMessage {
@@ -67,12 +75,15 @@ fn message(author: &PeerId) -> CoseMessage {
 pub(super) fn encode(primary: &Primary, signature: &Signature) -> Result<Vec<u8>, BundleError> {
     let mut message = message(&primary.author);
     message.proof = signature.as_bytes().to_vec();
-    let mut writer = Writer::new();
-    writer.array(1).unsigned(BlockKind::Integrity.number());
-    writer.unsigned(COSE_CONTEXT).unsigned(NO_PARAMETERS);
-    primary.source()?.write(&mut writer);
-    writer.array(1).array(1).array(2).unsigned(message.kind.result_id()).raw(&message.encode());
-    Ok(writer.into_bytes())
+    let result = SecurityValue { id: message.kind.result_id(), value: message.encode() };
+    let block = SecurityBlock {
+        targets: vec![BlockKind::Integrity.number()],
+        context: COSE_CONTEXT,
+        source: source(primary)?,
+        parameters: Vec::new(),
+        results: vec![vec![result]],
+    };
+    Ok(block.encode())
 }
 
 /// Reads the data of a security block; the signature is not yet checked.

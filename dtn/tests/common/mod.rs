@@ -68,3 +68,28 @@ impl Dice {
         (word % below as u64) as usize
     }
 }
+
+/// Flips one or two bits.
+pub fn flip(dice: &mut Dice, bytes: &mut [u8]) {
+    for _ in 0..=dice.below(2) {
+        let at = dice.below(bytes.len());
+        bytes[at] ^= 1 << dice.below(8);
+    }
+}
+
+/// One to three flips, other bytes, cuts, insertions or deletions.
+pub fn change(dice: &mut Dice, bytes: &mut Vec<u8>) {
+    for _ in 0..=dice.below(3) {
+        let at = dice.below(bytes.len());
+        match dice.below(5) {
+            0 => bytes[at] ^= 1 << dice.below(8),
+            1 => bytes[at] = dice.below(256) as u8,
+            2 => bytes.truncate(at.max(1)),
+            3 => bytes.insert(at, dice.below(256) as u8),
+            _ => drop(bytes.drain(at..(at + 1 + dice.below(4)).min(bytes.len()))),
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+}

@@ -37,6 +37,19 @@ fn check(wire: &Wire) {
     }
 }
 
+/// The script after so many steps, when the connection breaks.
+fn check_broken(cut: usize, steps: usize) {
+    let mut wire = script(cut);
+    for _ in 0..steps {
+        wire.step();
+    }
+    for at in [ACTIVE, PASSIVE] {
+        wire.input(at, Input::Closed).unwrap();
+        wire.ends[at].drain(wire.now);
+    }
+    check(&wire);
+}
+
 #[test]
 fn breaks_at_every_byte_without_harm() {
     let mut whole = script(1);
@@ -44,15 +57,7 @@ fn breaks_at_every_byte_without_harm() {
     assert!(whole.ends.iter().all(|end| end.delivered().len() == 3));
     let total = whole.ends[ACTIVE].said.len() + whole.ends[PASSIVE].said.len();
     for steps in 0..total {
-        let mut wire = script(1);
-        for _ in 0..steps {
-            wire.step();
-        }
-        for at in [ACTIVE, PASSIVE] {
-            wire.input(at, Input::Closed).unwrap();
-            wire.ends[at].drain(wire.now);
-        }
-        check(&wire);
+        check_broken(1, steps);
     }
 }
 
@@ -76,14 +81,6 @@ proptest! {
 
     #[test]
     fn breaks_anywhere_in_any_cuts_without_harm(cut in 1_usize..300, steps in 0_usize..80) {
-        let mut wire = script(cut);
-        for _ in 0..steps {
-            wire.step();
-        }
-        for at in [ACTIVE, PASSIVE] {
-            wire.input(at, Input::Closed).unwrap();
-            wire.ends[at].drain(wire.now);
-        }
-        check(&wire);
+        check_broken(cut, steps);
     }
 }
