@@ -111,6 +111,14 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
+/// SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014): spreads a number over 64 bits, one to
+/// one. For draws that are the same everywhere; it hides nothing.
+pub const fn mix64(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,10 +120,8 @@ impl Fold {
         let mut inputs = Vec::new();
         for (cohort, parts) in plan.cohorts.iter().enumerate() {
             let ordered = Plan::ordered(parts);
-            let influences = {
-                let group = plan.group(&self.recipe, &ordered);
-                self.recipe.influence(&group, plan.bearing)
-            };
+            let group = plan.group(&self.recipe, &ordered);
+            let influences = self.recipe.influence(&group, plan.bearing);
             for (part, influence) in ordered.into_iter().zip(influences) {
                 let part: &Part<'_> = part;
                 inputs.extend(part.iter().map(|admitted| InputEvidence {

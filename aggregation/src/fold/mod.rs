@@ -58,7 +58,7 @@ use crate::chain::{Chains, Equivocation, Put, VoidReason};
 use crate::header::HeaderHash;
 use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
-use crate::rule::{ENTRY_UNITS_MAX, Recipe, TrustRoots};
+use crate::rule::{ENTRY_UNITS_MAX, Recipe, Rooted, TrustRoots};
 use crate::schema::Schema;
 use crate::seal::Snapshot;
 use crate::setting::Setting;
@@ -105,8 +105,8 @@ pub struct Fold {
     id: Option<ModelId>,
     floats: Option<Arc<Vec<f32>>>,
     memo: Option<Arc<dyn TermMemo>>,
-    /// The trust root of each member, by index.
-    trust_roots: Arc<TrustRoots>,
+    /// The trust root of each member, by index, and its place there.
+    rooted: Arc<[Rooted]>,
 }
 
 /// What inserting an update did.
@@ -161,13 +161,13 @@ impl Fold {
             id: None,
             floats: None,
             memo: None,
-            trust_roots: Arc::new([]),
+            rooted: Arc::new([]),
         }
     }
 
     /// The same fold with the trust root of each member, by index; zero for none.
     pub fn with_trust_roots(mut self, roots: Arc<TrustRoots>) -> Self {
-        self.trust_roots = roots;
+        self.rooted = Rooted::all(&roots).into();
         self
     }
 

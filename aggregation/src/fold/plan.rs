@@ -18,7 +18,7 @@ use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
 use crate::memo::TermMemo;
 use crate::rule::{
-    Bearing, Bucket, Buckets, Claims, Cohorts, Group, Recipe, Small, TrustRoots, Vector,
+    Bearing, Bucket, Buckets, Claims, Cohorts, Group, Recipe, Rooted, Small, Vector,
 };
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
@@ -46,12 +46,12 @@ pub(super) struct Plan<'a> {
 }
 
 /// What buckets are drawn from: the first epoch of a term, the number of members, and the trust
-/// root of each.
+/// root of each with its place there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drawing<'a> {
     pub epoch: Epoch,
     pub members: usize,
-    pub roots: &'a TrustRoots,
+    pub roots: &'a [Rooted],
 }
 
 impl Drawing<'_> {
@@ -90,7 +90,7 @@ pub(super) struct Planner<'a> {
     pub setting: &'a Setting,
     pub memo: Option<&'a dyn TermMemo>,
     pub trust: Trust,
-    pub roots: &'a TrustRoots,
+    pub roots: &'a [Rooted],
 }
 
 /// Whose slots a small cohort counts where slots are vouched for.
@@ -120,14 +120,15 @@ impl<'a> Planner<'a> {
             let slots = epochs.iter().map(move |&epoch| Slot { member, epoch });
             slots.filter_map(|slot| self.chains.sound(slot)).collect::<Part<'a>>()
         };
-        let parts: Vec<_> =
-            authors.iter().map(|&member| sound(member)).filter(|part| !part.is_empty()).collect();
+        let parts = authors.into_iter().map(|member| (member, sound(member)));
+        let (parts, void): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| !part.is_empty());
+        let parts: Vec<Part<'a>> = parts.into_iter().map(|(_, part)| part).collect();
+        let void: Vec<MemberIndex> = void.into_iter().map(|(member, _)| member).collect();
         let span = u32::try_from(epochs.len()).expect("a block has 32 epochs at most");
-        let bearing =
-            Bearing { attackers: self.setting.attackers(span), voids: authors.len() - parts.len() };
+        let bearing = Bearing { attackers: self.setting.attackers(span), voids: void.len() };
         let (cohorts, mut standing) = self.cohorts(parts, bearing);
         let drawing = self.drawing(epochs.first().copied().unwrap_or_default());
-        let cohorts = self.with_votes(cohorts, drawing, (&authors, bearing), &mut standing);
+        let cohorts = self.with_votes(cohorts, drawing, (&void, bearing), &mut standing);
         standing.epochs = epochs.into();
         Plan { cohorts, bearing, standing, drawing }
     }
@@ -143,24 +144,20 @@ impl<'a> Planner<'a> {
         &self,
         cohorts: Vec<Vec<Part<'a>>>,
         drawing: Drawing<'a>,
-        (authors, bearing): (&BTreeSet<MemberIndex>, Bearing),
+        (void, bearing): (&[MemberIndex], Bearing),
         standing: &mut Standing,
     ) -> Vec<Vec<Part<'a>>> {
         if !matches!(self.recipe.buckets, Buckets::ByRoot(_)) {
             return cohorts;
         }
         let least = self.recipe.least_vectors(bearing.attackers);
-        let sound: BTreeSet<MemberIndex> =
-            cohorts.iter().flatten().flatten().map(|it| it.author).collect();
-        let waiting = standing.waiting.iter().map(|slot| slot.member);
-        let sound: BTreeSet<MemberIndex> = sound.into_iter().chain(waiting).collect();
         let has_votes = |parts: &Vec<Part<'a>>| {
             let mut buckets: BTreeSet<Bucket> =
                 parts.iter().map(|part| drawing.bucket(self.recipe, part)).collect();
             if let Some(update) = parts.iter().flatten().next() {
                 let of =
                     |&member| drawing.bucket_of(self.recipe, &update.header.federation, member);
-                buckets.extend(authors.difference(&sound).map(of));
+                buckets.extend(void.iter().map(of));
             }
             buckets.len() >= least
         };

@@ -149,7 +149,7 @@ impl Fold {
             setting: &self.setting,
             memo: self.memo.as_deref(),
             trust: Trust::Vouched,
-            roots: &self.trust_roots,
+            roots: &self.rooted,
         }
     }
 }

@@ -32,7 +32,7 @@
 use std::collections::BTreeMap;
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
-use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::hash::{ContentHash, mix64};
 
 use super::recipe::read_u16;
 use super::vector::{BLOCK, Block, Sum, Vector, Weighted, for_each_block};
@@ -67,6 +67,29 @@ pub(crate) enum Bucket {
 /// The trust root of each member, by index; zero for none. Empty where nobody has any.
 pub type TrustRoots = [u16];
 
+/// A member's trust root, and which of its members it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rooted {
+    root: u16,
+    place: u32,
+    members: u32,
+}
+
+impl Rooted {
+    /// All members, by index.
+    pub fn all(roots: &TrustRoots) -> Vec<Self> {
+        let mut sizes: BTreeMap<u16, u32> = BTreeMap::new();
+        let place = |&root: &u16| {
+            let size = sizes.entry(root).or_default();
+            *size += 1;
+            (root, *size - 1)
+        };
+        let places: Vec<(u16, u32)> = roots.iter().map(place).collect();
+        let rooted = |(root, place)| Self { root, place, members: sizes[&root] };
+        places.into_iter().map(rooted).collect()
+    }
+}
+
 impl Buckets {
     /// The bucket of a slot's author, one of so many members.
     pub(crate) fn of(
@@ -74,27 +97,23 @@ impl Buckets {
         federation: &ContentHash,
         slot: Slot,
         members: usize,
-        roots: &TrustRoots,
+        roots: &[Rooted],
     ) -> Bucket {
         let member = slot.member;
-        let shuffled = |root: u16, place: usize, count: usize, buckets: u16| {
+        let shuffled = |root: u16, place: u64, count: u64, buckets: u16| {
             let mut bytes = federation.as_bytes().to_vec();
             bytes.extend_from_slice(&slot.epoch.get().to_le_bytes());
             bytes.extend_from_slice(&root.to_le_bytes());
             let key = ContentHash::derive(BUCKET_CONTEXT, &bytes);
-            let number = shuffled(&key, place as u64, count as u64) % u64::from(buckets.max(1));
+            let number = shuffled(&key, place, count) % u64::from(buckets.max(1));
             Bucket::Drawn(root, u16::try_from(number).expect("smaller than its divisor"))
         };
         match self {
             Self::None => Bucket::Alone(member.get()),
-            Self::Drawn(buckets) => shuffled(0, member.index(), members, buckets),
+            Self::Drawn(buckets) => shuffled(0, member.get().into(), members as u64, buckets),
             Self::ByRoot(most) => match roots.get(member.index()) {
-                None | Some(0) => Bucket::Alone(member.get()),
-                Some(root) => {
-                    let place = roots[..member.index()].iter().filter(|&it| it == root).count();
-                    let count = roots.iter().filter(|&it| it == root).count();
-                    shuffled(*root, place, count, most)
-                }
+                None | Some(Rooted { root: 0, .. }) => Bucket::Alone(member.get()),
+                Some(it) => shuffled(it.root, it.place.into(), it.members.into(), most),
             },
         }
     }
@@ -164,7 +183,7 @@ fn shuffled(key: &ContentHash, place: u64, count: u64) -> u64 {
         let (mut left, mut right) = (at >> half_bits, at & mask);
         for key in key.as_bytes().chunks_exact(8) {
             let key = u64::from_le_bytes(key.try_into().unwrap_or_default());
-            (left, right) = (right, left ^ (mixed(right ^ key) & mask));
+            (left, right) = (right, left ^ (mix64(right ^ key) & mask));
         }
         at = left << half_bits | right;
         // A permutation of a little more than `count` numbers comes back below it.
@@ -172,13 +191,6 @@ fn shuffled(key: &ContentHash, place: u64, count: u64) -> u64 {
             return at;
         }
     }
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
-const fn mixed(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 /// The places of vectors by bucket, in the order of each bucket's first.
@@ -318,7 +330,8 @@ mod tests {
         let federation = ContentHash::of(b"one");
         let roots: Vec<u16> = (0..40).map(|member| [7, 7, 0, 9][member % 4]).collect();
         let by_root = Buckets::ByRoot(2);
-        let of = |member| by_root.of(&federation, slot(member, 0), 40, &roots);
+        let rooted = Rooted::all(&roots);
+        let of = |member| by_root.of(&federation, slot(member, 0), 40, &rooted);
         let all: std::collections::BTreeSet<_> = (0..40).map(of).collect();
         let of_root = |root| {
             all.iter().filter(|it| matches!(it, Bucket::Drawn(of, _) if *of == root)).count()
@@ -326,7 +339,7 @@ mod tests {
         assert_eq!((of_root(7), of_root(9), all.len()), (2, 2, 14));
         assert_eq!((by_root.votes(&roots), Buckets::ByRoot(15).votes(&roots)), (14, 35));
         // Members that the manifest says nothing about stand alone.
-        assert_eq!(by_root.of(&federation, slot(99, 0), 40, &roots), Bucket::Alone(99));
+        assert_eq!(by_root.of(&federation, slot(99, 0), 40, &rooted), Bucket::Alone(99));
     }
 
     #[test]

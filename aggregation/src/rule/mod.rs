@@ -42,7 +42,7 @@ pub mod weights;
 use crate::slot::MEMBERS_MAX;
 use crate::update::{EXPONENT_MAX, Update, VALUE_MAX};
 
-pub(crate) use buckets::Bucket;
+pub(crate) use buckets::{Bucket, Rooted};
 pub use buckets::{Buckets, TrustRoots};
 pub use clip::{Clip, WEIGHT_ONE};
 pub use cohorts::{Cohorts, Minimum, Small};

@@ -164,8 +164,8 @@ impl Peeler {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::mix;
     use super::*;
+    use crate::hash::mix64;
 
     const CELLS: usize = 40;
 
@@ -193,7 +193,7 @@ mod tests {
 
     fn ten() -> Vec<(u64, Side)> {
         let mut ten: Vec<_> = (1..=10)
-            .map(|it| (mix(it), if it % 3 == 0 { Side::Ours } else { Side::Theirs }))
+            .map(|it| (mix64(it), if it % 3 == 0 { Side::Ours } else { Side::Theirs }))
             .collect();
         ten.sort_unstable_by_key(|it| it.0);
         ten
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn refuses_a_symbol_that_one_side_has_twice() {
-        let symbol = mix(1);
+        let symbol = mix64(1);
         let mut cells = cells_of(&[(symbol, Side::Theirs)]);
         let last = cells.iter().rposition(|cell| !cell.is_empty()).unwrap();
         assert_ne!(last, 0);
@@ -252,7 +252,7 @@ mod tests {
     fn a_symbol_that_comes_and_goes_does_not_loop() {
         // Cell 0 has it and no other: taken out of the others, it shows there with the other sign.
         let mut cells = vec![Remainder::default(); CELLS];
-        cells[0] = cells_of(&[(mix(1), Side::Theirs)])[0];
+        cells[0] = cells_of(&[(mix64(1), Side::Theirs)])[0];
         let mut peeler = Peeler::new(key());
         assert_eq!(peeler.push(cells), Err(SketchError::Inconsistent));
         assert_eq!(peeler.steps, CELLS + 1);

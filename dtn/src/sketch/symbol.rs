@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::bundle::BundleId;
 use crate::frame::NONCE_BYTES;
+use crate::hash::mix64;
 
 /// Length of a symbol on the wire.
 pub const SYMBOL_BYTES: usize = 8;
@@ -53,7 +54,7 @@ impl SketchKey {
     /// 100,000 plain ids costs 270 bytes for each contact with 500 differences,
     /// 0.5 bytes for each.
     pub fn check(&self, symbol: Symbol) -> Check {
-        Check((mix(symbol.0 ^ self.checks) >> 40) as u32)
+        Check((mix64(symbol.0 ^ self.checks) >> 40) as u32)
     }
 }
 
@@ -130,15 +131,6 @@ fn first_word(bytes: &[u8; 32]) -> u64 {
     u64::from_be_bytes(*bytes.first_chunk().expect("a hash has more than eight bytes"))
 }
 
-/// The output function of SplitMix64 (Steele, Lea, Flood, "Fast splittable
-/// pseudorandom number generators", OOPSLA 2014): a bijection in which every
-/// input bit moves every output bit.
-pub(super) const fn mix(value: u64) -> u64 {
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +165,7 @@ mod tests {
     fn check_of_a_sum_is_not_the_sum_of_checks() {
         let key = key(1);
         let passed = (1..5000_u64).filter(|&n| {
-            let (one, other) = (Symbol(mix(n)), Symbol(mix(n << 32)));
+            let (one, other) = (Symbol(mix64(n)), Symbol(mix64(n << 32)));
             let mut sum = key.check(one);
             sum ^= key.check(other);
             key.check(Symbol(one.0 ^ other.0)) == sum

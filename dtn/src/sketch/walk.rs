@@ -22,7 +22,8 @@
 //! sum and square root are each the nearest `f64` by IEEE 754, so that all
 //! machines walk alike; a test pins it.
 
-use super::symbol::{Check, Symbol, mix};
+use super::symbol::{Check, Symbol};
+use crate::hash::mix64;
 
 /// The golden ratio's step of SplitMix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -60,7 +61,7 @@ impl Walk {
 /// is beyond; `index` is below all limits.
 fn after(symbol: Symbol, index: u32) -> u32 {
     let index = u64::from(index);
-    let random = mix(symbol.0.wrapping_add((index + 1).wrapping_mul(STEP))) >> 11;
+    let random = mix64(symbol.0.wrapping_add((index + 1).wrapping_mul(STEP))) >> 11;
     let below = ((index + 1) * (index + 2)) as f64;
     let root = (below * (WHOLE_MAX / (random + 1) as f64) + 0.25).sqrt();
     // Whole part and one more, not the ceiling, which is a call without SSE 4.1:
@@ -84,7 +85,7 @@ mod tests {
     fn hits_each_cell_with_its_chance() {
         let mut hits = vec![0_u32; 200];
         for symbol in 0..40_000_u64 {
-            for cell in cells_of(mix(symbol), 200) {
+            for cell in cells_of(mix64(symbol), 200) {
                 hits[cell as usize] += 1;
             }
         }
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn hits_cells_independently() {
         let both = (0..100_000_u64).filter(|&symbol| {
-            let found = cells_of(mix(symbol), 7);
+            let found = cells_of(mix64(symbol), 7);
             found.contains(&3) && found.contains(&6)
         });
         // 2/5 of 2/8 of them.
@@ -125,7 +126,7 @@ mod tests {
 
         #[test]
         fn lands_where_the_law_says(symbol: u64, index in 0_u32..1 << 20) {
-            let random = mix(symbol.wrapping_add((u64::from(index) + 1).wrapping_mul(STEP))) >> 11;
+            let random = mix64(symbol.wrapping_add((u64::from(index) + 1).wrapping_mul(STEP))) >> 11;
             let next = u128::from(after(Symbol(symbol), index));
             prop_assume!(next < 1 << 30);
             let (here, part) = (u128::from(index), u128::from(random) + 1);

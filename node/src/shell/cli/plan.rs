@@ -206,15 +206,16 @@ impl ManifestPlan {
         // A rule by weights counts a majority; the others may be available instead.
         let rule = self.rule();
         let majority = match rule {
-            Rule::Bulyan => 4 * self.attackers() + 3,
-            Rule::Weighted(_) => 2 * self.attackers() + 1,
+            Rule::Bulyan | Rule::Weighted(_) => {
+                Recipe::plain(rule, self.clip, 1).least_vectors(self.attackers())
+            }
             _ => 2,
         };
         let least = u16::try_from(majority).context("too many members")?;
-        let (rule_name, members) = (self.rule(), self.members.len());
+        let members = self.members.len();
         ensure!(
             self.quorum.is_some() || usize::from(least) <= members.max(2),
-            "--rule {rule_name} with {} assumed attackers needs {least} members, here {members}; \
+            "--rule {rule} with {} assumed attackers needs {least} members, here {members}; \
              lower --attacker-share {}, list more members or choose another rule",
             self.attackers(),
             self.attacker_share
