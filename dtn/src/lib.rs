@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod codec;
 pub mod eid;
 pub mod frame;
+pub mod groups;
 pub mod hash;
 pub mod identity;
 pub mod sketch;

@@ -6,7 +6,7 @@ mod common;
 
 use common::network::{Judge, Network};
 use common::{Dice, LIMITS, bundle};
-use longhaul_dtn::agent::{Agent, AgentBounds, Input, Verdict};
+use longhaul_dtn::agent::{Agent, AgentBounds, Held, Input, Verdict};
 use longhaul_dtn::bundle::BundleId;
 
 fn network(agents: usize) -> (Network, Dice) {
@@ -144,7 +144,7 @@ fn does_not_fetch_again_what_it_published_at_start() {
     net.connect(0, 1);
     net.settle(&mut dice);
     assert!(net.judged.is_empty());
-    assert_eq!(net.range_bytes_sent.values().sum::<u64>(), 0);
+    assert_eq!(net.group_bytes_sent.values().sum::<u64>(), 0);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn does_not_fetch_again_what_expired() {
 fn survives_bounds_of_zero() {
     let bounds = AgentBounds {
         wants_per_link: 0,
-        range_bytes: 0,
+        sketch_ids_max: 0,
         offers_per_link: 0,
         refusals_max: 0,
         transfer_bytes_max: 0,
@@ -195,4 +195,62 @@ fn survives_bounds_of_zero() {
     net.settle(&mut dice);
     assert_eq!(net.agents[1].len(), 1);
     assert!(net.closed.is_empty());
+}
+
+/// Gives a bundle to agent 0 as a file would.
+fn carry(net: &mut Network, held: &Held) {
+    net.handle(0, Input::Carried { bytes: held.head.to_bundle(&held.payload) });
+}
+
+#[test]
+fn a_carried_bundle_is_judged_and_travels_on() {
+    let (mut net, mut dice) = network(3);
+    net.judge = Judge::Later;
+    let held = bundle(9, 1, 40_000);
+    (0..2).for_each(|_| carry(&mut net, &held));
+    assert_eq!(net.judging.len(), 1, "it is judged once");
+    net.answer(Verdict::Accept);
+    net.judge = Judge::AtOnce;
+    carry(&mut net, &held);
+    net.connect(0, 1);
+    net.connect(1, 2);
+    net.settle(&mut dice);
+    assert!(net.agents.iter().all(|agent| agent.holds(&held.head.id())));
+    assert!(net.judged.values().all(|times| *times == 1) && net.refused.is_empty());
+}
+
+#[test]
+fn a_carried_bundle_that_is_bad_is_refused_without_a_link() {
+    let (mut net, _) = network(1);
+    let held = bundle(9, 1, 100);
+    let mut bytes = held.head.to_bundle(&held.payload);
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    net.handle(0, Input::Carried { bytes });
+    net.handle(0, Input::Carried { bytes: vec![] });
+    let late = held.head.expires();
+    net.now = late;
+    carry(&mut net, &held);
+    let codes: Vec<u16> = net.refused.iter().map(|(_, _, reason)| reason.code()).collect();
+    assert_eq!(codes, [1, 1, 5]);
+    assert!(net.agents[0].is_empty() && net.judged.is_empty());
+}
+
+#[test]
+fn a_carried_bundle_without_room_is_dropped_and_may_come_again() {
+    let bounds = AgentBounds { transfers_max: 1, ..AgentBounds::default() };
+    let mut net = Network::new(1, bounds);
+    net.judge = Judge::Later;
+    let (first, second) = (bundle(9, 1, 10), bundle(9, 2, 10));
+    assert!(net.agents[0].has_room());
+    carry(&mut net, &first);
+    assert!(!net.agents[0].has_room());
+    carry(&mut net, &second);
+    net.answer(Verdict::Accept);
+    assert!(net.judging.is_empty());
+    carry(&mut net, &second);
+    net.answer(Verdict::Accept);
+    let held: Vec<BundleId> = net.agents[0].held().map(|held| held.head.id()).collect();
+    assert_eq!(held.len(), 2);
+    assert!(held.contains(&first.head.id()) && held.contains(&second.head.id()));
 }

@@ -212,7 +212,7 @@ fn moves_on_when_a_bundle_is_gone() {
     host.offer(gone, &held);
     host.offer(good, &held);
     for frame in host.frames(gone) {
-        let (Frame::WantHead(id) | Frame::WantRange { id, .. }) = frame else { continue };
+        let (Frame::WantHead(id) | Frame::WantGroup { id, .. }) = frame else { continue };
         host.send(gone, &Frame::Gone(id));
     }
     host.serve(good, &held);

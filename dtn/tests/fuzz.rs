@@ -1,4 +1,4 @@
-//! The fuzz bodies of `tests/fuzz/src/dtn.rs` on a stable toolchain.
+//! The fuzz bodies of `tests/fuzz/src/dtn.rs` and `agent.rs` on a stable toolchain.
 //!
 //! Inputs are good ones that are mutated: flipped bits, other bytes, parts cut, copied or put in from
 //! others; in one of two the CRC-32Cs of bundles are made anew, so that mutants reach beyond them. The
@@ -20,6 +20,9 @@ mod common;
 #[path = "../../tests/fuzz/src/dtn.rs"]
 mod body;
 
+#[path = "../../tests/fuzz/src/agent.rs"]
+mod attack;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -31,8 +34,9 @@ use longhaul_dtn::bpv7::{
 };
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::frame::{Frame, Page, PageStart};
+use longhaul_dtn::groups::{GroupIndex, GroupProof};
 use longhaul_dtn::hash::ContentHash;
-use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey};
+use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey, Symbol};
 use longhaul_dtn::tcpcl::{Input, Output, Session, SessionConfig, TlsPolicy};
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -90,9 +94,17 @@ fn frames() -> Vec<Vec<u8>> {
     let frames = [
         Frame::Have { ids: vec![id; 5], page: Page::Continued },
         Frame::More { from: PageStart::AfterLast },
-        Frame::WantRange { id, offset: 70_000, len: 16_384 },
+        Frame::WantGroup { id, index: GroupIndex::new(70_000).unwrap() },
         Frame::Head { id, head: head.clone() },
-        Frame::Range { id, offset: 0, bytes: vec![7; 50] },
+        Frame::Group {
+            id,
+            index: GroupIndex::new(2).unwrap(),
+            proof: GroupProof::new(vec![[3; 32]; 2]).unwrap(),
+            bytes: vec![7; 50],
+        },
+        Frame::MoreCells(CellCount::new(40).unwrap()),
+        Frame::Resolve { symbols: vec![Symbol::from_bytes([5; 8]); 3], page: Page::Last },
+        Frame::List,
         Frame::Refused { id, code: 300 },
         Frame::Bye { code: 2 },
     ];
@@ -118,6 +130,25 @@ fn sketches() -> Vec<Vec<u8>> {
         bytes
     };
     vec![sketch(0..40), sketch(5..50), sketch(0..0), sketch(30..35)]
+}
+
+/// Scripts of an attack: links, hellos, offers and answers in good order, and nothing.
+fn attacks() -> Vec<Vec<u8>> {
+    let link = |it: u8| [it, 0, 3];
+    let hello = |it: u8, held: u8| [it, 6, 0, 1, held, 9];
+    let have = |it: u8| [it, 6, 0, 2, 0, 0];
+    let head = |it: u8, bundle: u8| [it, 6, bundle, 7, 255, bundle];
+    let group = |it: u8, bundle: u8, index: u8| [it, 6, bundle, 8, index, 1, 255];
+    let mut listed = [&link(0)[..], &hello(0, 0), &have(0)].concat();
+    for bundle in [0, 12, 13, 15] {
+        listed.extend([head(0, bundle).as_slice(), &group(0, bundle, 0)].concat());
+        listed.extend(group(0, bundle, 1));
+        listed.extend([0, 3, 1]);
+    }
+    let sketched = [&link(1)[..], &hello(1, 200), &[1, 6, 0, 11, 9, 4, 1, 50, 7, 1]].concat();
+    let carried = [[0, 4, 14, 255], [0, 4, 17, 255], [0, 5, 200, 0]].concat();
+    let late = [&link(2)[..], &[0, 2, 255, 0, 2, 255, 0, 5, 99]].concat();
+    vec![vec![], [listed.clone(), carried.clone()].concat(), listed, sketched, carried, late]
 }
 
 /// What one side of a session says, in pieces of its outputs, each behind its length.
@@ -260,6 +291,11 @@ fn sessions_keep_their_promises_on_mutants() {
     run(body::session, sessions(), 0x5eed_0034, |cases| cases < 10_000);
 }
 
+#[test]
+fn an_agent_under_attack_keeps_its_promises() {
+    run(attack::agent_under_attack, attacks(), 0x5eed_0035, |cases| cases < 300);
+}
+
 /// The seeds are what they are meant to be: they reach what the bodies check.
 #[test]
 fn seeds_are_good_inputs() {
@@ -281,11 +317,12 @@ fn all_bodies_for_a_while() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (seconds, seed) = (number("FUZZ_SECONDS", 60), number("FUZZ_SEED", 1));
-    let bodies: [Target; 4] = [
+    let bodies: [Target; 5] = [
         ("bundle", body::bundle, bundles()),
         ("frame", body::frame, frames()),
         ("sketch", body::sketch, sketches()),
         ("session", body::session, sessions()),
+        ("agent", attack::agent_under_attack, attacks()),
     ];
     for (name, body, seeds) in bodies {
         let end = Instant::now() + Duration::from_secs(seconds);

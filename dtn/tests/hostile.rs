@@ -10,7 +10,8 @@ use longhaul_dtn::agent::{
     AgentBounds, CloseReason, Held, Input, LinkId, Output, RefuseReason, Verdict,
 };
 use longhaul_dtn::bundle::BundleId;
-use longhaul_dtn::frame::{FRAME_BYTES_MAX, Frame, HAVE_IDS_MAX, Page, PageStart, Versions};
+use longhaul_dtn::frame::{FRAME_BYTES_MAX, Frame, HAVE_IDS_MAX, Page, PageStart, Terms, Versions};
+use longhaul_dtn::groups::{GROUPS_MAX, GroupIndex, GroupProof};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Span;
 
@@ -38,6 +39,10 @@ fn check_closes_bytes(bytes: Vec<u8>, reason: &CloseReason) {
     assert_eq!(host.agent.links(), 1);
 }
 
+fn group(index: u64) -> GroupIndex {
+    GroupIndex::new(index).unwrap()
+}
+
 #[test]
 fn closes_a_link_on_garbage() {
     for bytes in [vec![], vec![0xff; 9], vec![0x82, 0x18, 0x63, 0x00], vec![0; FRAME_BYTES_MAX + 1]]
@@ -62,8 +67,8 @@ fn closes_a_link_on_frames_out_of_order() {
     let mut host = host();
     host.handle(Input::Publish(held.clone()));
     let link = host.contact(1, 2);
-    host.send(link, &Frame::WantRange { id: held.head.id(), offset: 11, len: 1 });
-    let what = "a range behind the payload's end";
+    host.send(link, &Frame::WantGroup { id: held.head.id(), index: group(1) });
+    let what = "a group behind the payload's end";
     assert_eq!(host.closes(), [(link, CloseReason::OutOfOrder(what))]);
 }
 
@@ -72,7 +77,12 @@ fn closes_a_link_on_answers_that_nobody_asked_for() {
     let head = bundle(1, 1, 10).head.encode();
     for frame in [
         Frame::Head { id: id(1), head },
-        Frame::Range { id: id(1), offset: 0, bytes: vec![1, 2, 3] },
+        Frame::Group {
+            id: id(1),
+            index: group(0),
+            proof: GroupProof::default(),
+            bytes: vec![1, 2, 3],
+        },
     ] {
         check_closes(&frame, &CloseReason::Unrequested);
     }
@@ -96,13 +106,14 @@ fn needs_a_hello_first_and_in_time() {
 fn refuses_other_federations_versions_and_itself() {
     let scope = ContentHash::of(b"federation");
     let other = ContentHash::of(b"another federation");
-    let newer = Versions::new(2, 9).unwrap();
+    let newer = Versions::new(3, 9).unwrap();
+    let hello = |versions, scope| {
+        let terms = Terms::default();
+        Frame::Hello { versions, scope, nonce: [9; 32], terms }
+    };
     for (frame, reason) in [
-        (
-            Frame::Hello { versions: Versions::SPOKEN, scope: other, nonce: [9; 32] },
-            CloseReason::Scope,
-        ),
-        (Frame::Hello { versions: newer, scope, nonce: [9; 32] }, CloseReason::Version),
+        (hello(Versions::SPOKEN, other), CloseReason::Scope),
+        (hello(newer, scope), CloseReason::Version),
         (Frame::Bye { code: 3 }, CloseReason::Bye(3)),
     ] {
         let mut host = host();
@@ -146,7 +157,7 @@ fn answers_wants_for_the_unknown_with_gone() {
     let mut host = host();
     let link = host.contact(1, 2);
     host.send(link, &Frame::WantHead(id(1)));
-    host.send(link, &Frame::WantRange { id: id(1), offset: u64::MAX, len: 9 });
+    host.send(link, &Frame::WantGroup { id: id(1), index: group(GROUPS_MAX - 1) });
     assert_eq!(host.frames(link), [Frame::Gone(id(1)), Frame::Gone(id(1))]);
 }
 
@@ -159,7 +170,7 @@ fn gives_one_answer_to_each_frame_of_a_flood() {
     let id = held.head.id();
     for frame in [
         Frame::WantHead(id),
-        Frame::WantRange { id, offset: 0, len: 60_000 },
+        Frame::WantGroup { id, index: group(3) },
         Frame::More { from: PageStart::Newest },
         Frame::Ack(id),
         Frame::Refused { id, code: 7 },
@@ -185,7 +196,7 @@ fn bounds_what_a_flood_of_offers_makes_it_keep() {
         assert!(host.agent.waiting() <= 1_000);
     }
     let wants = host.frames(link).iter().filter(|frame| is_want(frame)).count();
-    assert_eq!(wants, AgentBounds::default().wants_per_link);
+    assert_eq!(wants, 8);
 }
 
 #[test]
@@ -219,7 +230,8 @@ fn closes_a_link_that_replays_too_much() {
     let link = host.contact(1, 2);
     let held = bundle(1, 1, 9);
     host.handle(Input::Publish(held.clone()));
-    let replay = Frame::Range { id: held.head.id(), offset: 0, bytes: vec![0; 9] };
+    let (id, index, proof) = (held.head.id(), group(0), GroupProof::default());
+    let replay = Frame::Group { id, index, proof, bytes: vec![0; 9] };
     for _ in 0..100 {
         host.send(link, &replay);
     }

@@ -7,14 +7,16 @@ mod common;
 use common::network::{Judge, Network, config};
 use common::{Dice, bundle, key};
 use longhaul_dtn::agent::{
-    Agent, AgentBounds, AgentConfig, CloseReason, Input, LinkId, Output, Verdict,
+    Agent, AgentBounds, AgentConfig, CloseReason, Held, Input, LinkId, Output, Verdict,
 };
+use longhaul_dtn::bundle::BundleLimits;
 use longhaul_dtn::frame::{Frame, FrameReader, delimit};
+use longhaul_dtn::groups::GROUP_BYTES;
 use longhaul_dtn::time::Span;
 use proptest::prelude::*;
 
-fn small_ranges(range_bytes: u32) -> AgentBounds {
-    AgentBounds { range_bytes, ..AgentBounds::default() }
+fn wants(wants_per_link: usize) -> AgentBounds {
+    AgentBounds { wants_per_link, ..AgentBounds::default() }
 }
 
 /// Cuts after every number of delivered frames; what arrived is never resent.
@@ -22,7 +24,7 @@ fn small_ranges(range_bytes: u32) -> AgentBounds {
 fn resumes_a_cut_transfer_without_resending() {
     let held = bundle(1, 1, 100_000);
     for frames in 0.. {
-        let (mut net, mut dice) = (Network::new(2, small_ranges(4_096)), Dice(frames));
+        let (mut net, mut dice) = (Network::new(2, wants(8)), Dice(frames));
         net.publish(0, held.clone());
         let first = net.connect(0, 1);
         let mut delivered = 0;
@@ -30,11 +32,11 @@ fn resumes_a_cut_transfer_without_resending() {
             delivered += 1;
         }
         net.cut(first);
-        let arrived = net.range_bytes_delivered.get(&first).copied().unwrap_or(0);
+        let arrived = net.group_bytes_delivered.get(&first).copied().unwrap_or(0);
         let second = net.connect(0, 1);
         net.settle(&mut dice);
         assert!(net.agents[1].holds(&held.head.id()));
-        let resent = net.range_bytes_sent.get(&second).copied().unwrap_or(0);
+        let resent = net.group_bytes_sent.get(&second).copied().unwrap_or(0);
         assert_eq!(resent, 100_000 - arrived, "cut after {frames} frames");
         if delivered < frames {
             assert_eq!(arrived, 100_000);
@@ -43,34 +45,83 @@ fn resumes_a_cut_transfer_without_resending() {
     }
 }
 
-/// The same on a byte stream: the receiver gets every possible first part.
+/// The same on a byte stream, cut at 200 bytes drawn by lot and at the first ones: what is
+/// sent again is less than one group and its frame.
 #[test]
-fn resumes_when_the_stream_is_cut_at_any_byte() {
-    let held = bundle(1, 1, 1_500);
-    let mut cut_at = 0;
-    loop {
-        let mut sender = Agent::new(config(0, small_ranges(256)));
-        let mut receiver = Agent::new(config(1, small_ranges(256)));
-        let now = common::START.plus(Span::from_ms(5));
-        sender.handle(now, Input::Publish(held.clone()));
-        let arrived = stream(&mut sender, &mut receiver, LinkId(1), cut_at);
-        for agent in [&mut sender, &mut receiver] {
-            agent.handle(now, Input::LinkDown { link: LinkId(1) });
-        }
-        let resent = stream(&mut sender, &mut receiver, LinkId(2), usize::MAX);
-        assert!(receiver.holds(&held.head.id()));
-        assert_eq!(arrived + resent, 1_500, "cut at byte {cut_at}");
-        if arrived == 1_500 {
-            break;
-        }
-        cut_at += 1;
+fn sends_at_most_one_group_again_wherever_the_stream_is_cut() {
+    let held = bundle(1, 1, 300_000);
+    let whole = streamed(&held, usize::MAX);
+    assert_eq!(whole.arrived, 300_000);
+    let mut dice = Dice(7);
+    let cuts = (0..200).map(|_| dice.below(whole.crossed)).chain(0..50);
+    for cut_at in cuts.chain([whole.crossed]) {
+        let cut = streamed(&held, cut_at);
+        assert_eq!(cut.arrived + cut.resent, 300_000, "cut at byte {cut_at}");
+        assert!(cut.crossed <= cut_at);
+        let lost = cut.crossed as u64 - cut.arrived;
+        let overhead = 8_000;
+        assert!(lost < GROUP_BYTES + overhead, "cut at byte {cut_at}: {lost}");
     }
-    assert!(cut_at > 1_500);
+}
+
+/// What a cut contact and the one after it carried.
+struct Streamed {
+    /// Bytes of the stream that arrived before the cut.
+    crossed: usize,
+    /// Payload bytes that arrived in whole groups before the cut, and after it.
+    arrived: u64,
+    resent: u64,
+}
+
+fn streamed(held: &Held, cut_at: usize) -> Streamed {
+    let mut sender = Agent::new(config(0, AgentBounds::default()));
+    let mut receiver = Agent::new(config(1, AgentBounds::default()));
+    let now = common::START.plus(Span::from_ms(5));
+    sender.handle(now, Input::Publish(held.clone()));
+    let (arrived, crossed) = stream(&mut sender, &mut receiver, LinkId(1), cut_at);
+    for agent in [&mut sender, &mut receiver] {
+        agent.handle(now, Input::LinkDown { link: LinkId(1) });
+    }
+    let (resent, _) = stream(&mut sender, &mut receiver, LinkId(2), usize::MAX);
+    assert!(receiver.holds(&held.head.id()));
+    Streamed { crossed, arrived, resent }
+}
+
+/// 100 MiB over 50 short contacts with three peers in turn: nothing comes twice.
+#[test]
+fn a_large_payload_arrives_over_many_short_contacts_with_several_peers() {
+    const LEN: usize = 100 << 20;
+    let limits = BundleLimits { payload_bytes_max: LEN as u64, ..common::LIMITS };
+    let (mut net, mut dice) = (Network::new(4, AgentBounds::default()), Dice(9));
+    net.agents = (0..4)
+        .map(|it| Agent::new(AgentConfig { limits, ..config(it, AgentBounds::default()) }))
+        .collect();
+    let held = bundle(1, 1, LEN);
+    (0..3).for_each(|agent| net.publish(agent, held.clone()));
+    let mut contacts = 0;
+    while !net.agents[3].holds(&held.head.id()) {
+        assert!(contacts < 60, "it does not get on");
+        let link = net.connect(contacts % 3, 3);
+        // A group takes three frames: a want, the group, and its share of the rest.
+        net.deliver_some(270, &mut dice);
+        net.cut(link);
+        contacts += 1;
+    }
+    let delivered: u64 = net.group_bytes_delivered.values().sum();
+    let groups = (LEN as u64).div_ceil(GROUP_BYTES);
+    assert_eq!(delivered, LEN as u64, "{groups} groups in {contacts} contacts");
+    assert!((40..=60).contains(&contacts), "{contacts} contacts");
+    assert!(net.closed.is_empty() && net.refused.is_empty());
 }
 
 /// Runs a contact until `bytes_max` bytes have come from the sender; returns
-/// the payload bytes that arrived in whole frames.
-fn stream(sender: &mut Agent, receiver: &mut Agent, link: LinkId, bytes_max: usize) -> u64 {
+/// the payload bytes that arrived in whole frames, and all bytes.
+fn stream(
+    sender: &mut Agent,
+    receiver: &mut Agent,
+    link: LinkId,
+    bytes_max: usize,
+) -> (u64, usize) {
     let now = common::START.plus(Span::from_ms(5));
     sender.handle(now, Input::LinkUp { link, peer: key(2).peer_id() });
     receiver.handle(now, Input::LinkUp { link, peer: key(1).peer_id() });
@@ -87,13 +138,13 @@ fn stream(sender: &mut Agent, receiver: &mut Agent, link: LinkId, bytes_max: usi
             left -= part.len();
             reader.push(part);
             while let Some(bytes) = reader.next_frame().unwrap() {
-                if let Ok(Frame::Range { bytes, .. }) = Frame::decode(&bytes) {
+                if let Ok(Frame::Group { bytes, .. }) = Frame::decode(&bytes) {
                     arrived += bytes.len() as u64;
                 }
                 receiver.handle(now, Input::Frame { link, bytes });
             }
             if left == 0 {
-                return arrived;
+                return (arrived, bytes_max - left);
             }
             idle = false;
         }
@@ -111,50 +162,50 @@ fn stream(sender: &mut Agent, receiver: &mut Agent, link: LinkId, bytes_max: usi
             idle = false;
         }
         if idle {
-            return arrived;
+            return (arrived, bytes_max - left);
         }
     }
 }
 
 #[test]
 fn resumes_from_any_agent_that_has_the_bundle() {
-    let (mut net, mut dice) = (Network::new(3, small_ranges(4_096)), Dice(1));
+    let (mut net, mut dice) = (Network::new(3, wants(8)), Dice(1));
     let held = bundle(1, 1, 100_000);
     net.publish(0, held.clone());
     net.publish(1, held.clone());
     let first = net.connect(0, 2);
-    net.deliver_some(20, &mut dice);
+    net.deliver_some(16, &mut dice);
     net.cut(first);
-    let arrived = net.range_bytes_delivered[&first];
+    let arrived = net.group_bytes_delivered[&first];
     assert!(arrived > 0 && arrived < 100_000);
     let second = net.connect(1, 2);
     net.settle(&mut dice);
     assert!(net.agents[2].holds(&held.head.id()));
-    assert_eq!(net.range_bytes_sent[&second], 100_000 - arrived);
+    assert_eq!(net.group_bytes_sent[&second], 100_000 - arrived);
 }
 
 #[test]
 fn asks_one_link_at_a_time_for_a_bundle() {
-    let (mut net, mut dice) = (Network::new(4, small_ranges(1_000)), Dice(3));
+    let (mut net, mut dice) = (Network::new(4, wants(8)), Dice(3));
     let held = bundle(1, 1, 50_000);
     (0..3).for_each(|agent| net.publish(agent, held.clone()));
     for agent in [0, 1, 2, 0, 1] {
         net.connect(agent, 3);
     }
     net.settle(&mut dice);
-    assert_eq!(net.range_bytes_sent.values().sum::<u64>(), 50_000);
+    assert_eq!(net.group_bytes_sent.values().sum::<u64>(), 50_000);
     assert_eq!(net.judged.values().sum::<u32>(), 1);
 }
 
 #[test]
 fn keeps_few_answers_on_the_way() {
-    let (mut net, mut dice) = (Network::new(2, small_ranges(1_000)), Dice(4));
-    (0..40).for_each(|number| net.publish(0, bundle(1, number, 20_000)));
+    let (mut net, mut dice) = (Network::new(2, wants(8)), Dice(4));
+    (0..40).for_each(|number| net.publish(0, bundle(1, number, 40_000)));
     let link = net.connect(0, 1);
     while net.deliver(&mut dice) {
-        let sent = net.range_bytes_sent.get(&link).copied().unwrap_or(0);
-        let delivered = net.range_bytes_delivered.get(&link).copied().unwrap_or(0);
-        assert!(sent - delivered <= 8 * 1_000);
+        let sent = net.group_bytes_sent.get(&link).copied().unwrap_or(0);
+        let delivered = net.group_bytes_delivered.get(&link).copied().unwrap_or(0);
+        assert!(sent - delivered <= 8 * GROUP_BYTES);
     }
     assert_eq!(net.agents[1].len(), 40);
 }
@@ -162,25 +213,25 @@ fn keeps_few_answers_on_the_way() {
 #[test]
 fn a_large_payload_is_announced_and_may_be_turned_away_before_it_has_come() {
     for unwanted in [None, Some(120)] {
-        let (mut net, mut dice) = (Network::new(2, small_ranges(1_000)), Dice(5));
-        let config = config(1, small_ranges(1_000));
+        let (mut net, mut dice) = (Network::new(2, wants(2)), Dice(5));
+        let config = config(1, wants(2));
         net.agents[1] = Agent::new(AgentConfig { payload_bytes_unasked: 20_000, ..config });
         net.unwanted = unwanted;
-        let (small, large) = (bundle(1, 1, 20_000), bundle(1, 2, 80_000));
+        let (small, large) = (bundle(1, 1, 20_000), bundle(1, 2, 160_000));
         [&small, &large].into_iter().for_each(|it| net.publish(0, it.clone()));
         let link = net.connect(0, 1);
         net.settle(&mut dice);
         assert_eq!(net.arriving, [(1, large.head.id())]);
         assert!(net.agents[1].holds(&small.head.id()));
         assert_eq!(net.agents[1].holds(&large.head.id()), unwanted.is_none());
-        let sent = net.range_bytes_sent[&link];
+        let sent = net.group_bytes_sent[&link];
         // What was asked for in one go before the head came, and with it.
-        assert!(unwanted.is_none() == (sent == 100_000) && (sent <= 30_000) == unwanted.is_some());
+        assert!(unwanted.is_none() == (sent == 180_000) && (sent <= 80_000) == unwanted.is_some());
         // It is not fetched again.
         net.cut(link);
         let link = net.connect(0, 1);
         net.settle(&mut dice);
-        assert_eq!((net.range_bytes_sent[&link], net.arriving.len()), (0, 1));
+        assert_eq!((net.group_bytes_sent[&link], net.arriving.len()), (0, 1));
         assert!(net.closed.is_empty() && net.agents[1].waiting() == 0);
     }
 }
@@ -222,7 +273,7 @@ fn take(net: &mut Network, dice: &mut Dice, step: &Step) {
         }
         Step::Deliver(frames) => net.deliver_some(frames, dice),
         Step::Publish(agent, number) => {
-            net.publish(agent, bundle(1, number, number as usize * 700))
+            net.publish(agent, bundle(1, number, number as usize * 4_000))
         }
         Step::Judge if !net.judging.is_empty() => net.answer(Verdict::Accept),
         Step::Judge => {}
@@ -238,7 +289,7 @@ proptest! {
         seed in 1_u64..,
         later: bool,
     ) {
-        let bounds = AgentBounds { range_bytes: 500, transfers_max: 3, ..AgentBounds::default() };
+        let bounds = AgentBounds { wants_per_link: 5, transfers_max: 3, ..AgentBounds::default() };
         let (mut net, mut dice) = (Network::new(4, bounds), Dice(seed));
         net.judge = if later { Judge::Later } else { Judge::AtOnce };
         steps.iter().for_each(|step| take(&mut net, &mut dice, step));
@@ -253,7 +304,7 @@ proptest! {
             }
             net.answer(Verdict::Accept);
         }
-        let published = |number| bundle(1, number, number as usize * 700).head.id();
+        let published = |number| bundle(1, number, number as usize * 4_000).head.id();
         for id in (0..12).map(published) {
             let holders = net.agents.iter().filter(|agent| agent.holds(&id)).count();
             prop_assert!(holders == 0 || holders == 4, "{} of 4 hold {}", holders, id.short());

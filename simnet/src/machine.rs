@@ -152,6 +152,7 @@ impl Carrier {
             Input::LinkUp { link, peer } => agent::Input::LinkUp { link, peer },
             Input::LinkDown { link } => agent::Input::LinkDown { link },
             Input::Frame { link, bytes } => agent::Input::Frame { link, bytes },
+            Input::Bundle { bytes } => agent::Input::Carried { bytes },
             Input::Wake => agent::Input::Wake,
             Input::Start
             | Input::Trained(_)
@@ -172,7 +173,7 @@ impl Carrier {
                     let reason = reason.to_string();
                     self.outputs.push_back(Output::Close { link, reason });
                 }
-                agent::Output::Arriving { .. } => {}
+                agent::Output::Arriving { .. } | agent::Output::Met { .. } => {}
                 agent::Output::Judge { held, from } => {
                     let id = held.head.id();
                     if let Some((author, epoch)) = slot_of(held.head.header()) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bundle::{BundleLimits, BundleMemo};
-use crate::frame::{NONCE_BYTES, RANGE_BYTES_MAX};
+use crate::frame::NONCE_BYTES;
 use crate::hash::ContentHash;
 use crate::identity::PeerId;
 use crate::time::Span;
@@ -15,9 +15,13 @@ pub struct AgentConfig {
     pub me: PeerId,
     /// What both sides of a contact must agree on: the federation, opaque here.
     pub scope: ContentHash,
-    /// Goes out with every hello: 32 bytes that name this run of the agent.
-    /// Nothing depends on it yet; reconciliation by sketches will key on it.
+    /// 32 bytes that nobody can guess and that name this run of the agent. The nonce of a
+    /// contact is derived from it; who knew it could make ids that confuse sketches.
     pub nonce: [u8; NONCE_BYTES],
+    /// How many bytes there is room for, as hellos say; none where they say nothing.
+    pub room_bytes: Option<u64>,
+    /// How long contacts are expected to last, as hellos say; none where they say nothing.
+    pub stay: Option<Span>,
     /// What a bundle may be at most.
     pub limits: BundleLimits,
     /// Payloads of more bytes are announced by [`super::Output::Arriving`] while they are
@@ -34,14 +38,15 @@ pub struct AgentConfig {
 pub struct AgentBounds {
     /// Links at one time; a further one is closed. Default 256.
     pub links_max: usize,
-    /// Heads and ranges asked for and not yet answered, per link. Default 8:
-    /// with the default range, 128 KiB under way cover 10 Mbit/s at 100 ms.
+    /// Heads and groups asked for and not yet answered, per link, at most: 8 at first, and
+    /// more where answers come within a quarter of a second. Default 64: 1 MiB under way
+    /// covers 40 Mbit/s at 200 ms.
     pub wants_per_link: usize,
-    /// Bytes of one range asked for, at most [`RANGE_BYTES_MAX`]; what a cut
-    /// can lose. Default 16 KiB.
-    pub range_bytes: u32,
     /// Ids remembered per link that it has and we lack. Default 65,536, 5 MiB.
     pub offers_per_link: usize,
+    /// Ids in the sketches of all links together, 72 bytes each; without room both sides list.
+    /// Default 262,144, 18 MiB.
+    pub sketch_ids_max: u64,
     /// Refused ids remembered; the oldest are forgotten. Default 16,384.
     pub refusals_max: usize,
     /// Bytes of payloads that are incomplete or await judgement. Default 64 MiB;
@@ -49,7 +54,7 @@ pub struct AgentBounds {
     pub transfer_bytes_max: u64,
     /// Transfers that are incomplete or await judgement. Default 64.
     pub transfers_max: usize,
-    /// Heads and ranges nobody asked for, per link, before it is closed.
+    /// Heads and groups nobody asked for, per link, before it is closed.
     /// Default 16.
     pub unrequested_max: u32,
     /// How long a hello may take. Default 30 s.
@@ -63,9 +68,9 @@ impl Default for AgentBounds {
     fn default() -> Self {
         Self {
             links_max: 256,
-            wants_per_link: 8,
-            range_bytes: 16 * 1024,
+            wants_per_link: 64,
             offers_per_link: 65_536,
+            sketch_ids_max: 262_144,
             refusals_max: 16_384,
             transfer_bytes_max: 64 * 1024 * 1024,
             transfers_max: 64,
@@ -86,12 +91,8 @@ impl AgentConfig {
     ) -> Self {
         let payload_bytes_unasked = u64::MAX;
         let bounds = AgentBounds::default();
-        Self { me, scope, nonce, limits, payload_bytes_unasked, bounds, memo: None }
-    }
-
-    /// Bytes of one range asked for: at least one, at most what is answered.
-    pub(super) fn range_bytes(&self) -> u64 {
-        u64::from(self.bounds.range_bytes).clamp(1, RANGE_BYTES_MAX as u64)
+        let (room_bytes, stay, memo) = (None, None, None);
+        Self { me, scope, nonce, room_bytes, stay, limits, payload_bytes_unasked, bounds, memo }
     }
 
     /// Offers remembered per link: at least one, or nothing would ever be asked.
@@ -125,15 +126,6 @@ mod tests {
             [(0, 64), (1 << 10, 64), (1 << 20, 64), (1 << 24, 4), (1 << 40, 1), (u64::MAX, 1)]
         {
             assert_eq!(config(payload_bytes_max).transfers_max(), transfers);
-        }
-    }
-
-    #[test]
-    fn asks_for_ranges_that_a_peer_answers() {
-        for (range_bytes, found) in [(0, 1), (100, 100), (u32::MAX, RANGE_BYTES_MAX as u64)] {
-            let mut config = config(1);
-            config.bounds.range_bytes = range_bytes;
-            assert_eq!(config.range_bytes(), found);
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The life of a link: up, hello, frames in turn, deadlines, close.
 
+use super::link::Ask;
 use super::link::{Link, Pace, Stage};
-use super::{Agent, CloseReason, LinkId, Output};
-use crate::frame::{Frame, Versions};
+use super::{Agent, AgentConfig, CloseReason, LinkId, Output};
+use crate::frame::{Frame, NONCE_BYTES, Terms, Versions};
 use crate::hash::ContentHash;
 use crate::identity::PeerId;
 use crate::time::Timestamp;
 
 /// A link that owes an answer for this many stall timeouts is closed.
 const STALLS_TO_CLOSE: u64 = 4;
+const NONCE_CONTEXT: &str = "longhaul 2026-11 nonce of a contact v1";
 
 impl Agent {
     pub(super) fn on_link_up(&mut self, now: Timestamp, link: LinkId, peer: PeerId) {
@@ -16,15 +18,23 @@ impl Agent {
             return;
         }
         let full = self.links.len() >= self.config.bounds.links_max;
-        self.links.insert(link, Link::new(peer, now));
+        let (nonce, held) = (self.nonce_of(link), self.inventory.len() as u64);
+        self.links.insert(link, Link::new(peer, now, nonce, held));
         if full {
             return self.close(link, CloseReason::TooManyLinks);
         }
         if peer == self.config.me {
             return self.close(link, CloseReason::Myself);
         }
-        let (scope, nonce) = (self.config.scope, self.config.nonce);
-        self.transmit(link, &Frame::Hello { versions: Versions::SPOKEN, scope, nonce });
+        let AgentConfig { scope, room_bytes, stay, .. } = self.config;
+        let (versions, terms) = (Versions::SPOKEN, Terms { held, room_bytes, stay });
+        self.transmit(link, &Frame::Hello { versions, scope, nonce, terms });
+    }
+
+    /// A nonce that nobody can foretell, for each contact another.
+    fn nonce_of(&self, link: LinkId) -> [u8; NONCE_BYTES] {
+        let seed = [&self.config.nonce[..], &link.0.to_be_bytes()].concat();
+        *ContentHash::derive(NONCE_CONTEXT, &seed).as_bytes()
     }
 
     pub(super) fn on_link_down(&mut self, now: Timestamp, link: LinkId) {
@@ -48,8 +58,10 @@ impl Agent {
         };
         match (stage, frame) {
             (_, Frame::Bye { code }) => self.forget(link, CloseReason::Bye(code)),
-            (Stage::Hello(_), Frame::Hello { versions, scope, .. }) => {
-                self.on_hello(link, versions, scope);
+            (Stage::Hello(_), Frame::Hello { versions, scope, nonce, terms }) => {
+                if self.agrees(link, versions, scope) {
+                    self.on_hello(now, link, terms, &nonce);
+                }
             }
             (Stage::Hello(_), _) => self.close(link, CloseReason::OutOfOrder("no hello before")),
             (Stage::Ready, Frame::Hello { .. }) => {
@@ -67,9 +79,15 @@ impl Agent {
             Frame::Have { ids, page } => self.on_have(now, link, ids, page),
             Frame::More { from } => self.on_more(link, from),
             Frame::WantHead(id) => self.on_want_head(now, link, id),
-            Frame::WantRange { id, offset, len } => self.on_want_range(link, id, offset, len),
+            Frame::WantGroup { id, index } => self.on_want_group(link, id, index),
             Frame::Head { id, head } => self.on_head(now, link, id, &head),
-            Frame::Range { id, offset, bytes } => self.on_range(now, link, id, offset, &bytes),
+            Frame::Group { id, index, proof, bytes } => {
+                self.on_group(now, link, Ask::Group { id, index }, &proof, &bytes);
+            }
+            Frame::Cells(batch) => self.on_cells(now, link, &batch),
+            Frame::MoreCells(count) => self.on_more_cells(now, link, count),
+            Frame::Resolve { symbols, page } => self.on_resolve(now, link, &symbols, page),
+            Frame::List => self.on_list(now, link),
             Frame::Gone(id) => self.on_gone(now, link, id),
             // Custody comes with retention: nothing is dropped on an answer yet.
             Frame::Ack(_) | Frame::Refused { .. } => {}
@@ -77,17 +95,26 @@ impl Agent {
         }
     }
 
-    fn on_hello(&mut self, link: LinkId, versions: Versions, scope: ContentHash) {
-        if scope != self.config.scope {
-            return self.close(link, CloseReason::Scope);
-        }
-        if Versions::SPOKEN.common(versions).is_none() {
-            return self.close(link, CloseReason::Version);
-        }
+    /// Closes the link where the hellos do not agree.
+    fn agrees(&mut self, link: LinkId, versions: Versions, scope: ContentHash) -> bool {
+        let reason = if scope != self.config.scope {
+            CloseReason::Scope
+        } else if Versions::SPOKEN.common(versions).is_none() {
+            CloseReason::Version
+        } else {
+            return true;
+        };
+        self.close(link, reason);
+        false
+    }
+
+    fn on_hello(&mut self, now: Timestamp, link: LinkId, terms: Terms, nonce: &[u8; NONCE_BYTES]) {
         if let Some(state) = self.links.get_mut(&link) {
             state.stage = Stage::Ready;
+            state.their_held = terms.held;
+            self.outputs.push_back(Output::Met { link, peer: state.peer, terms });
         }
-        self.list(link, None);
+        self.reconcile(now, link, terms, nonce);
     }
 
     /// Says goodbye, closes the link and lets its transfers rest.
@@ -108,7 +135,7 @@ impl Agent {
         let bounds = &self.config.bounds;
         match (link.stage, link.pace) {
             (Stage::Hello(since), _) => Some(since.plus(bounds.hello_timeout)),
-            (Stage::Ready, _) if link.asks.is_empty() => None,
+            (Stage::Ready, _) if !link.is_owed() => None,
             (Stage::Ready, Pace::Steady) => Some(link.progress.plus(bounds.stall_timeout)),
             (Stage::Ready, Pace::Stalled) => {
                 Some(link.progress.plus(bounds.stall_timeout.times(STALLS_TO_CLOSE)))

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::link::{Ask, Link, Listing, Pick};
-use super::transfer::Trust;
+use super::reconcile::Sketching;
 use super::{Agent, CloseReason, Held, LinkId, Output, RefuseReason};
 use crate::bundle::{BundleHead, BundleId};
 use crate::frame::{Frame, HAVE_IDS_MAX, Page, PageStart};
-use crate::identity::PeerId;
+use crate::groups::{GroupError, GroupIndex, GroupProof, groups_in};
 use crate::time::Timestamp;
-
-/// Peers whose misdeeds are remembered; beyond it the lowest id is forgotten.
-const STRIKES_MAX: usize = 1024;
 
 impl Agent {
     pub(super) fn on_have(&mut self, now: Timestamp, link: LinkId, ids: Vec<BundleId>, page: Page) {
-        if ids.is_empty() && page == Page::Continued {
+        // Symbols may stand for nothing; a list without an end must not.
+        let resolves = |link: &Link| matches!(link.sketch, Sketching::Resolving(_));
+        let is_empty = ids.is_empty() && page == Page::Continued;
+        if is_empty && !self.links.get(&link).is_some_and(resolves) {
             return self.close(link, CloseReason::OutOfOrder("an empty page of ids"));
         }
         let mut held = self.inventory.walk();
@@ -99,52 +99,35 @@ impl Agent {
         }
     }
 
-    pub(super) fn on_range(
+    pub(super) fn on_group(
         &mut self,
         now: Timestamp,
         link: LinkId,
-        id: BundleId,
-        offset: u64,
+        ask: Ask,
+        proof: &GroupProof,
         bytes: &[u8],
     ) {
-        let matches = |ask: &Ask| matches!(ask, Ask::Range { id: asked, offset: at, .. } if *asked == id && *at == offset);
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        let peer = state.peer;
-        let Some(Ask::Range { len, .. }) = state.answered(now, matches) else {
+        let Ask::Group { id, index } = ask else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.answered(now, |open| *open == ask).is_none() {
             return self.on_unrequested(link, id);
+        }
+        let Some(partial) = self.transfers.partial_mut(&id) else {
+            return self.ask(now, link);
         };
-        if let Err(reason) = self.checked_length(&id, offset, len, bytes) {
-            self.strike(link, Some(id), reason);
-        } else if let Some(partial) = self.transfers.partial_mut(&id)
-            && partial.accepts(offset, &peer)
+        if let Some(head) = &partial.head
+            && partial.groups() == u64::from(index.get())
         {
-            partial.payload.extend_from_slice(bytes);
-            partial.givers.insert(peer);
-            if partial.is_whole() {
-                self.finish(now, link, id);
+            if let Err(error) = check_group(head, index, proof, bytes) {
+                self.strike(link, Some(id), error.into());
+            } else {
+                partial.payload.extend_from_slice(bytes);
+                if partial.is_whole() {
+                    self.finish(now, link, id);
+                }
             }
         }
         self.ask(now, link);
-    }
-
-    /// The answer to a range has the length asked for, or ends the payload.
-    fn checked_length(
-        &self,
-        id: &BundleId,
-        offset: u64,
-        asked: u64,
-        bytes: &[u8],
-    ) -> Result<(), RefuseReason> {
-        let head = self.transfers.partial(id).and_then(|partial| partial.head.as_ref());
-        let found = bytes.len() as u64;
-        let expected = head.map(|head| head.payload_len().saturating_sub(offset).min(asked));
-        match expected {
-            Some(expected) if found != expected => Err(RefuseReason::Length { expected, found }),
-            None if found > asked => Err(RefuseReason::Length { expected: asked, found }),
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn on_gone(&mut self, now: Timestamp, link: LinkId, id: BundleId) {
@@ -157,7 +140,7 @@ impl Agent {
         self.ask_all(now);
     }
 
-    /// A head or range that nobody asked for: a replay is answered, and either
+    /// A head or group that nobody asked for: a replay is answered, and either
     /// is bounded.
     fn on_unrequested(&mut self, link: LinkId, id: BundleId) {
         let (held, refused) = (self.inventory.contains(&id), self.refusals.code(&id));
@@ -193,15 +176,11 @@ impl Agent {
         }
         let known = self.config.memo.as_ref();
         let known = known.and_then(|memo| memo.payload(&head.payload_hash(), &partial.payload));
-        if known.is_none()
-            && let Err(error) = head.check_payload(&partial.payload)
-        {
-            let only_giver = partial.givers.len() <= 1;
-            partial.restart();
-            partial.source = None;
-            if only_giver {
-                self.strike(link, Some(id), error.into());
-            }
+        // Several groups have been checked as they came.
+        let is_checked = known.is_some() || partial.groups() > 1;
+        if !is_checked && let Err(error) = head.check_payload(&partial.payload) {
+            partial.payload = Vec::new();
+            self.strike(link, Some(id), error.into());
             return self.ask_all(now);
         }
         let payload: Arc<[u8]> = known.unwrap_or_else(|| partial.payload.as_slice().into());
@@ -213,6 +192,31 @@ impl Agent {
         if let Some(from) = self.links.get(&link).map(|state| state.peer) {
             self.outputs.push_back(Output::Judge { held, from });
         }
+    }
+
+    /// Takes a bundle that came whole, by another way than a link.
+    pub(super) fn on_carried(&mut self, now: Timestamp, bytes: &[u8]) {
+        let (head, payload) = match BundleHead::from_bundle(bytes, &self.config.limits) {
+            Ok((head, range)) => (head, bytes[range].into()),
+            Err(error) => return self.refuse_carried(None, error.into()),
+        };
+        let id = head.id();
+        if self.is_settled(&id) || self.transfers.is_judging(&id) {
+            return;
+        }
+        if head.expires() <= now {
+            self.refusals.insert(id, RefuseReason::Expired.code());
+            return self.refuse_carried(Some(id), RefuseReason::Expired);
+        }
+        let held = Held { head: Arc::new(head), payload };
+        if self.transfers.judge_carried(held.clone()) {
+            self.outputs.push_back(Output::Judge { held, from: self.config.me });
+        }
+        self.ask_all(now);
+    }
+
+    fn refuse_carried(&mut self, id: Option<BundleId>, reason: RefuseReason) {
+        self.outputs.push_back(Output::Refused { from: self.config.me, id, reason });
     }
 
     /// Refuses a bundle whose own content is at fault, and remembers it.
@@ -233,10 +237,6 @@ impl Agent {
         let Some(from) = self.links.get(&link).map(|state| state.peer) else {
             return;
         };
-        *self.strikes.entry(from).or_default() += 1;
-        if self.strikes.len() > STRIKES_MAX {
-            self.strikes.pop_first();
-        }
         self.outputs.push_back(Output::Refused { from, id, reason: reason.clone() });
         self.close(link, CloseReason::BadBundle(reason));
     }
@@ -247,11 +247,11 @@ impl Agent {
         links.into_iter().for_each(|link| self.ask(now, link));
     }
 
-    /// Asks a link for heads, ranges and ids, up to the bounds.
+    /// Asks a link for heads, groups and ids, up to the bounds.
     pub(super) fn ask(&mut self, now: Timestamp, link: LinkId) {
-        let wants_max = self.config.bounds.wants_per_link.max(1);
+        let wants_max = self.config.bounds.wants_per_link;
         while let Some(state) = self.links.get(&link).filter(|state| state.may_ask()) {
-            if state.asks.len() >= wants_max {
+            if !state.has_room(wants_max) {
                 break;
             }
             match self.next_ask(link, state) {
@@ -263,21 +263,19 @@ impl Agent {
         self.ask_for_ids(link);
     }
 
-    /// The next head or range that a transfer from this link lacks.
+    /// The next head or group that a transfer from this link lacks.
     fn next_ask(&self, link: LinkId, state: &Link) -> Option<Ask> {
         self.transfers.asked_of(link).find_map(|(id, partial)| {
-            if partial.head.is_none() && !state.asks.contains(&Ask::Head(*id)) {
+            if partial.head.is_none() && !state.has_asked(&Ask::Head(*id)) {
                 return Some(Ask::Head(*id));
             }
-            let range = self.config.range_bytes();
-            let end = match &partial.head {
-                Some(head) => head.payload_len(),
-                // One range is asked for ahead of the head: most updates fit.
-                None => range.min(self.config.limits.payload_bytes_max),
+            let groups = match &partial.head {
+                Some(head) => groups_in(head.payload_len()),
+                // One group is asked for ahead of the head: most updates fit.
+                None => 1,
             };
-            let offset = state.asked_to(id, partial.arrived());
-            let len = end.saturating_sub(offset).min(range);
-            (len > 0).then_some(Ask::Range { id: *id, offset, len })
+            let index = state.next_group(id, partial.groups())?;
+            (u64::from(index.get()) < groups).then_some(Ask::Group { id: *id, index })
         })
     }
 
@@ -287,10 +285,7 @@ impl Agent {
         }
         let frame = match ask {
             Ask::Head(id) => Frame::WantHead(id),
-            Ask::Range { id, offset, len } => {
-                let len = u32::try_from(len).expect("a range is at most RANGE_BYTES_MAX long");
-                Frame::WantRange { id, offset, len }
-            }
+            Ask::Group { id, index } => Frame::WantGroup { id, index },
         };
         self.transmit(link, &frame);
     }
@@ -300,47 +295,52 @@ impl Agent {
         let Some(mut state) = self.links.remove(&link) else {
             return false;
         };
-        let peer = state.peer;
         let picked = state.offers.pick(self.transfers.max(), |id| {
             if self.is_settled(id) {
                 Pick::Drop
-            } else if self.transfers.is_busy(id) || self.is_for_another(id, &peer) {
+            } else if self.transfers.is_busy(id) {
                 Pick::Skip
             } else {
                 Pick::Take
             }
         });
         self.links.insert(link, state);
-        picked.is_some_and(|id| self.transfers.begin(id, link, &peer))
-    }
-
-    /// True when someone lied about `id` and a peer with fewer strikes than
-    /// `peer` offers it too.
-    fn is_for_another(&self, id: &BundleId, peer: &PeerId) -> bool {
-        let strikes = |peer: &PeerId| self.strikes.get(peer).copied().unwrap_or_default();
-        let is_better = |state: &Link| {
-            state.may_ask() && state.offers.contains(id) && strikes(&state.peer) < strikes(peer)
-        };
-        let partial = self.transfers.partial(id);
-        partial.is_some_and(|partial| partial.trust == Trust::OnePeer)
-            && self.links.values().any(is_better)
+        picked.is_some_and(|id| self.transfers.begin(id, link))
     }
 
     /// Asks for further ids once there is room for a page of them.
-    fn ask_for_ids(&mut self, link: LinkId) {
+    pub(super) fn ask_for_ids(&mut self, link: LinkId) {
         let max = self.config.offers_max();
         let Some(state) = self.links.get_mut(&link) else {
             return;
         };
         let has_room = state.offers.is_empty() || state.offers.len() + HAVE_IDS_MAX <= max;
-        let from = match state.listing {
-            Listing::Paused if has_room => PageStart::AfterLast,
-            Listing::Missed if has_room => PageStart::Newest,
+        let frame = match state.listing {
+            Listing::Paused if has_room => match state.sketch.next_symbols() {
+                Some((symbols, page)) => Frame::Resolve { symbols, page },
+                None => Frame::More { from: PageStart::AfterLast },
+            },
+            Listing::Missed if has_room => Frame::More { from: PageStart::Newest },
             _ => return,
         };
         state.listing = Listing::Asked;
-        self.transmit(link, &Frame::More { from });
+        self.transmit(link, &frame);
     }
+}
+
+/// Checks a group against the head. The only group of a payload is the payload, whose hash
+/// is checked once it is whole.
+fn check_group(
+    head: &BundleHead,
+    index: GroupIndex,
+    proof: &GroupProof,
+    bytes: &[u8],
+) -> Result<(), GroupError> {
+    let (len, found) = (head.payload_len(), bytes.len() as u64);
+    if groups_in(len) > 1 || !proof.hashes().is_empty() {
+        return proof.check(&head.payload_hash(), len, index, bytes);
+    }
+    if found == len { Ok(()) } else { Err(GroupError::Length { expected: len, found }) }
 }
 
 /// Whose fault a bad head is.

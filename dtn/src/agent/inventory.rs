@@ -92,6 +92,25 @@ impl Inventory {
             .is_some_and(|held| self.listed.contains(&Place(Reverse(held.head.created()), *id)))
     }
 
+    /// All bundles held, in the order of their ids.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.bundles.values()
+    }
+
+    /// All ids held, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = BundleId> {
+        self.bundles.keys().copied()
+    }
+
+    /// `ids` with the newest bundle first, and those that are not held last.
+    pub fn newest_first(&self, mut ids: Vec<BundleId>) -> Vec<BundleId> {
+        ids.sort_by_cached_key(|id| {
+            let created = self.get(id).map(|held| held.head.created());
+            (Reverse(created), *id)
+        });
+        ids
+    }
+
     /// Says of ids, best asked in the order of a list, which are held.
     pub fn walk(&self) -> Walk<'_> {
         Walk { inventory: self, ahead: self.listed.range(..) }
@@ -220,6 +239,16 @@ mod tests {
         assert_eq!(inventory.page(None, 2).1, None);
         assert!(inventory.page(None, 1).1.is_some());
         assert_eq!(Inventory::default().page(None, 1), (vec![], None));
+    }
+
+    #[test]
+    fn puts_ids_in_the_order_of_the_list() {
+        let inventory = filled([3, 1, 2].into_iter());
+        let gone = held(9, 1_000).head.id();
+        let ids = inventory.ids().chain([gone]).collect();
+        let mut listed = inventory.page(None, 9).0;
+        listed.push(gone);
+        assert_eq!(inventory.newest_first(ids), listed);
     }
 
     #[test]

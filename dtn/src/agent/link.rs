@@ -1,15 +1,27 @@
 //! Link: what an agent knows about one live link.
 //!
 //! Offers are ids that the other side has and we lack; asks are heads and
-//! ranges that we asked for, answered in order. Both are bounded. Nothing here
+//! groups that we asked for, answered in order. Both are bounded. Nothing here
 //! sends: the methods of the agent do.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::inventory::Place;
+use super::reconcile::{Outgoing, Sketching};
 use crate::bundle::BundleId;
+use crate::frame::NONCE_BYTES;
+use crate::groups::GroupIndex;
 use crate::identity::PeerId;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// Asks that are open at first.
+const WINDOW_FIRST: usize = 8;
+/// Asks that are always allowed: one on its way and one in the other's hands.
+const WINDOW_MIN: usize = 2;
+/// An answer this early lets one ask more be open.
+const EARLY: Span = Span::from_ms(250);
+/// An answer this late halves the asks that are open: they only wait in a queue,
+/// where what is more urgent waits behind them.
+const LATE: Span = Span::from_ms(2_000);
 
 /// The state of a link.
 #[derive(Debug)]
@@ -19,13 +31,22 @@ pub(super) struct Link {
     pub pace: Pace,
     pub listing: Listing,
     pub offers: Offers,
-    /// The last of our ids that we listed, when more follow.
-    pub listed_to: Option<Place>,
-    /// What we asked for, in order.
-    pub asks: VecDeque<Ask>,
+    /// The nonce that we said.
+    pub nonce: [u8; NONCE_BYTES],
+    /// How many bundles we said that we hold, and they.
+    pub said_held: u64,
+    pub their_held: u64,
+    pub sketch: Sketching,
+    pub outgoing: Outgoing,
+    /// Whether a page of our ids follows the last one.
+    pub has_more: bool,
+    /// What we asked for, in order, and when.
+    asks: VecDeque<(Ask, Timestamp)>,
+    /// How many asks may be open.
+    window: usize,
     /// When the last answer came, or the first ask went out after a lull.
     pub progress: Timestamp,
-    /// Heads and ranges that came unasked.
+    /// Heads and groups that came unasked.
     pub unrequested: u32,
 }
 
@@ -65,30 +86,36 @@ pub(super) enum Listing {
 pub(super) enum Ask {
     /// The head of a bundle.
     Head(BundleId),
-    /// A range of its payload.
-    Range { id: BundleId, offset: u64, len: u64 },
+    /// A group of its payload.
+    Group { id: BundleId, index: GroupIndex },
 }
 
 impl Ask {
     /// The bundle that is asked for.
     pub const fn id(&self) -> &BundleId {
         match self {
-            Self::Head(id) | Self::Range { id, .. } => id,
+            Self::Head(id) | Self::Group { id, .. } => id,
         }
     }
 }
 
 impl Link {
     /// A link on which nothing has been received.
-    pub fn new(peer: PeerId, now: Timestamp) -> Self {
+    pub fn new(peer: PeerId, now: Timestamp, nonce: [u8; NONCE_BYTES], said_held: u64) -> Self {
         Self {
             peer,
             stage: Stage::Hello(now),
             pace: Pace::Steady,
             listing: Listing::Asked,
             offers: Offers::default(),
-            listed_to: None,
+            nonce,
+            said_held,
+            their_held: 0,
+            sketch: Sketching::Idle,
+            outgoing: Outgoing::Inventory(None),
+            has_more: false,
             asks: VecDeque::new(),
+            window: WINDOW_FIRST,
             progress: now,
             unrequested: 0,
         }
@@ -99,31 +126,58 @@ impl Link {
         self.stage == Stage::Ready && self.pace == Pace::Steady
     }
 
+    /// True when one ask more may be open; `max` is the bound of all links.
+    pub fn has_room(&self, max: usize) -> bool {
+        self.asks.len() < self.window.min(max.max(1))
+    }
+
+    /// True when this is asked for and not answered.
+    pub fn has_asked(&self, ask: &Ask) -> bool {
+        self.asks.iter().any(|(open, _)| open == ask)
+    }
+
+    /// True while the other side owes an answer.
+    pub fn is_owed(&self) -> bool {
+        !self.asks.is_empty() || self.sketch.is_owed()
+    }
+
     /// Notes that `ask` goes out.
     pub fn ask(&mut self, now: Timestamp, ask: Ask) {
         if self.asks.is_empty() {
             self.progress = now;
         }
-        self.asks.push_back(ask);
+        self.asks.push_back((ask, now));
+    }
+
+    /// Notes that the other side did what it owed.
+    pub fn went_on(&mut self, now: Timestamp) {
+        self.progress = now;
+        self.pace = Pace::Steady;
     }
 
     /// Takes the oldest ask if `matches` it: its answer came.
     pub fn answered(&mut self, now: Timestamp, matches: impl Fn(&Ask) -> bool) -> Option<Ask> {
-        self.asks.front().filter(|ask| matches(ask))?;
-        self.progress = now;
-        self.pace = Pace::Steady;
-        self.asks.pop_front()
+        self.asks.front().filter(|(ask, _)| matches(ask))?;
+        self.went_on(now);
+        let (ask, asked) = self.asks.pop_front()?;
+        let took = now.since(asked);
+        if took <= EARLY {
+            self.window = self.window.saturating_add(1);
+        } else if took >= LATE {
+            self.window = (self.window / 2).max(WINDOW_MIN);
+        }
+        Some(ask)
     }
 
-    /// Where the ranges of `id` that are asked for end, when they continue
-    /// what has arrived up to `arrived`.
-    pub fn asked_to(&self, id: &BundleId, arrived: u64) -> u64 {
-        self.asks.iter().fold(arrived, |end, ask| match ask {
-            Ask::Range { id: asked, offset, len } if asked == id && *offset == end => {
-                end.saturating_add(*len)
+    /// The group of `id` to ask for next, when `arrived` groups have come.
+    pub fn next_group(&self, id: &BundleId, arrived: u64) -> Option<GroupIndex> {
+        let next = self.asks.iter().fold(arrived, |next, (ask, _)| match ask {
+            Ask::Group { id: asked, index } if asked == id && u64::from(index.get()) == next => {
+                next + 1
             }
-            _ => end,
-        })
+            _ => next,
+        });
+        GroupIndex::new(next)
     }
 }
 
@@ -216,12 +270,13 @@ mod tests {
         BundleId::from_hash(ContentHash::from_bytes([byte; 32]))
     }
 
-    fn range(byte: u8, offset: u64, len: u64) -> Ask {
-        Ask::Range { id: id(byte), offset, len }
+    fn group(byte: u8, index: u64) -> Ask {
+        Ask::Group { id: id(byte), index: GroupIndex::new(index).unwrap() }
     }
 
     fn link() -> Link {
-        Link::new(SecretKey::from_seed(&[1; 32]).peer_id(), Timestamp::default())
+        let peer = SecretKey::from_seed(&[1; 32]).peer_id();
+        Link::new(peer, Timestamp::default(), [0; NONCE_BYTES], 0)
     }
 
     #[test]
@@ -253,23 +308,42 @@ mod tests {
     fn matches_answers_in_order_only() {
         let mut link = link();
         link.ask(Timestamp::from_dtn_ms(1), Ask::Head(id(1)));
-        link.ask(Timestamp::from_dtn_ms(2), range(1, 0, 5));
+        link.ask(Timestamp::from_dtn_ms(2), group(1, 0));
         assert_eq!(link.progress, Timestamp::from_dtn_ms(1));
         let now = Timestamp::from_dtn_ms(9);
-        assert_eq!(link.answered(now, |ask| *ask == range(1, 0, 5)), None);
+        assert_eq!(link.answered(now, |ask| *ask == group(1, 0)), None);
         link.pace = Pace::Stalled;
         assert_eq!(link.answered(now, |ask| ask.id() == &id(1)), Some(Ask::Head(id(1))));
         assert_eq!((link.progress, link.pace), (now, Pace::Steady));
     }
 
     #[test]
-    fn counts_only_ranges_that_continue_what_arrived() {
+    fn counts_only_groups_that_continue_what_arrived() {
         let mut link = link();
-        for ask in [range(1, 10, 5), range(2, 15, 5), range(1, 15, 5), range(1, 30, 5)] {
+        for ask in [group(1, 10), group(2, 11), group(1, 11), group(1, 30)] {
             link.ask(Timestamp::default(), ask);
         }
-        assert_eq!(link.asked_to(&id(1), 10), 20);
-        assert_eq!(link.asked_to(&id(1), 0), 0);
-        assert_eq!(link.asked_to(&id(2), 15), 20);
+        let next = |byte, arrived| link.next_group(&id(byte), arrived).unwrap().get();
+        assert_eq!((next(1, 10), next(1, 0), next(2, 11)), (12, 0, 12));
+    }
+
+    #[test]
+    fn opens_more_asks_where_answers_are_early_and_fewer_where_they_are_late() {
+        let mut link = link();
+        let mut answer_after = |ms| {
+            link.ask(Timestamp::default(), group(1, 0));
+            link.answered(Timestamp::from_dtn_ms(ms), |_| true).unwrap();
+            link.window
+        };
+        assert_eq!(answer_after(EARLY.ms()), WINDOW_FIRST + 1);
+        assert_eq!(answer_after(EARLY.ms() + 1), WINDOW_FIRST + 1);
+        assert_eq!(answer_after(LATE.ms()), WINDOW_FIRST.div_ceil(2));
+        (0..9).for_each(|_| _ = answer_after(LATE.ms()));
+        assert_eq!(answer_after(LATE.ms()), WINDOW_MIN);
+        assert!(link.has_room(1) && !link.is_owed());
+        link.ask(Timestamp::default(), group(1, 0));
+        assert!(!link.has_room(1) && link.has_room(2) && link.is_owed());
+        link.ask(Timestamp::default(), group(1, 1));
+        assert!(!link.has_room(9));
     }
 }

@@ -1,8 +1,8 @@
 //! The agent: a machine that conducts contacts.
 //!
-//! Bundles spread by pulling. On a new link both sides say hello and list the
-//! ids of what they hold; each asks for what it lacks: heads, then ranges of
-//! payload. A whole bundle, its signature and payload hash checked, goes out
+//! Bundles spread by pulling. On a new link both sides say hello and find out
+//! what either lacks, by sketches or lists; each asks for what it lacks: heads,
+//! then groups of payload. A whole bundle, its signature and payload hash checked, goes out
 //! as [`Output::Judge`] and is neither held nor offered before
 //! [`Input::Judged`] comes back. What is accepted is announced on all other
 //! links. At start, [`Input::Publish`] everything that is held.
@@ -16,7 +16,7 @@
 //! small ones, and an honest peer has few questions open; so a carrier should
 //! close a link whose send queue exceeds [`LINK_QUEUE_BYTES_MAX`].
 //!
-//! Not here: judging, storing, custody, routing, reconciliation by sketches.
+//! Not here: judging, storing, custody, routing.
 //!
 //! [`FRAME_BYTES_MAX`]: crate::frame::FRAME_BYTES_MAX
 
@@ -26,9 +26,11 @@ mod fetch;
 mod inventory;
 mod link;
 mod reason;
+mod reconcile;
 mod refusals;
 mod serve;
 mod transfer;
+mod trees;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -42,12 +44,13 @@ use self::inventory::Inventory;
 use self::link::Link;
 use self::refusals::Refusals;
 use self::transfer::Transfers;
+use self::trees::Trees;
 use crate::bundle::{BundleHead, BundleId};
-use crate::frame::Frame;
+use crate::frame::{Frame, Terms};
 use crate::identity::PeerId;
 use crate::time::Timestamp;
 
-/// A send queue that an honest peer never causes: 64 ranges of 60 KiB.
+/// A send queue that an honest peer never causes: 64 groups are 1 MiB.
 pub const LINK_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The carrier's name for one link; never used again after the link is down.
@@ -74,6 +77,12 @@ pub enum Input {
         /// The link it came on.
         link: LinkId,
         /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// A whole bundle came by another way than a contact: a file, or a daemon that speaks
+    /// another protocol. Give one only while [`Agent::has_room`]; without room it is dropped.
+    Carried {
+        /// The bundle as RFC 9171 has it, payload included.
         bytes: Vec<u8>,
     },
     /// A bundle is durable and accepted already, own or restored: offer it.
@@ -126,12 +135,21 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// Both sides have said hello, and agree.
+    Met {
+        /// The link.
+        link: LinkId,
+        /// Who is at its other end.
+        peer: PeerId,
+        /// What it brings, by its own words.
+        terms: Terms,
+    },
     /// Judge a whole bundle: signature and payload hash are right, its meaning
     /// is unknown. Answer with [`Input::Judged`].
     Judge {
         /// The bundle.
         held: Held,
-        /// Who gave it.
+        /// Who gave it; this peer itself where it was carried.
         from: PeerId,
     },
     /// The head of a bundle with a payload beyond
@@ -162,8 +180,7 @@ pub struct Agent {
     inventory: Inventory,
     transfers: Transfers,
     refusals: Refusals,
-    /// Peers that sent bundles no honest peer sends, and how often.
-    strikes: BTreeMap<PeerId, u32>,
+    trees: Trees,
     /// The earliest deadline of a link, as of the last input.
     deadline: Option<Timestamp>,
     outputs: VecDeque<Output>,
@@ -180,7 +197,7 @@ impl Agent {
             inventory: Inventory::default(),
             transfers,
             refusals,
-            strikes: BTreeMap::new(),
+            trees: Trees::default(),
             deadline: None,
             outputs: VecDeque::new(),
         }
@@ -196,6 +213,7 @@ impl Agent {
             Input::LinkUp { link, peer } => self.on_link_up(now, link, peer),
             Input::LinkDown { link } => self.on_link_down(now, link),
             Input::Frame { link, bytes } => self.on_frame(now, link, &bytes),
+            Input::Carried { bytes } => self.on_carried(now, &bytes),
             Input::Publish(held) => self.on_publish(now, held),
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
             Input::Retire { ids, code } => self.on_retire(now, &ids, code),
@@ -215,16 +233,29 @@ impl Agent {
     }
 
     /// Bundles that a live link offers, that are under way or in judgement,
-    /// and that are not yet accepted or refused.
+    /// and that are not yet accepted or refused; for each sketch that is not decoded
+    /// yet, one more.
     pub fn waiting(&self) -> usize {
+        let unnamed = |link: &Link| link.sketch.unresolved() + usize::from(link.sketch.is_owed());
+        let unnamed: usize = self.links.values().map(unnamed).sum();
         let offered = self.links.values().flat_map(|link| link.offers.ids());
         let ids: BTreeSet<&BundleId> = offered.chain(self.transfers.busy_ids()).collect();
-        ids.into_iter().filter(|id| !self.is_settled(id)).count()
+        unnamed + ids.into_iter().filter(|id| !self.is_settled(id)).count()
     }
 
     /// True when the bundle is accepted and not expired.
     pub fn holds(&self, id: &BundleId) -> bool {
         self.inventory.contains(id)
+    }
+
+    /// The bundles accepted and not expired, in the order of their ids.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.inventory.held()
+    }
+
+    /// True when a carried bundle can be taken.
+    pub fn has_room(&self) -> bool {
+        self.transfers.has_room()
     }
 
     /// Number of bundles accepted and not expired.
@@ -271,11 +302,11 @@ impl Agent {
         match verdict {
             Verdict::Accept => {
                 self.accept(now, judging.held);
-                self.transmit(judging.link, &Frame::Ack(id));
+                self.answer(judging.link, &Frame::Ack(id));
             }
             Verdict::Refuse { code } => {
                 self.refusals.insert(id, code);
-                self.transmit(judging.link, &Frame::Refused { id, code });
+                self.answer(judging.link, &Frame::Refused { id, code });
             }
         }
         self.ask_all(now);
@@ -294,6 +325,13 @@ impl Agent {
             self.announce(id);
         }
         self.links.values_mut().for_each(|link| link.offers.remove(&id));
+    }
+
+    /// Tells the link that a bundle came on, if it came on one.
+    fn answer(&mut self, link: Option<LinkId>, frame: &Frame) {
+        if let Some(link) = link {
+            self.transmit(link, frame);
+        }
     }
 
     /// Sends a frame if the link is still up.

@@ -2,6 +2,7 @@
 
 use crate::bundle::{BlockKind, BundleError};
 use crate::frame::FrameError;
+use crate::groups::GroupError;
 
 /// Why transport refused a bundle before anyone judged it.
 ///
@@ -26,7 +27,7 @@ pub enum RefuseReason {
     /// More or fewer bytes came than were asked for.
     #[error("wrong length: {found} bytes instead of {expected}")]
     Length {
-        /// Bytes that the range has.
+        /// Bytes that the group has.
         expected: u64,
         /// Bytes that came.
         found: u64,
@@ -90,6 +91,17 @@ impl From<BundleError> for RefuseReason {
             }
             BundleError::LifetimeTooLong { .. } => Self::Lifetime(error),
             _ => Self::Malformed(error),
+        }
+    }
+}
+
+impl From<GroupError> for RefuseReason {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Length { expected, found } => Self::Length { expected, found },
+            GroupError::Index { .. } | GroupError::Proof { .. } | GroupError::Hash => {
+                Self::PayloadHash
+            }
         }
     }
 }

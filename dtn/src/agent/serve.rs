@@ -1,10 +1,11 @@
 //! Serving: what an agent lists, announces and answers.
 
-use super::inventory::Place;
 use super::link::Stage;
+use super::reconcile::Outgoing;
 use super::{Agent, CloseReason, LinkId};
 use crate::bundle::BundleId;
-use crate::frame::{Frame, HAVE_IDS_MAX, Page, PageStart};
+use crate::frame::{Frame, Page, PageStart};
+use crate::groups::GroupIndex;
 use crate::time::Timestamp;
 
 impl Agent {
@@ -19,26 +20,16 @@ impl Agent {
         }
     }
 
-    /// Sends the page of ids behind `place`.
-    pub(super) fn list(&mut self, link: LinkId, place: Option<Place>) {
-        let (ids, next) = self.inventory.page(place, HAVE_IDS_MAX);
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        state.listed_to = next;
-        let page = if next.is_some() { Page::Continued } else { Page::Last };
-        self.transmit(link, &Frame::Have { ids, page });
-    }
-
     pub(super) fn on_more(&mut self, link: LinkId, from: PageStart) {
-        let listed_to = self.links.get(&link).and_then(|state| state.listed_to);
-        match (from, listed_to) {
-            (PageStart::Newest, _) => self.list(link, None),
-            (PageStart::AfterLast, Some(place)) => self.list(link, Some(place)),
-            (PageStart::AfterLast, None) => {
-                self.close(link, CloseReason::OutOfOrder("a page behind the last one"));
+        let Some(state) = self.links.get_mut(&link) else { return };
+        match from {
+            PageStart::Newest => state.outgoing = Outgoing::Inventory(None),
+            PageStart::AfterLast if state.has_more => {}
+            PageStart::AfterLast => {
+                return self.close(link, CloseReason::OutOfOrder("a page behind the last one"));
             }
         }
+        self.list(link);
     }
 
     pub(super) fn on_want_head(&mut self, now: Timestamp, link: LinkId, id: BundleId) {
@@ -51,16 +42,16 @@ impl Agent {
         self.transmit(link, &answer);
     }
 
-    pub(super) fn on_want_range(&mut self, link: LinkId, id: BundleId, offset: u64, len: u32) {
-        let Some(held) = self.inventory.get(&id).filter(|_| self.inventory.offers(&id)) else {
+    pub(super) fn on_want_group(&mut self, link: LinkId, id: BundleId, index: GroupIndex) {
+        let Some(held) = self.inventory.get(&id) else {
             return self.transmit(link, &Frame::Gone(id));
         };
-        let rest = usize::try_from(offset).ok().and_then(|start| held.payload.get(start..));
-        let Some(rest) = rest else {
-            return self.close(link, CloseReason::OutOfOrder("a range behind the payload's end"));
+        let Some(proof) = self.trees.proof(&id, &held.payload, index) else {
+            return self.close(link, CloseReason::OutOfOrder("a group behind the payload's end"));
         };
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());
-        let bytes = rest[..len].to_vec();
-        self.transmit(link, &Frame::Range { id, offset, bytes });
+        let len = index.len_in(held.payload.len() as u64).expect("it has a proof");
+        let start = usize::try_from(index.offset()).expect("it lies in memory");
+        let bytes = held.payload[start..][..len as usize].to_vec();
+        self.transmit(link, &Frame::Group { id, index, proof, bytes });
     }
 }

@@ -1,49 +1,37 @@
 //! Transfers: bundles that are under way or await judgement.
 //!
 //! What has arrived of a payload outlives the link it came on, so that a cut
-//! contact resumes at the offset reached, from any link that has the bundle.
-//! One link at a time is asked for one bundle. When the finished payload is
-//! wrong, the peer that gave all of it lied; when several gave parts of it, it
-//! is fetched again from one peer alone, so that the next lie has a name.
+//! contact resumes at the group reached, from any link that has the bundle.
+//! One link at a time is asked for one bundle, group after group, so that the
+//! groups that have come are the first ones and a number says which. Each is
+//! checked when it comes: a lie has a name, and costs nothing that came before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::LinkId;
 use super::inventory::Held;
 use crate::bundle::{BundleHead, BundleId};
-use crate::identity::PeerId;
+use crate::groups::GROUP_BYTES;
 
 /// A bundle that has not arrived whole.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     pub head: Option<Arc<BundleHead>>,
-    /// The payload's first bytes.
+    /// The payload's first groups, each checked; the only group of a short one is not yet.
     pub payload: Vec<u8>,
     /// The link that is asked; none while the transfer rests.
     pub source: Option<LinkId>,
-    /// Who gave bytes of the payload.
-    pub givers: BTreeSet<PeerId>,
-    pub trust: Trust,
     /// Order in which transfers last began; the oldest resting one is evicted.
     begun: u64,
-}
-
-/// From whom a payload may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Trust {
-    /// From anyone, in parts.
-    #[default]
-    Anyone,
-    /// From one peer alone: parts of several did not fit together.
-    OnePeer,
 }
 
 /// A whole bundle that waits for its verdict.
 #[derive(Debug)]
 pub(super) struct Judging {
     pub held: Held,
-    pub link: LinkId,
+    /// The link that it came on; none where it was carried.
+    pub link: Option<LinkId>,
 }
 
 /// The transfers and the bundles in judgement; together at most `max`.
@@ -57,26 +45,18 @@ pub(super) struct Transfers {
 
 impl Partial {
     /// Bytes of the payload that have arrived.
-    pub fn arrived(&self) -> u64 {
+    fn arrived(&self) -> u64 {
         self.payload.len() as u64
+    }
+
+    /// Groups of the payload that have arrived.
+    pub fn groups(&self) -> u64 {
+        self.arrived().div_ceil(GROUP_BYTES)
     }
 
     /// True when head and payload are complete.
     pub fn is_whole(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head.payload_len() == self.arrived())
-    }
-
-    /// True when bytes at `offset` from `giver` continue the payload.
-    pub fn accepts(&self, offset: u64, giver: &PeerId) -> bool {
-        let mixes = self.trust == Trust::OnePeer && self.givers.iter().any(|other| other != giver);
-        self.head.is_some() && offset == self.arrived() && !mixes
-    }
-
-    /// Forgets the payload; the next one must come from one peer alone.
-    pub fn restart(&mut self) {
-        self.payload = Vec::new();
-        self.givers.clear();
-        self.trust = Trust::OnePeer;
     }
 }
 
@@ -86,9 +66,9 @@ impl Transfers {
         Self { partials: BTreeMap::new(), judging: BTreeMap::new(), begun: 0, max }
     }
 
-    /// Begins or resumes the transfer of `id` from `peer` on `link`; false when
+    /// Begins or resumes the transfer of `id` on `link`; false when
     /// there is no room or another link is asked already.
-    pub fn begin(&mut self, id: BundleId, link: LinkId, peer: &PeerId) -> bool {
+    pub fn begin(&mut self, id: BundleId, link: LinkId) -> bool {
         if self.judging.contains_key(&id) || (!self.partials.contains_key(&id) && !self.make_room())
         {
             return false;
@@ -97,10 +77,6 @@ impl Transfers {
         let partial = self.partials.entry(id).or_default();
         if partial.source.is_some() {
             return false;
-        }
-        let mixes = partial.givers.iter().any(|giver| giver != peer);
-        if partial.trust == Trust::OnePeer && mixes {
-            partial.restart();
         }
         partial.source = Some(link);
         partial.begun = self.begun;
@@ -162,7 +138,25 @@ impl Transfers {
         let id = held.head.id();
         let partial = self.partials.remove(&id);
         assert!(partial.is_some_and(|partial| partial.is_whole()), "only a whole bundle is judged");
-        self.judging.insert(id, Judging { held, link });
+        self.judging.insert(id, Judging { held, link: Some(link) });
+    }
+
+    /// True when one more bundle can be taken to judgement.
+    pub fn has_room(&self) -> bool {
+        let moving = self.partials.values().filter(|partial| partial.source.is_some());
+        moving.count() + self.judging.len() < self.max
+    }
+
+    /// Takes a carried bundle to judgement, if there is room; a link that is asked for it is
+    /// asked no further.
+    pub fn judge_carried(&mut self, held: Held) -> bool {
+        let id = held.head.id();
+        self.partials.remove(&id);
+        let has_room = !self.judging.contains_key(&id) && self.make_room();
+        if has_room {
+            self.judging.insert(id, Judging { held, link: None });
+        }
+        has_room
     }
 
     /// Takes the bundle `id` out of judgement.
@@ -189,75 +183,62 @@ impl Transfers {
 mod tests {
     use super::*;
     use crate::hash::ContentHash;
-    use crate::identity::SecretKey;
 
     fn id(byte: u8) -> BundleId {
         BundleId::from_hash(ContentHash::from_bytes([byte; 32]))
     }
 
-    fn peer(byte: u8) -> PeerId {
-        SecretKey::from_seed(&[byte; 32]).peer_id()
-    }
-
-    fn give(transfers: &mut Transfers, byte: u8, giver: u8, bytes: &[u8]) {
-        let partial = transfers.partial_mut(&id(byte)).unwrap();
-        partial.payload.extend_from_slice(bytes);
-        partial.givers.insert(peer(giver));
-    }
-
     #[test]
     fn asks_one_link_at_a_time() {
         let mut transfers = Transfers::new(4);
-        assert!(transfers.begin(id(1), LinkId(1), &peer(1)));
-        assert!(!transfers.begin(id(1), LinkId(2), &peer(2)));
+        assert!(transfers.begin(id(1), LinkId(1)));
+        assert!(!transfers.begin(id(1), LinkId(2)));
         transfers.release(&id(1), LinkId(2));
         assert!(transfers.is_busy(&id(1)));
         transfers.release(&id(1), LinkId(1));
-        assert!(transfers.begin(id(1), LinkId(2), &peer(2)));
+        assert!(transfers.begin(id(1), LinkId(2)));
     }
 
     #[test]
     fn resumes_with_what_arrived_from_another_peer() {
         let mut transfers = Transfers::new(4);
-        transfers.begin(id(1), LinkId(1), &peer(1));
-        give(&mut transfers, 1, 1, b"abc");
+        transfers.begin(id(1), LinkId(1));
+        transfers.partial_mut(&id(1)).unwrap().payload = vec![0; 2 * GROUP_BYTES as usize];
         transfers.release_all(LinkId(1));
-        transfers.begin(id(1), LinkId(2), &peer(2));
-        assert_eq!(transfers.partial(&id(1)).unwrap().arrived(), 3);
-    }
-
-    #[test]
-    fn does_not_mix_peers_after_a_restart() {
-        let mut transfers = Transfers::new(4);
-        transfers.begin(id(1), LinkId(1), &peer(1));
-        transfers.partial_mut(&id(1)).unwrap().restart();
-        give(&mut transfers, 1, 1, b"abc");
-        for (link, who, arrived) in [(LinkId(2), 1, 3), (LinkId(3), 2, 0)] {
-            let partial = transfers.partial_mut(&id(1)).unwrap();
-            partial.source = None;
-            transfers.begin(id(1), link, &peer(who));
-            assert_eq!(transfers.partial(&id(1)).unwrap().arrived(), arrived);
-        }
+        transfers.begin(id(1), LinkId(2));
+        assert_eq!(transfers.partial(&id(1)).unwrap().groups(), 2);
     }
 
     #[test]
     fn evicts_the_oldest_resting_transfer_only() {
         let mut transfers = Transfers::new(2);
-        assert!(transfers.begin(id(1), LinkId(1), &peer(1)));
-        assert!(transfers.begin(id(2), LinkId(1), &peer(1)));
-        assert!(!transfers.begin(id(3), LinkId(1), &peer(1)), "both are moving");
+        assert!(transfers.begin(id(1), LinkId(1)));
+        assert!(transfers.begin(id(2), LinkId(1)));
+        assert!(!transfers.begin(id(3), LinkId(1)), "both are moving");
         transfers.release(&id(2), LinkId(1));
         transfers.release(&id(1), LinkId(1));
-        assert!(transfers.begin(id(3), LinkId(1), &peer(1)));
+        assert!(transfers.begin(id(3), LinkId(1)));
         assert!(transfers.partial(&id(1)).is_none());
         assert!(transfers.partial(&id(2)).is_some());
     }
 
     #[test]
+    fn takes_carried_bundles_while_there_is_room() {
+        let mut transfers = Transfers::new(2);
+        transfers.begin(id(1), LinkId(1));
+        transfers.begin(id(2), LinkId(1));
+        assert!(!transfers.has_room());
+        transfers.release(&id(2), LinkId(1));
+        assert!(transfers.has_room());
+        transfers.begin(id(2), LinkId(2));
+        assert!(!transfers.has_room());
+    }
+
+    #[test]
     fn counts_resting_transfers_as_not_busy() {
         let mut transfers = Transfers::new(2);
-        transfers.begin(id(1), LinkId(1), &peer(1));
-        transfers.begin(id(2), LinkId(2), &peer(1));
+        transfers.begin(id(1), LinkId(1));
+        transfers.begin(id(2), LinkId(2));
         transfers.release_all(LinkId(1));
         assert_eq!(transfers.busy_ids().collect::<Vec<_>>(), [&id(2)]);
         assert_eq!(transfers.asked_of(LinkId(2)).count(), 1);

@@ -3,9 +3,9 @@
 //! A frame is a CBOR array `[kind, …]`. A carrier that is a byte stream
 //! delimits frames by a 32-bit big-endian length ([`delimit`],
 //! [`FrameReader`]); a carrier of messages sends them as they are. Everything
-//! is asked for: ids by [`Frame::More`], heads and ranges of payload by wants,
-//! so that the queue of a sender is bounded by what its peer asked. The state
-//! behind the frames is in [`crate::agent`].
+//! is asked for: ids by [`Frame::More`] or [`Frame::Resolve`], heads and groups of
+//! payload by wants, so that the queue of a sender is bounded by what its peer
+//! asked. The state behind the frames is in [`crate::agent`].
 
 mod stream;
 mod wire;
@@ -14,22 +14,27 @@ pub use self::stream::{FrameReader, PREFIX_BYTES, delimit};
 
 use crate::bundle::{BundleId, HEADER_BYTES_MAX};
 use crate::codec::CodecError;
-use crate::hash::ContentHash;
+use crate::groups::{GROUP_BYTES, GroupIndex, GroupProof, PROOF_HASHES_MAX};
+use crate::hash::{ContentHash, HASH_BYTES};
+use crate::sketch::{CellCount, SYMBOL_BYTES, SketchBatch, Symbol};
+use crate::time::Span;
 
 /// Largest frame in bytes, without its length prefix.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
-/// Most bytes of payload in one frame.
-pub const RANGE_BYTES_MAX: usize = 60 * 1024;
 /// Most ids in one frame: 512 ids of 34 bytes are 17 KiB.
 pub const HAVE_IDS_MAX: usize = 512;
+/// Most symbols in one frame: as many as one frame of ids answers.
+pub const RESOLVE_SYMBOLS_MAX: usize = HAVE_IDS_MAX;
 /// Length of the nonce in a hello.
 pub const NONCE_BYTES: usize = 32;
 
 /// A head is its header and less than this.
 const HEAD_BYTES_MAX: usize = HEADER_BYTES_MAX + 2048;
 const _: () = assert!(HEAD_BYTES_MAX + 64 <= FRAME_BYTES_MAX);
-const _: () = assert!(RANGE_BYTES_MAX + 64 <= FRAME_BYTES_MAX);
+const GROUP_FRAME_BYTES_MAX: usize = GROUP_BYTES as usize + PROOF_HASHES_MAX * HASH_BYTES + 64;
+const _: () = assert!(GROUP_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(HAVE_IDS_MAX * 34 + 64 <= FRAME_BYTES_MAX);
+const _: () = assert!(RESOLVE_SYMBOLS_MAX * SYMBOL_BYTES + 64 <= FRAME_BYTES_MAX);
 
 /// One message of a contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +45,10 @@ pub enum Frame {
         versions: Versions,
         /// What both sides must agree on: the federation, opaque here.
         scope: ContentHash,
-        /// Names one run of the sender.
+        /// Names this contact; sketches are keyed with the nonces of both sides.
         nonce: [u8; NONCE_BYTES],
+        /// What the sender brings.
+        terms: Terms,
     },
     /// Bundles that the sender holds and offers.
     Have {
@@ -57,15 +64,12 @@ pub enum Frame {
     },
     /// Asks for the head of a bundle.
     WantHead(BundleId),
-    /// Asks for a range of a bundle's payload; a shorter one is answered at
-    /// the end of the payload.
-    WantRange {
+    /// Asks for a group of a bundle's payload.
+    WantGroup {
         /// Which bundle.
         id: BundleId,
-        /// First byte wanted.
-        offset: u64,
-        /// Bytes wanted, at most [`RANGE_BYTES_MAX`].
-        len: u32,
+        /// Which group.
+        index: GroupIndex,
     },
     /// Answers [`Frame::WantHead`].
     Head {
@@ -74,15 +78,32 @@ pub enum Frame {
         /// Its head form, not yet checked.
         head: Vec<u8>,
     },
-    /// Answers [`Frame::WantRange`].
-    Range {
+    /// Answers [`Frame::WantGroup`].
+    Group {
         /// The bundle asked for.
         id: BundleId,
-        /// First byte of `bytes` in the payload.
-        offset: u64,
-        /// The bytes.
+        /// Which group of its payload.
+        index: GroupIndex,
+        /// That it is part of the payload.
+        proof: GroupProof,
+        /// Its bytes, at most [`GROUP_BYTES`].
         bytes: Vec<u8>,
     },
+    /// The next cells of the sender's sketch; answered by [`Frame::MoreCells`],
+    /// [`Frame::Resolve`] or [`Frame::List`].
+    Cells(SketchBatch),
+    /// Asks for so many more cells.
+    MoreCells(CellCount),
+    /// The sender knows the difference, and asks which bundles stand behind
+    /// symbols that it lacks; answered by [`Frame::Have`] unless there are none.
+    Resolve {
+        /// At most [`RESOLVE_SYMBOLS_MAX`].
+        symbols: Vec<Symbol>,
+        /// Whether more follow; behind the last the sketch is not needed any more.
+        page: Page,
+    },
+    /// No sketches in this contact: both sides list what they hold from the newest on.
+    List,
     /// The sender does not offer the bundle any more.
     Gone(BundleId),
     /// The sender has stored the bundle durably.
@@ -99,6 +120,17 @@ pub enum Frame {
         /// The reason's stable code.
         code: u16,
     },
+}
+
+/// What a side brings to a contact, as it says in its hello. Nothing is proven by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Bundles that it holds and offers.
+    pub held: u64,
+    /// Bytes that it has room for; none where it does not say.
+    pub room_bytes: Option<u64>,
+    /// How long it expects the contact to last; none where it does not know.
+    pub stay: Option<Span>,
 }
 
 /// A range of protocol versions, inclusive.
@@ -141,8 +173,9 @@ pub enum FrameError {
 }
 
 impl Versions {
-    /// The versions of the contact protocol that this crate speaks.
-    pub const SPOKEN: Self = Self { min: 1, max: 1 };
+    /// The versions of the contact protocol that this crate speaks. Version 1 listed ids and
+    /// sent ranges of payload without proofs.
+    pub const SPOKEN: Self = Self { min: 2, max: 2 };
 
     /// The range from `min` to `max`; none when it is empty.
     pub const fn new(min: u16, max: u16) -> Option<Self> {

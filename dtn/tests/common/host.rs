@@ -4,7 +4,8 @@ use longhaul_dtn::agent::{
     Agent, AgentBounds, CloseReason, Held, Input, LinkId, Output, RefuseReason, Verdict,
 };
 use longhaul_dtn::bundle::BundleId;
-use longhaul_dtn::frame::{Frame, Page, Versions};
+use longhaul_dtn::frame::{Frame, Page, Terms, Versions};
+use longhaul_dtn::groups::GroupTree;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -27,7 +28,9 @@ impl Host {
     pub fn handle(&mut self, input: Input) {
         self.agent.handle(self.now, input);
         while let Some(output) = self.agent.poll() {
-            self.outputs.push(output);
+            if !matches!(output, Output::Met { .. }) {
+                self.outputs.push(output);
+            }
         }
     }
 
@@ -87,7 +90,7 @@ impl Host {
         }
     }
 
-    /// Everything said since the last question.
+    /// Everything said since the last question, but for greetings.
     pub fn outputs(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
     }
@@ -148,11 +151,12 @@ impl Host {
 
 pub fn hello() -> Frame {
     let scope = ContentHash::of(b"federation");
-    Frame::Hello { versions: Versions::SPOKEN, scope, nonce: [9; 32] }
+    let terms = Terms::default();
+    Frame::Hello { versions: Versions::SPOKEN, scope, nonce: [9; 32], terms }
 }
 
 pub fn is_want(frame: &Frame) -> bool {
-    matches!(frame, Frame::WantHead(_) | Frame::WantRange { .. })
+    matches!(frame, Frame::WantHead(_) | Frame::WantGroup { .. })
 }
 
 /// What an honest peer that holds `held` answers.
@@ -161,13 +165,14 @@ pub fn answer(now: Timestamp, frame: &Frame, held: &Held) -> Option<Frame> {
         Frame::WantHead(id) if *id == held.head.id() => {
             Some(Frame::Head { id: *id, head: held.head.encode_for_next_hop(now)? })
         }
-        Frame::WantRange { id, offset, len } if *id == held.head.id() => {
-            let start = usize::try_from(*offset).ok()?;
-            let end = (start + usize::try_from(*len).ok()?).min(held.payload.len());
-            let bytes = held.payload[start..end].to_vec();
-            Some(Frame::Range { id: *id, offset: *offset, bytes })
+        Frame::WantGroup { id, index } if *id == held.head.id() => {
+            let proof = GroupTree::of(&held.payload).proof(*index)?;
+            let start = usize::try_from(index.offset()).ok()?;
+            let len = index.len_in(held.payload.len() as u64)?;
+            let bytes = held.payload[start..][..len as usize].to_vec();
+            Some(Frame::Group { id: *id, index: *index, proof, bytes })
         }
-        Frame::WantHead(id) | Frame::WantRange { id, .. } => Some(Frame::Gone(*id)),
+        Frame::WantHead(id) | Frame::WantGroup { id, .. } => Some(Frame::Gone(*id)),
         _ => None,
     }
 }

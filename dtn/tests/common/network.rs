@@ -36,9 +36,11 @@ pub struct Network {
     /// How often each agent was asked to judge each bundle.
     pub judged: BTreeMap<(usize, BundleId), u32>,
     /// Payload bytes put on the wire, by link.
-    pub range_bytes_sent: BTreeMap<LinkId, u64>,
+    pub group_bytes_sent: BTreeMap<LinkId, u64>,
+    /// Bytes of frames put on the wire by their kind.
+    pub sent: BTreeMap<&'static str, u64>,
     /// Payload bytes that arrived, by link.
-    pub range_bytes_delivered: BTreeMap<LinkId, u64>,
+    pub group_bytes_delivered: BTreeMap<LinkId, u64>,
     pub closed: Vec<(usize, LinkId, CloseReason)>,
     pub refused: Vec<(usize, Option<BundleId>, RefuseReason)>,
     /// Large bundles announced, and the code with which all are turned away, if they are.
@@ -66,8 +68,9 @@ impl Network {
             judge: Judge::AtOnce,
             judging: VecDeque::new(),
             judged: BTreeMap::new(),
-            range_bytes_sent: BTreeMap::new(),
-            range_bytes_delivered: BTreeMap::new(),
+            group_bytes_sent: BTreeMap::new(),
+            group_bytes_delivered: BTreeMap::new(),
+            sent: BTreeMap::new(),
             closed: vec![],
             refused: vec![],
             arriving: vec![],
@@ -129,7 +132,7 @@ impl Network {
         }
         let lane @ (link, end) = busy[dice.below(busy.len())];
         let bytes = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front).unwrap();
-        *self.range_bytes_delivered.entry(link).or_default() += range_len(&bytes);
+        *self.group_bytes_delivered.entry(link).or_default() += group_len(&bytes);
         self.handle(end, Input::Frame { link, bytes });
         true
     }
@@ -188,6 +191,7 @@ impl Network {
                     self.agents[agent].handle(self.now, input);
                 }
             }
+            Output::Met { .. } => {}
             Output::Refused { id, reason, .. } => self.refused.push((agent, id, reason)),
         }
     }
@@ -195,14 +199,15 @@ impl Network {
     fn send(&mut self, from: usize, link: LinkId, frame: Vec<u8>) {
         let Some([a, b]) = self.ends.get(&link) else { return };
         let to = if *a == from { *b } else { *a };
-        *self.range_bytes_sent.entry(link).or_default() += range_len(&frame);
+        *self.sent.entry(Frame::kind_of(&frame)).or_default() += frame.len() as u64;
+        *self.group_bytes_sent.entry(link).or_default() += group_len(&frame);
         self.lanes.entry((link, to)).or_default().push_back(frame);
     }
 }
 
-fn range_len(frame: &[u8]) -> u64 {
+fn group_len(frame: &[u8]) -> u64 {
     match Frame::decode(frame) {
-        Ok(Frame::Range { bytes, .. }) => bytes.len() as u64,
+        Ok(Frame::Group { bytes, .. }) => bytes.len() as u64,
         _ => 0,
     }
 }

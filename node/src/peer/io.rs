@@ -9,6 +9,7 @@ use std::sync::Arc;
 use longhaul_aggregation::{Epoch, MemberIndex, ModelId, SealValue};
 use longhaul_dtn::agent::LinkId;
 use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::frame::Terms;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{SignedEntry, TrainingPlan};
@@ -18,6 +19,12 @@ use longhaul_registry::{SignedEntry, TrainingPlan};
 pub struct Ticket(pub(super) u64);
 
 impl Ticket {
+    /// The ticket with this number, for who asks storage for something beside a peer.
+    #[cfg(feature = "train")]
+    pub(crate) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number, for logs.
     pub const fn number(self) -> u64 {
         self.0
@@ -46,6 +53,12 @@ pub enum Input {
         /// The contact that it came over.
         link: LinkId,
         /// The frame without its length prefix.
+        bytes: Vec<u8>,
+    },
+    /// A whole bundle came by another way than a contact, in a file for one; give one only
+    /// while [`super::Peer::has_room`].
+    Bundle {
+        /// The bundle as RFC 9171 has it.
         bytes: Vec<u8>,
     },
     /// A [`TrainRequest`] was carried out.
@@ -144,6 +157,13 @@ pub struct PersistRequest {
 /// Something that a person or a report may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// A contact began: both sides have said hello, and agree.
+    Met {
+        /// Who is at its other end.
+        peer: PeerId,
+        /// What it says that it brings.
+        terms: Terms,
+    },
     /// An own update is durable and on offer.
     Published {
         /// The slot.

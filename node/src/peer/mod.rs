@@ -228,6 +228,7 @@ impl Peer {
                 self.tell_agent(agent::Input::LinkDown { link });
             }
             Input::Frame { link, bytes } => self.tell_agent(agent::Input::Frame { link, bytes }),
+            Input::Bundle { bytes } => self.tell_agent(agent::Input::Carried { bytes }),
             Input::Trained(trained) => self.publish(trained),
             Input::TrainingFailed { epoch, why } => self.skip(epoch, why),
             Input::Persisted { ticket } => self.persisted(ticket),
@@ -264,6 +265,18 @@ impl Peer {
 
     fn manifest(&self) -> &Manifest {
         self.manifest.manifest()
+    }
+
+    /// Offers what storage held, without starting: the peer neither trains nor votes then,
+    /// and takes and gives bundles. [`Input::Start`] does it as well.
+    pub fn offer_restored(&mut self, now: Timestamp) {
+        self.now = now.max(self.now);
+        for held in std::mem::take(&mut self.restored) {
+            self.tell_agent(agent::Input::Publish(held));
+        }
+        if self.log.is_empty() {
+            self.record_genesis();
+        }
     }
 
     fn start(&mut self) {
@@ -307,6 +320,7 @@ impl Peer {
                     let reason = reason.to_string();
                     self.outputs.push_back(Output::Close { link, reason });
                 }
+                agent::Output::Met { peer, terms, .. } => self.event(Event::Met { peer, terms }),
                 agent::Output::Judge { held, from } => self.judge(held, from),
                 agent::Output::Arriving { head, from } => self.look_at_arriving(&head, from),
                 agent::Output::Refused { from, id, reason } => {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use longhaul_dtn::agent::Held;
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 use longhaul_registry::Record;
 
@@ -50,6 +52,26 @@ impl Peer {
     /// True while the log lacks a version of the set as it is held.
     pub const fn version_is_due(&self) -> bool {
         self.version_due.is_some()
+    }
+
+    /// True when a bundle can be taken that came by another way than a contact.
+    pub fn has_room(&self) -> bool {
+        self.agent.has_room()
+    }
+
+    /// True for a member of the federation.
+    pub fn is_member(&self, peer: &PeerId) -> bool {
+        self.manifest().member_index(peer).is_some()
+    }
+
+    /// Number of bundles accepted and not expired.
+    pub fn held_count(&self) -> usize {
+        self.agent.len()
+    }
+
+    /// The bundles accepted and not expired, in the order of their ids.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.agent.held()
     }
 
     /// Number of persist requests that are not durable yet.

@@ -4,6 +4,8 @@
 //! (`fuzz_targets/`) and, on a stable toolchain, by `aggregation/tests/robust_fuzz.rs`.
 
 #[cfg(not(test))]
+pub mod agent;
+#[cfg(not(test))]
 pub mod dtn;
 
 use longhaul_aggregation::robust::attack::{Attack, Family, LineSearch};

@@ -276,6 +276,11 @@ impl Driver {
 
 fn log_event(event: &Event) {
     match event {
+        Event::Met { peer, terms } => {
+            let room_bytes = terms.room_bytes;
+            let stay_ms = terms.stay.map(|span| span.ms());
+            tracing::debug!(peer = %peer.short(), held = terms.held, room_bytes, stay_ms, "met");
+        }
         Event::Published { epoch, .. } => tracing::info!(epoch = epoch.get(), "published"),
         Event::Accepted { epoch, author, from } => {
             tracing::debug!(epoch = epoch.get(), author = author.get(), from = %from.short(), "accepted");
