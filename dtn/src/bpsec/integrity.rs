@@ -121,7 +121,12 @@ pub(super) fn security_block(
 /// first.
 pub(super) fn add_empty(draft: &mut Draft, kind: BlockType) -> u64 {
     let number = draft.free_number();
-    let (flags, crc, data) = (BlockFlags::NONE, CrcType::Crc32c, Vec::new());
+    // Without the block, no fragment could be decrypted (RFC 9172 section 3.8).
+    let flags = match kind {
+        BlockType::CONFIDENTIALITY => BlockFlags::REPLICATE,
+        _ => BlockFlags::NONE,
+    };
+    let (crc, data) = (CrcType::Crc32c, Vec::new());
     draft.blocks.insert(0, NewBlock { kind, number, flags, crc, data });
     number
 }

@@ -11,6 +11,8 @@ use crate::codec::{CodecError, Reader, Writer};
 use crate::time::Timestamp;
 
 const STATUS_REPORT: u64 = 1;
+/// Stands for no reason (RFC 9171 section 9.5).
+const RESERVED_REASON: u64 = 255;
 
 /// An administrative record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +104,14 @@ impl ReportReason {
     pub const fn code(self) -> u64 {
         self.0
     }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let reserved = reader.invalid("a reason other than 255, which is reserved");
+        match reader.unsigned(u64::MAX)? {
+            RESERVED_REASON => Err(reserved),
+            code => Ok(Self(code)),
+        }
+    }
 }
 
 impl StatusReport {
@@ -144,7 +154,7 @@ impl StatusReport {
             forwarded: StatusItem::read(reader)?,
             delivered: StatusItem::read(reader)?,
             deleted: StatusItem::read(reader)?,
-            reason: ReportReason(reader.unsigned(u64::MAX)?),
+            reason: ReportReason::read(reader)?,
             source: EndpointId::read(reader)?,
             created: CreationTimestamp::read(reader)?,
             fragment: match items {
@@ -248,6 +258,8 @@ mod tests {
         let mut timed = good.clone();
         timed[11] = 0xf4;
         assert!(AdminRecord::decode(&timed).is_err());
+        let nothing = StatusReport { reason: ReportReason::from_code(255), ..report() };
+        assert!(AdminRecord::decode(&AdminRecord::StatusReport(nothing).encode()).is_err());
         let other = AdminRecord::Other { code: 9, content: vec![0x83, 1, 2, 3] };
         assert_eq!(AdminRecord::decode(&other.encode()), Ok(other));
     }

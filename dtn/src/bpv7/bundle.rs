@@ -55,7 +55,9 @@ pub struct NewBlock {
 pub(super) struct Gathered {
     numbers: BTreeMap<u64, BlockType>,
     kinds: BTreeSet<BlockType>,
-    security: Vec<(BlockType, SecurityBlock)>,
+    security: Vec<(Front, SecurityBlock)>,
+    /// Blocks that make no sense: ciphertext, as a block that comes later may say, or wrong.
+    unread: Vec<(u64, BundleError)>,
     /// A block asks for a report if it can't be processed.
     asks_for_reports: bool,
 }
@@ -77,14 +79,31 @@ impl Gathered {
             return Err(BundleError::Twice(front.kind.code()));
         }
         self.asks_for_reports |= front.flags.has(BlockFlags::REPORT_UNPROCESSED);
+        match self.read(front, data) {
+            Err(why) if front.kind == BlockType::CONFIDENTIALITY => Err(why),
+            Err(why) => {
+                self.unread.push((front.number, why));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn read(&mut self, front: &Front, data: &[u8]) -> Result<(), BundleError> {
         if matches!(front.kind, BlockType::INTEGRITY | BlockType::CONFIDENTIALITY) {
             let block = SecurityBlock::decode(front.number, data)?;
             if !block.check_context(front.kind) {
                 return Err(BundleError::Context { number: front.number, context: block.context });
             }
-            self.security.push((front.kind, block));
+            self.security.push((*front, block));
         }
         Extension::decode(front.kind, front.number, data).map(|_| ())
+    }
+
+    /// True if a confidentiality block is about the block: its data is ciphertext, of any form.
+    fn is_encrypted(&self, number: u64) -> bool {
+        let is_bcb = |front: &Front| front.kind == BlockType::CONFIDENTIALITY;
+        self.security.iter().any(|(front, it)| is_bcb(front) && it.targets.contains(&number))
     }
 
     /// Checks what a bundle has to have.
@@ -99,19 +118,39 @@ impl Gathered {
             // Section 4.2.4.
             return Err(BundleError::Flags("a block asks for reports that nobody may send"));
         }
-        for (kind, block) in &self.security {
-            block.check(*kind, |number| self.numbers.get(&number).copied())?;
+        if let Some((_, why)) = self.unread.iter().find(|it| !self.is_encrypted(it.0)) {
+            return Err(why.clone());
         }
-        let signed = |(kind, block): &(BlockType, SecurityBlock)| {
-            *kind == BlockType::INTEGRITY && block.targets.contains(&0)
+        let is_plain = |front: &Front| {
+            front.kind == BlockType::CONFIDENTIALITY || !self.is_encrypted(front.number)
         };
-        if primary.crc == CrcType::None && !self.security.iter().any(signed) {
+        let mut operations = BTreeSet::new();
+        for (front, block) in self.security.iter().filter(|(front, _)| is_plain(front)) {
+            let kind_of = |number| self.numbers.get(&number).copied();
+            block.check(front, kind_of, |number| self.is_encrypted(number))?;
+            let twice = block.targets.iter().find(|it| !operations.insert((front.kind, **it)));
+            if let Some(&target) = twice {
+                let (kind, what) = (front.kind.code(), "as another one has");
+                return Err(BundleError::Target { kind, target, what });
+            }
+        }
+        if primary.crc == CrcType::None && !self.may_be_signed() {
             return Err(BundleError::Unprotected);
         }
         if primary.is_clockless() && !self.kinds.contains(&BlockType::BUNDLE_AGE) {
             return Err(BundleError::NoAge);
         }
         Ok(())
+    }
+
+    /// True unless no integrity block can be about the primary block: what an encrypted one is
+    /// about, who has the key can tell.
+    fn may_be_signed(&self) -> bool {
+        let mut read = self.security.iter().filter(|(it, _)| it.kind == BlockType::INTEGRITY);
+        let is_encrypted = |(&number, &kind): (&u64, &BlockType)| {
+            kind == BlockType::INTEGRITY && self.is_encrypted(number)
+        };
+        read.any(|(_, block)| block.targets.contains(&0)) || self.numbers.iter().any(is_encrypted)
     }
 }
 
@@ -176,10 +215,22 @@ impl<'a> Bundle<'a> {
         self.blocks.last().map_or(&[], |block| self.data(block))
     }
 
-    /// What the extension block of that type says.
+    /// What the extension block of that type says; none where it is encrypted.
     pub fn extension(&self, kind: BlockType) -> Option<Extension> {
         let block = self.blocks.iter().find(|block| block.kind == kind)?;
-        Extension::decode(kind, block.number, self.data(block)).ok().flatten()
+        let data = (!self.is_encrypted(block.number)).then(|| self.data(block))?;
+        Extension::decode(kind, block.number, data).ok().flatten()
+    }
+
+    /// True if a confidentiality block is about the block of that number, so that its data is
+    /// ciphertext and need not have the form of its type (RFC 9172 section 3.8).
+    pub fn is_encrypted(&self, number: u64) -> bool {
+        let encrypts = |block: &Block| {
+            block.kind == BlockType::CONFIDENTIALITY
+                && SecurityBlock::decode(block.number, self.data(block))
+                    .is_ok_and(|it| it.targets.contains(&number))
+        };
+        self.blocks.iter().any(encrypts)
     }
 
     /// What tells the bundle from others.
@@ -191,9 +242,10 @@ impl<'a> Bundle<'a> {
     /// expired. Without a creation time its age decides (section 4.4.2).
     pub fn remaining(&self, now: Timestamp, held: Span) -> Option<Span> {
         let age = match self.extension(BlockType::BUNDLE_AGE) {
-            Some(Extension::BundleAge(age)) => age.ms().saturating_add(held.ms()),
+            Some(Extension::BundleAge(age)) => age.ms(),
             _ => 0,
         };
+        let age = age.saturating_add(held.ms());
         let age = match self.primary.is_clockless() {
             true => age,
             false => age.max(now.since(self.primary.created.time).ms()),

@@ -86,6 +86,14 @@ pub enum BundleError {
         /// What that is.
         what: &'static str,
     },
+    /// Flags that a confidentiality block must have or must not (RFC 9172 section 3.8).
+    #[error("block {number}: {why}")]
+    BlockFlags {
+        /// The block's number.
+        number: u64,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// A security block is not what its context says (RFC 9173).
     #[error("block {number}: not a block of security context {context}")]
     Context {

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::block::BlockType;
+use super::block::{BlockType, Front};
 use super::eid::EndpointId;
 use super::error::{BundleError, Part};
+use super::flags::BlockFlags;
 use crate::codec::{CodecError, CodecErrorKind, Reader, Writer};
 
 /// Most targets, parameters or results of a block.
@@ -131,13 +132,15 @@ impl SecurityBlock {
         }
     }
 
-    /// Checks a block of type `kind` against what else the bundle has: what `kind_of` says of a
-    /// number (RFC 9172 section 3.8, 3.9 and 3.11).
+    /// Checks the block that begins with `front` against what else the bundle has: what `kind_of`
+    /// says of a number, and whether it `is_encrypted` (RFC 9172 sections 3.7 to 3.9).
     pub(super) fn check(
         &self,
-        kind: BlockType,
+        front: &Front,
         kind_of: impl Fn(u64) -> Option<BlockType>,
+        is_encrypted: impl Fn(u64) -> bool,
     ) -> Result<(), BundleError> {
+        let kind = front.kind;
         for &target in &self.targets {
             let found = if target == 0 { None } else { kind_of(target) };
             let refused = match (kind, found) {
@@ -145,11 +148,23 @@ impl SecurityBlock {
                 (_, None) if target > 0 => Some("a block that is not there"),
                 (BlockType::INTEGRITY, Some(BlockType::INTEGRITY)) => Some("an integrity block"),
                 (_, Some(BlockType::CONFIDENTIALITY)) => Some("a confidentiality block"),
+                (BlockType::INTEGRITY, _) if is_encrypted(target) => {
+                    Some("which is encrypted, but is not encrypted itself")
+                }
                 _ => None,
             };
             if let Some(what) = refused {
                 return Err(BundleError::Target { kind: kind.code(), target, what });
             }
+        }
+        let encrypts = kind == BlockType::CONFIDENTIALITY;
+        if encrypts && front.flags.has(BlockFlags::DISCARD_UNPROCESSED) {
+            let why = "a confidentiality block that may be discarded";
+            return Err(BundleError::BlockFlags { number: front.number, why });
+        }
+        if encrypts && self.targets.contains(&1) && !front.flags.has(BlockFlags::REPLICATE) {
+            let why = "encrypts the payload and is not in every fragment";
+            return Err(BundleError::BlockFlags { number: front.number, why });
         }
         Ok(())
     }
