@@ -115,7 +115,7 @@ fn the_tags_of_the_examples_hold_over_our_structures() {
 
 #[test]
 fn the_signature_of_the_example_holds_over_our_structure() {
-    use p384::ecdsa::signature::Verifier;
+    use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
     let bytes = hex(SIGN1_P384);
     let found = operation(&read(&bytes), 3, 1).unwrap();
     assert_eq!((found.message.kind, found.message.algorithm), (MessageKind::Sign1, -51));
@@ -123,10 +123,9 @@ fn the_signature_of_the_example_holds_over_our_structure() {
         "0402dfc49747f5d3d219fe6185744729fa1672ef7d11cb57ca0320c632be06ca3fdcc118e63140ba3ec57ea7b85d41956\
          84526e81bf0d9ea0924f05a3453ad75b92806671511544c993f6bd908a7a4239d476cfdfd74d6c68836488ad1e60b0e7d",
     );
-    let public = p384::ecdsa::VerifyingKey::from_sec1_bytes(&public).unwrap();
-    let signature = p384::ecdsa::Signature::from_slice(&found.message.proof).unwrap();
-    public.verify(&found.structure, &signature).unwrap();
-    assert!(public.verify(&found.structure[1..], &signature).is_err());
+    let public = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public);
+    public.verify(&found.structure, &found.message.proof).unwrap();
+    assert!(public.verify(&found.structure[1..], &found.message.proof).is_err());
 }
 
 #[cfg(feature = "encryption")]
