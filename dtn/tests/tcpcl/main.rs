@@ -6,6 +6,7 @@ mod contact;
 mod cuts;
 mod decoder;
 mod ending;
+mod golden;
 mod hostile;
 mod transfers;
 mod wire;
