@@ -42,7 +42,7 @@ pub struct StreamReader {
 
 #[derive(Debug)]
 enum State {
-    Head(Head),
+    Head(Box<Head>),
     Payload(Payload),
     Ended,
     /// An error was given; nothing is read any more.
@@ -73,7 +73,7 @@ struct Payload {
 impl StreamReader {
     /// A reader of a bundle within `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head(Head::default()) }
+        Self { limits, state: State::Head(Box::default()) }
     }
 
     /// Takes the next bytes. After an error, and after the end, every byte is an error.
