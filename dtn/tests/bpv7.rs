@@ -548,6 +548,9 @@ fn what_is_encrypted_need_not_have_the_form_of_its_type() {
     for kind in [BlockType::BUNDLE_AGE, BlockType::HOP_COUNT, BlockType::PREVIOUS_NODE] {
         assert_eq!(bundle.extension(kind), None);
     }
+    let before = draft.clone();
+    draft.set(&Extension::HopCount { limit: 30, count: 4 });
+    assert_eq!(draft, before);
     // Its age cannot be read, but the time that it was here counts.
     let left = |held| bundle.remaining(Timestamp::default(), Span::from_ms(held));
     assert_eq!(left(1_000), Some(Span::from_ms(3_599_000)));

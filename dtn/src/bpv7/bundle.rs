@@ -225,12 +225,7 @@ impl<'a> Bundle<'a> {
     /// True if a confidentiality block is about the block of that number, so that its data is
     /// ciphertext and need not have the form of its type (RFC 9172 section 3.8).
     pub fn is_encrypted(&self, number: u64) -> bool {
-        let encrypts = |block: &Block| {
-            block.kind == BlockType::CONFIDENTIALITY
-                && SecurityBlock::decode(block.number, self.data(block))
-                    .is_ok_and(|it| it.targets.contains(&number))
-        };
-        self.blocks.iter().any(encrypts)
+        self.blocks.iter().any(|block| encrypts(block.kind, self.data(block), number))
     }
 
     /// What tells the bundle from others.
@@ -301,14 +296,16 @@ impl Draft {
     }
 
     /// Puts an extension block in place of the one of its type, or behind the others under the
-    /// smallest free number.
+    /// smallest free number. One that is encrypted stays: only who has the key can change it.
     pub fn set(&mut self, extension: &Extension) {
-        if let Some(block) = self.blocks.iter_mut().find(|it| it.kind == extension.kind()) {
-            block.data = extension.encode();
-            return;
+        let Some(place) = self.blocks.iter().position(|it| it.kind == extension.kind()) else {
+            let free = self.free_number();
+            return self.blocks.push(NewBlock::of(extension, free));
+        };
+        let number = self.blocks[place].number;
+        if !self.blocks.iter().any(|it| encrypts(it.kind, &it.data, number)) {
+            self.blocks[place].data = extension.encode();
         }
-        let free = self.free_number();
-        self.blocks.push(NewBlock::of(extension, free));
     }
 
     /// The smallest number, from two on, that no block has.
@@ -357,4 +354,10 @@ impl Draft {
         let (kind, number) = (BlockType::PAYLOAD, 1);
         Front { kind, number, flags: self.payload_flags, crc: self.payload_crc }
     }
+}
+
+/// True if a block of that type with that data is a confidentiality block about `target`.
+fn encrypts(kind: BlockType, data: &[u8], target: u64) -> bool {
+    kind == BlockType::CONFIDENTIALITY
+        && SecurityBlock::decode(target, data).is_ok_and(|it| it.targets.contains(&target))
 }
