@@ -1,10 +1,11 @@
-//! `longhaul bench`: how fast this machine trains.
+//! `longhaul bench`: how fast this machine trains, and what else can be measured.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::bench_contact::{self, ContactArgs};
 use crate::shell::cli::say;
 use crate::train::bench::{BenchReport, bench as measure};
 use crate::train::{DeviceChoice, ModelKind, open_device};
@@ -19,7 +20,10 @@ const DEFAULTS: [(&str, u32, u32); 4] = [
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// The device: auto, cpu, vulkan or cuda.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: DeviceChoice,
@@ -37,7 +41,18 @@ pub(super) struct BenchArgs {
     json: bool,
 }
 
+/// What is measured instead of training.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Measure a contact between two processes against a bare libp2p stream.
+    #[command(after_help = "Example:\n  longhaul bench contact --bundles 256 --bytes 1048576")]
+    Contact(ContactArgs),
+}
+
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    if let Some(Other::Contact(args)) = &args.other {
+        return bench_contact::contact(args);
+    }
     let start = Instant::now();
     let (device, report) = open_device(args.device)?;
     eprintln!("device: {report}, opened in {:.2} s", start.elapsed().as_secs_f64());

@@ -5,6 +5,8 @@
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 mod bench;
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own path")]
+mod bench_contact;
 mod export;
 mod inspect;
 mod model;
@@ -87,8 +89,10 @@ enum Command {
     /// it, and compare.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoOptions),
-    /// Measure local training on this machine.
-    #[command(after_help = "Examples:\n  longhaul bench\n  longhaul bench --device vulkan --json")]
+    /// Measure local training on this machine, or contacts.
+    #[command(
+        after_help = "Examples:\n  longhaul bench\n  longhaul bench --device vulkan --json\n  longhaul bench contact"
+    )]
     Bench(bench::BenchArgs),
 }
 

@@ -12,15 +12,15 @@ use crate::shell::store::{Store, StoreError};
 const GROUP_MAX: usize = 64;
 
 /// Tickets that are durable now, or why nothing can be stored any more.
-pub(super) type Stored = Result<Vec<Ticket>, StoreError>;
+pub(in crate::shell) type Stored = Result<Vec<Ticket>, StoreError>;
 
 /// The way to the disk thread.
 #[derive(Debug)]
-pub(super) struct Disk(Sender<PersistRequest>);
+pub(in crate::shell) struct Disk(Sender<PersistRequest>);
 
 impl Disk {
     /// Starts the thread; it owns the store and ends with this value.
-    pub(super) fn start(store: Store) -> (Self, UnboundedReceiver<Stored>) {
+    pub(in crate::shell) fn start(store: Store) -> (Self, UnboundedReceiver<Stored>) {
         let (requests, incoming) = channel();
         let (answers, stored) = unbounded_channel();
         std::thread::spawn(move || serve(store, &incoming, &answers));
@@ -29,7 +29,7 @@ impl Disk {
 
     /// Queues a request; the number in flight is bounded by what the contact
     /// machine lets neighbours have in judgement.
-    pub(super) fn persist(&self, request: PersistRequest) -> anyhow::Result<()> {
+    pub(in crate::shell) fn persist(&self, request: PersistRequest) -> anyhow::Result<()> {
         self.0.send(request).context("the disk thread ended")
     }
 }

@@ -11,7 +11,7 @@
 //! The end of stdin ends the peer, too.
 
 mod control;
-mod disk;
+pub(in crate::shell) mod disk;
 mod reporting;
 mod work;
 

@@ -58,7 +58,7 @@ pub(super) fn swarm(config: &NetConfig) -> Result<Swarm<Behaviour>, NetError> {
         .with_idle_connection_timeout(IDLE_MAX)
         .with_max_negotiating_inbound_streams(STREAMS_MAX);
     let behaviour = behaviour(config, &keypair, me);
-    Ok(Swarm::new(transport(config, &keypair)?, behaviour, me, settings))
+    Ok(Swarm::new(transport(config.timing.alive_every, &keypair)?, behaviour, me, settings))
 }
 
 fn behaviour(config: &NetConfig, keypair: &Keypair, me: PeerId) -> Behaviour {
@@ -99,8 +99,9 @@ fn discovery(me: PeerId) -> Option<mdns::tokio::Behaviour> {
         .ok()
 }
 
-fn transport(
-    config: &NetConfig,
+/// TCP with Noise and Yamux, and QUIC.
+pub(super) fn transport(
+    alive_every: Duration,
     keypair: &Keypair,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let noise =
@@ -114,7 +115,7 @@ fn transport(
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(PromptMuxer::new(muxer))));
     let mut quic = quic::Config::new(keypair);
     quic.handshake_timeout = HANDSHAKE_MAX;
-    quic.keep_alive_interval = config.timing.alive_every;
+    quic.keep_alive_interval = alive_every;
     quic.max_concurrent_stream_limit = u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX);
     let quic = quic::tokio::Transport::new(quic)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(PromptMuxer::new(muxer))));

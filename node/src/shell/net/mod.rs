@@ -11,6 +11,7 @@
 //! receiver is dropped.
 
 mod address;
+pub mod bare;
 mod behaviour;
 mod driver;
 mod link;
