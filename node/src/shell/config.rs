@@ -34,6 +34,14 @@ peers = []
 # Find members on the local network by multicast DNS.
 mdns = true
 
+# Folders whose bundles are exchanged with this peer, on a disk that somebody
+# carries for one; relative to this file. They need not be there all the time.
+folders = []
+
+# Contacts over pipes: a device such as "/dev/ttyUSB0", or "exec:COMMAND" for a
+# command that is spoken to over its standard input and output.
+pipes = []
+
 # Where to train: "auto" (a GPU if there is one), "cpu", "vulkan" or "cuda".
 device = "auto"
 
@@ -81,6 +89,10 @@ pub struct Config {
     pub peers: Vec<String>,
     /// Find members on the local network.
     pub mdns: bool,
+    /// Folders whose bundles are exchanged.
+    pub folders: Vec<PathBuf>,
+    /// Pipes that lead to peers: a path, or `exec:COMMAND`.
+    pub pipes: Vec<String>,
     /// Where to train.
     pub device: DeviceChoice,
     /// How much to log: error, warn, info, debug or trace.
@@ -154,6 +166,8 @@ impl Default for Config {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned(), "/ip4/0.0.0.0/udp/0/quic-v1".to_owned()],
             peers: Vec::new(),
             mdns: true,
+            folders: Vec::new(),
+            pipes: Vec::new(),
             device: DeviceChoice::Auto,
             log: "info".to_owned(),
             data: DataConfig::Edgesense,
@@ -272,6 +286,8 @@ mod tests {
         let images = Config {
             listen: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
             mdns: false,
+            folders: vec![dir.join("disk")],
+            pipes: vec!["exec:socat - /dev/ttyS0".to_owned()],
             device: DeviceChoice::Cpu,
             ..Config::for_images("/files".into(), 5).with_part(3)
         };

@@ -16,6 +16,10 @@ mod demo;
 #[cfg(feature = "train")]
 pub mod driver;
 #[cfg(feature = "train")]
+mod folder;
+#[cfg(feature = "train")]
+mod pipe;
+#[cfg(feature = "train")]
 mod report;
 #[cfg(feature = "train")]
 mod task;

@@ -103,11 +103,7 @@ impl Federation {
 
     /// Starts a peer; it ends by itself once it is drained.
     pub fn start(&mut self, index: usize) {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.root.join(format!("{index}.log")))
-            .expect("a log file can be made");
+        let log = self.log_file(index);
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
         command.args(["up", "--until-drained", "--dir"]).arg(self.dir(index));
         command.args(["--listen", &self.addresses[index]]);
@@ -116,6 +112,22 @@ impl Federation {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.running[index] = Some(command.spawn().expect("the peer starts"));
+    }
+
+    /// Starts a peer that knows no address of another; it ends once it is drained.
+    pub fn start_alone(&mut self, index: usize, args: &[&str]) {
+        let log = self.log_file(index);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(["up", "--until-drained", "--listen", "/ip4/127.0.0.1/tcp/0", "--dir"]);
+        command.arg(self.dir(index)).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.running[index] = Some(command.spawn().expect("the peer starts"));
+    }
+
+    fn log_file(&self, index: usize) -> std::fs::File {
+        let path = self.root.join(format!("{index}.log"));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        log.expect("a log file can be made")
     }
 
     /// Kills a peer with SIGKILL, wherever it is.

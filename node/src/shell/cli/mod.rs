@@ -7,6 +7,7 @@
 mod bench;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own path")]
 mod bench_contact;
+mod bundle;
 mod export;
 mod inspect;
 mod model;
@@ -71,7 +72,8 @@ enum Command {
     /// Run the peer: train, exchange, merge, record.
     #[command(
         after_help = "Examples:\n  longhaul up\n  longhaul up --listen /ip4/0.0.0.0/tcp/4001 \
-        --peer ID@/ip4/10.0.0.7/tcp/4001\n  longhaul up --until-drained"
+        --peer ID@/ip4/10.0.0.7/tcp/4001\n  longhaul up --folder /media/usb/longhaul\n  \
+        longhaul up --pipe 'exec:ssh far longhaul up --pipe -'\n  longhaul up --until-drained"
     )]
     Up(up::UpArgs),
     /// Show what the peer in a data directory is doing.
@@ -80,6 +82,9 @@ enum Command {
     /// List, export or evaluate the versions of the model.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// List bundles, write them to a folder, take them from one: contacts by carried disk.
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// Write a self-contained file that `longhaul-audit` can verify and replay.
     #[command(
         after_help = "Example:\n  longhaul export --out run.audit && longhaul-audit replay run.audit"
@@ -151,6 +156,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::up(&args),
         Command::Status(args) => inspect::status(&args),
         Command::Model(command) => model::model(&command),
+        Command::Bundle(command) => bundle::bundle(&command),
         Command::Export(args) => export::export(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Bench(args) => bench::bench(&args),

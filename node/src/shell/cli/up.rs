@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::Args;
 
 use super::DirArg;
@@ -24,6 +25,13 @@ pub(super) struct UpArgs {
     /// repeated.
     #[arg(long, value_name = "ADDRESS")]
     peer: Vec<String>,
+    /// Exchange bundles with this folder besides the configured ones; may be repeated.
+    #[arg(long, value_name = "DIR")]
+    folder: Vec<std::path::PathBuf>,
+    /// Be in contact over this pipe besides the configured ones: a device, `exec:COMMAND`,
+    /// or `-` for the standard input and output; may be repeated.
+    #[arg(long, value_name = "PIPE")]
+    pipe: Vec<String>,
     /// End once the last epoch is over and nothing is waiting.
     #[arg(long)]
     until_drained: bool,
@@ -46,6 +54,11 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
+    let speaks = args.pipe.iter().any(|pipe| pipe == "-");
+    ensure!(
+        !(speaks && (args.events || args.control)),
+        "`--pipe -` needs the standard input and output for itself; leave out --events and --control"
+    );
     let config = Config::load(&args.dir.dir)?;
     let filter = args.log.clone().unwrap_or_else(|| format!("{},{QUIET}", config.log));
     start_log(&filter, args.log_json)?;
@@ -53,6 +66,8 @@ pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
         dir: args.dir.dir.clone(),
         listen: args.listen.clone(),
         peers: args.peer.clone(),
+        folders: args.folder.clone(),
+        pipes: args.pipe.clone(),
         until_drained: args.until_drained,
         events: args.events,
         control: args.control,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, DataConfig, IdxConfig};
 use crate::shell::net::{NetLimits, NetTiming, RedialPolicy};
+use crate::shell::pipe::PipeAddress;
 
 /// The file as it is written; what is left out has its default.
 #[derive(Debug, Deserialize, Serialize)]
@@ -21,6 +22,8 @@ pub(super) struct File {
     listen: Vec<String>,
     peers: Vec<String>,
     mdns: bool,
+    folders: Vec<PathBuf>,
+    pipes: Vec<String>,
     device: String,
     log: String,
     data: DataSection,
@@ -91,6 +94,8 @@ impl File {
             listen: config.listen.clone(),
             peers: config.peers.clone(),
             mdns: config.mdns,
+            folders: config.folders.clone(),
+            pipes: config.pipes.clone(),
             device: config.device.to_string(),
             log: config.log.clone(),
             data: DataSection::of(&config.data),
@@ -108,6 +113,8 @@ impl File {
             listen: self.listen,
             peers: self.peers,
             mdns: self.mdns,
+            folders: self.folders.into_iter().map(|folder| dir.join(folder)).collect(),
+            pipes: self.pipes.into_iter().map(|pipe| in_file(&pipe)).collect::<Result<_, _>>()?,
             device: parse("device", &self.device)?,
             log: self.log,
             data: self.data.check(dir)?,
@@ -199,6 +206,16 @@ impl ContactsSection {
             redial: RedialPolicy { first, longest },
             ..NetTiming::default()
         })
+    }
+}
+
+/// A pipe of the file; the standard input and output can only be named on the command line.
+fn in_file(pipe: &str) -> Result<String, ConfigError> {
+    match parse::<PipeAddress>("pipes", pipe)? {
+        PipeAddress::Standard => {
+            Err(value("pipes", "`-` is for the command line: longhaul up --pipe -".to_owned()))
+        }
+        PipeAddress::Path(_) | PipeAddress::Command(_) => Ok(pipe.to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@
 //! drops contacts with these members, `heal` ends that, `stop` ends the peer.
 //! The end of stdin ends the peer, too.
 
+mod carriers;
 mod control;
 pub(in crate::shell) mod disk;
 mod reporting;
@@ -27,10 +28,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::config::Config;
+use super::folder::Watch;
 use super::net::{self, NetEvent, NetHandle};
+use super::pipe::{PipeEvents, PipeLinks};
 use super::store::Store;
 use super::{clock, entropy, task};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig};
+use carriers::Carried;
 use control::Control;
 use disk::Disk;
 use reporting::Reporting;
@@ -50,6 +54,10 @@ pub struct UpOptions {
     pub listen: Vec<String>,
     /// Addresses of peers besides the configured ones.
     pub peers: Vec<String>,
+    /// Folders to exchange bundles with, besides the configured ones.
+    pub folders: Vec<PathBuf>,
+    /// Pipes besides the configured ones; `-` is the standard input and output.
+    pub pipes: Vec<String>,
     /// End once the last epoch is over and nothing is waiting.
     pub until_drained: bool,
     /// Print a report per line on stdout as JSON.
@@ -63,6 +71,8 @@ pub struct UpOptions {
 struct Driver {
     peer: Peer,
     net: NetHandle,
+    pipes: PipeLinks,
+    carried: Carried,
     disk: Disk,
     work: Work,
     reporting: Reporting,
@@ -103,19 +113,35 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     };
     let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
     let (net, net_events) = net::start(config.net(&key, manifest.manifest())?)?;
+    let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
+    let watch = carriers::watch(&config, &options, manifest.bundle_limits().payload_bytes_max);
     let (disk, stored) = Disk::start(store);
     let (work, done) = Work::start(trainer, &manifest, options.alone);
     let control = Control::start(options.control);
     let reporting = Reporting::new(&options, me, &manifest);
     let cut = BTreeSet::new();
-    let (quiet_since, stopping) = (None, false);
-    let driver = Driver { peer, net, disk, work, reporting, options, cut, quiet_since, stopping };
-    driver.run(Streams { net_events, stored, done, control }).await
+    let (quiet_since, stopping, carried) = (None, false, Carried::new());
+    let driver = Driver {
+        peer,
+        net,
+        pipes,
+        carried,
+        disk,
+        work,
+        reporting,
+        options,
+        cut,
+        quiet_since,
+        stopping,
+    };
+    driver.run(Streams { net_events, pipe_events, watch, stored, done, control }).await
 }
 
 /// Where inputs come from.
 struct Streams {
     net_events: mpsc::Receiver<NetEvent>,
+    pipe_events: PipeEvents,
+    watch: Watch,
     stored: mpsc::UnboundedReceiver<disk::Stored>,
     done: mpsc::UnboundedReceiver<Done>,
     control: Control,
@@ -129,12 +155,15 @@ impl Driver {
             let due = self.due();
             tokio::select! {
                 event = streams.net_events.recv() => self.net_event(event)?,
+                event = streams.pipe_events.next() => self.pipe_event(event)?,
+                scanned = streams.watch.next() => self.scanned(scanned)?,
                 stored = streams.stored.recv() => self.stored(stored)?,
                 done = streams.done.recv() => self.done(done)?,
                 line = streams.control.next() => self.control(line).await?,
                 () = tokio::time::sleep_until(due) => self.give(Input::Wake)?,
                 () = &mut hang_up => self.stopping = true,
             }
+            self.carry(&mut streams.watch)?;
             self.report_and_evaluate();
         }
         self.finish(&mut streams).await
@@ -172,6 +201,9 @@ impl Driver {
     fn drain(&mut self) -> anyhow::Result<()> {
         while let Some(output) = self.peer.poll() {
             match output {
+                Output::Transmit { link, frame } if PipeLinks::has(link) => {
+                    self.pipes.send(link, &frame);
+                }
                 Output::Transmit { link, frame } => {
                     // A link that ended, or ends for being too slow, is reported
                     // as LinkDown.
@@ -179,7 +211,11 @@ impl Driver {
                 }
                 Output::Close { link, reason } => {
                     tracing::debug!(?link, reason, "close contact");
-                    self.net.close(link);
+                    if PipeLinks::has(link) {
+                        self.pipes.close(link);
+                    } else {
+                        self.net.close(link);
+                    }
                 }
                 Output::Train(request) => self.work.train(request),
                 Output::Persist(request) => self.disk.persist(request)?,

@@ -1,0 +1,325 @@
+//! `longhaul bundle`: bundles as files.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use longhaul_dtn::agent::Held;
+use longhaul_dtn::bundle::{BundleHead, BundleLimits};
+use longhaul_dtn::time::{Span, Timestamp};
+use serde::Serialize;
+
+use super::{DirArg, say};
+use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
+use crate::shell::folder::{self, BundleFile};
+use crate::shell::store::Store;
+use crate::shell::{clock, entropy};
+
+/// Files looked at in one folder.
+const FILES_MAX: usize = 1 << 20;
+/// What a bundle that is only looked at may be.
+const LOOK: BundleLimits = BundleLimits {
+    header_bytes_max: 48 * 1024,
+    payload_bytes_max: 1 << 30,
+    lifetime_max: Span::from_ms(u64::MAX),
+};
+/// What is around a payload, at most.
+const AROUND_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bundles as files.
+#[derive(Debug, Subcommand)]
+pub(super) enum BundleCommand {
+    /// List the bundles in files and folders, or those that a peer holds.
+    #[command(
+        after_help = "Examples:\n  longhaul bundle ls\n  longhaul bundle ls /media/usb/longhaul --json"
+    )]
+    Ls(LsArgs),
+    /// Write what a peer holds into a folder; what is there already is left alone.
+    #[command(after_help = "Example:\n  longhaul bundle export --to /media/usb/longhaul\n\n\
+        Works beside a running peer. Another peer takes the files with `longhaul bundle import`,\n\
+        or by itself where `folders` in its longhaul.toml names the folder.")]
+    Export(ExportArgs),
+    /// Take the bundles in files and folders, as if a peer had handed them over.
+    #[command(after_help = "Example:\n  longhaul bundle import /media/usb/longhaul\n\n\
+        The peer must not be running; a running one takes them from its `folders`.")]
+    Import(ImportArgs),
+}
+
+/// Arguments of `bundle ls`.
+#[derive(Debug, Args)]
+pub(super) struct LsArgs {
+    #[command(flatten)]
+    dir: DirArg,
+    /// Files, or folders of files named `.bundle`; without any, what the peer holds.
+    paths: Vec<PathBuf>,
+    /// A JSON array with an object for each bundle.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `bundle export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    dir: DirArg,
+    /// The folder; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Also delete files of bundles that have expired.
+    #[arg(long)]
+    prune: bool,
+}
+
+/// Arguments of `bundle import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    dir: DirArg,
+    /// Files, or folders of files named `.bundle`.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+}
+
+pub(super) fn bundle(command: &BundleCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        BundleCommand::Ls(args) => ls(args),
+        BundleCommand::Export(args) => export(args),
+        BundleCommand::Import(args) => import(args),
+    }
+}
+
+/// A line of `ls`.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_unix_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_s: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_bytes: Option<u64>,
+    /// Why it is no bundle of a peer; none where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Row {
+    fn of(path: Option<&Path>, head: &BundleHead, now: Timestamp) -> Self {
+        let left = head.expires().since(now).ms().cast_signed() / 1_000;
+        let late = now.since(head.expires()).ms().cast_signed() / 1_000;
+        Self {
+            path: path.map(|path| path.display().to_string()),
+            id: Some(head.id().to_string()),
+            author: Some(head.author().to_string()),
+            destination: Some(head.destination().to_string()),
+            created_unix_ms: Some(head.created().unix_ms()),
+            expires_in_s: Some(if left > 0 { left } else { -late }),
+            payload_bytes: Some(head.payload_len()),
+            error: None,
+        }
+    }
+
+    fn bad(path: &Path, error: String) -> Self {
+        let path = Some(path.display().to_string());
+        let (id, author, destination) = (None, None, None);
+        let (created_unix_ms, expires_in_s, payload_bytes) = (None, None, None);
+        let error = Some(error);
+        Self { path, id, author, destination, created_unix_ms, expires_in_s, payload_bytes, error }
+    }
+
+    fn text(&self) -> String {
+        let path = self.path.as_deref().unwrap_or_default();
+        if let Some(error) = &self.error {
+            return format!("{path}: {error}");
+        }
+        let short = |text: &Option<String>| text.as_deref().unwrap_or_default()[..10].to_owned();
+        let left = self.expires_in_s.unwrap_or_default();
+        let time = if left > 0 { format!("{left} s left") } else { "expired".to_owned() };
+        let bytes = self.payload_bytes.unwrap_or_default();
+        format!(
+            "{}  by {}  {bytes:>9} bytes  {time:>14}  {path}",
+            short(&self.id),
+            short(&self.author)
+        )
+    }
+}
+
+fn ls(args: &LsArgs) -> anyhow::Result<ExitCode> {
+    let now = clock::now();
+    let rows: Vec<Row> = if args.paths.is_empty() {
+        held(&args.dir.dir)?.iter().map(|held| Row::of(None, &held.head, now)).collect()
+    } else {
+        let rows = files(&args.paths)?.into_iter().map(|file| match look(&file.path) {
+            Ok(head) => Row::of(Some(&file.path), &head, now),
+            Err(error) => Row::bad(&file.path, super::explain(&error)),
+        });
+        rows.collect()
+    };
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        for row in &rows {
+            say!("{}", row.text());
+        }
+    }
+    let bad = rows.iter().filter(|row| row.error.is_some()).count();
+    eprintln!("{} bundles, {bad} files that are none", rows.len() - bad);
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn look(path: &Path) -> anyhow::Result<BundleHead> {
+    let bytes = folder::read(path, LOOK.payload_bytes_max + AROUND_BYTES_MAX)?;
+    let (head, _) = BundleHead::from_bundle(&bytes, &LOOK).context("not a bundle of a peer")?;
+    Ok(head)
+}
+
+/// The files that paths name: themselves, or what is in them.
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<BundleFile>> {
+    let mut files = vec![];
+    for path in paths {
+        let meta = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
+        if meta.is_dir() {
+            files.extend(folder::list(path, FILES_MAX)?);
+        } else {
+            files.push(BundleFile { path: path.clone(), bytes: meta.len(), claimed: None });
+        }
+    }
+    Ok(files)
+}
+
+/// What the peer in `dir` holds, without locking it.
+fn held(dir: &Path) -> anyhow::Result<Vec<Held>> {
+    let snapshot = Store::read(dir)?;
+    let key = Store::key(dir)?;
+    let peer = peer(key, snapshot.manifest, snapshot.restored)?;
+    Ok(peer.held().cloned().collect())
+}
+
+fn peer(
+    key: longhaul_dtn::identity::SecretKey,
+    manifest: longhaul_registry::SignedManifest,
+    restored: Restored,
+) -> anyhow::Result<Peer> {
+    let (manifest, nonce, memo) = (std::sync::Arc::new(manifest), entropy::nonce()?, None);
+    let config = PeerConfig { manifest, key, nonce, memo };
+    let mut peer = Peer::new(config, restored).context("restore the peer from its log")?;
+    peer.offer_restored(clock::now());
+    Ok(peer)
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let held = held(&args.dir.dir)?;
+    std::fs::create_dir_all(&args.to).with_context(|| format!("create {}", args.to.display()))?;
+    let there = folder::list(&args.to, FILES_MAX)?;
+    let claimed: std::collections::BTreeSet<_> =
+        there.iter().filter_map(|file| file.claimed).collect();
+    let lacked: Vec<&Held> =
+        held.iter().filter(|held| !claimed.contains(&held.head.id())).collect();
+    let mut bytes = 0;
+    for held in &lacked {
+        let bundle = held.head.to_bundle(&held.payload);
+        bytes += bundle.len();
+        folder::write(&args.to, &held.head.id(), &bundle)?;
+    }
+    let pruned = if args.prune { prune(&there)? } else { 0 };
+    let to = args.to.display();
+    eprintln!(
+        "Wrote {} of {} bundles to {to}, {bytes} bytes; deleted {pruned}.",
+        lacked.len(),
+        held.len()
+    );
+    eprintln!("Next, where the other peer is: longhaul bundle import {to}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prune(files: &[BundleFile]) -> anyhow::Result<usize> {
+    let now = clock::now();
+    let mut pruned = 0;
+    for file in files.iter().filter(|file| file.claimed.is_some()) {
+        if look(&file.path).is_ok_and(|head| head.expires() <= now) {
+            let path = &file.path;
+            std::fs::remove_file(path).with_context(|| format!("delete {}", path.display()))?;
+            pruned += 1;
+        }
+    }
+    Ok(pruned)
+}
+
+/// What became of the bundles given to `import`.
+#[derive(Debug, Default)]
+struct Imported {
+    taken: usize,
+    refused: usize,
+    unreadable: usize,
+}
+
+fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let mut store = Store::open(&args.dir.dir)
+        .context("open the data directory (a running peer takes bundles from its `folders`)")?;
+    let loaded = store.load()?;
+    loaded.report.lines().for_each(|line| eprintln!("warning: {line}"));
+    let bundle_bytes_max = loaded.manifest.bundle_limits().payload_bytes_max + AROUND_BYTES_MAX;
+    let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
+    let (files, mut imported) = (files(&args.paths)?, Imported::default());
+    for file in &files {
+        match folder::read(&file.path, bundle_bytes_max) {
+            Ok(bytes) => {
+                let before = peer.held_count();
+                peer.handle(clock::now(), Input::Bundle { bytes });
+                settle(&mut peer, &mut store, &mut imported, Some(&file.path))?;
+                imported.taken += peer.held_count().saturating_sub(before);
+            }
+            Err(error) => {
+                imported.unreadable += 1;
+                eprintln!("{error}");
+            }
+        }
+    }
+    peer.record_version();
+    settle(&mut peer, &mut store, &mut imported, None)?;
+    let Imported { taken, refused, unreadable } = imported;
+    let known = files.len() - taken - refused - unreadable;
+    eprintln!(
+        "{taken} bundles taken, {known} known already, {refused} refused, {unreadable} not read"
+    );
+    if refused + unreadable > 0 {
+        bail!("not all of the files were bundles that this peer takes; the reasons are above");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does what the peer asks for, and waits until it is durable.
+fn settle(
+    peer: &mut Peer,
+    store: &mut Store,
+    imported: &mut Imported,
+    path: Option<&Path>,
+) -> anyhow::Result<()> {
+    while let Some(output) = peer.poll() {
+        match output {
+            Output::Persist(request) => {
+                store.persist(&request)?;
+                peer.handle(clock::now(), Input::Persisted { ticket: request.ticket });
+            }
+            Output::Event(Event::Refused { reason, .. }) => {
+                imported.refused += 1;
+                if let Some(path) = path {
+                    eprintln!("{}: refused: {reason}", path.display());
+                }
+            }
+            Output::Event(_)
+            | Output::Train(_)
+            | Output::Transmit { .. }
+            | Output::Close { .. } => {}
+        }
+    }
+    Ok(())
+}

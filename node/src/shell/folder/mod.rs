@@ -1,0 +1,20 @@
+//! Folder: bundles that travel as files, on a disk that somebody carries.
+//!
+//! A folder holds one file for each bundle, `<bundle id>.bundle`, which is the
+//! bundle as RFC 9171 has it. A peer that watches a folder writes what it holds
+//! and the folder lacks, and takes what the folder holds and it lacks; so two
+//! peers that see one disk in turn are in contact. Files are written under
+//! another name, synced, and renamed: a disk pulled out at any moment holds
+//! whole bundles, and remains named `.part` that the next scan removes.
+//!
+//! The name is a hint: what counts is the bundle inside, which is checked like
+//! one from a contact. Nothing is deleted but remains and, when asked for, what
+//! has expired.
+
+mod file;
+mod scan;
+mod watch;
+
+pub(in crate::shell) use file::{BundleFile, list, read, write};
+pub(in crate::shell) use scan::Found;
+pub(in crate::shell) use watch::{Scanned, Watch};
