@@ -16,6 +16,7 @@ pub mod frame;
 pub mod groups;
 pub mod hash;
 pub mod identity;
+pub mod routing;
 pub mod sketch;
 pub mod tcpcl;
 pub mod time;

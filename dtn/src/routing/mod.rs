@@ -1,0 +1,9 @@
+//! Routing and custody: which bundle goes to whom, who is known to hold it, and what stays.
+//!
+//! Pure decisions over what a peer knows. No part of it sends, stores or reads a clock: time, contacts and
+//! acknowledgements come in, and what to do goes out. Value, class and priority of a bundle are the
+//! peer's; nothing here knows what a bundle means.
+//!
+//! - [`plan`]: contact plans, in ION's text form and in JSON.
+
+pub mod plan;
