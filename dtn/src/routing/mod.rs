@@ -5,5 +5,7 @@
 //! peer's; nothing here knows what a bundle means.
 //!
 //! - [`plan`]: contact plans, in ION's text form and in JSON.
+//! - [`graph`]: contact-graph routing over a plan (CCSDS 734.3-B-1, SABR).
 
+pub mod graph;
 pub mod plan;
