@@ -7,7 +7,9 @@
 //! - [`plan`]: contact plans, in ION's text form and in JSON.
 //! - [`graph`]: contact-graph routing over a plan (CCSDS 734.3-B-1, SABR).
 //! - [`spray`]: binary spray-and-wait for bundles to one node whom no plan covers.
+//! - [`custody`]: who holds a bundle durably, and the signal that says so.
 
+pub mod custody;
 pub mod graph;
 pub mod plan;
 pub mod spray;
