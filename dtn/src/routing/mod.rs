@@ -8,8 +8,10 @@
 //! - [`graph`]: contact-graph routing over a plan (CCSDS 734.3-B-1, SABR).
 //! - [`spray`]: binary spray-and-wait for bundles to one node whom no plan covers.
 //! - [`custody`]: who holds a bundle durably, and the signal that says so.
+//! - [`quota`]: what is kept when there is too little room, and a record of what is not.
 
 pub mod custody;
 pub mod graph;
 pub mod plan;
+pub mod quota;
 pub mod spray;
