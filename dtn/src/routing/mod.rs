@@ -9,8 +9,10 @@
 //! - [`spray`]: binary spray-and-wait for bundles to one node whom no plan covers.
 //! - [`custody`]: who holds a bundle durably, and the signal that says so.
 //! - [`quota`]: what is kept when there is too little room, and a record of what is not.
+//! - [`forecast`]: traffic and disk of a federation, before joining it.
 
 pub mod custody;
+pub mod forecast;
 pub mod graph;
 pub mod plan;
 pub mod quota;
