@@ -272,6 +272,11 @@ impl Graph {
         }
     }
 
+    /// The edges of a node.
+    fn edges_of(&self, node: usize) -> std::ops::Range<usize> {
+        self.starts[node]..self.starts[node + 1]
+    }
+
     fn number(&self, node: &EndpointId) -> Option<usize> {
         self.nodes.binary_search(node).ok()
     }

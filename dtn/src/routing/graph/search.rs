@@ -77,7 +77,7 @@ impl<'a> Query<'a> {
         (from, to): (usize, usize),
         request: &Request,
     ) -> Self {
-        let edges = graph.starts[from]..graph.starts[from + 1];
+        let edges = graph.edges_of(from);
         let first_edge = edges.start;
         let mut opportunities = Vec::with_capacity(edges.len());
         let (mut neighbour, mut backlog) = (None, 0);
@@ -137,7 +137,7 @@ impl<'a> Query<'a> {
             if label.node != spur && std::mem::replace(&mut closed[label.node], true) {
                 continue;
             }
-            for index in self.graph.starts[label.node]..self.graph.starts[label.node + 1] {
+            for index in self.graph.edges_of(label.node) {
                 let node = edges[index].to;
                 if closed[node] || label.node == spur && banned.contains(&index) {
                     continue;
