@@ -9,11 +9,13 @@
 //! - [`spray`]: binary spray-and-wait for bundles to one node whom no plan covers.
 //! - [`custody`]: who holds a bundle durably, and the signal that says so.
 //! - [`quota`]: what is kept when there is too little room, and a record of what is not.
+//! - [`policy`]: the machine that orders what to hand to which neighbour.
 //! - [`forecast`]: traffic and disk of a federation, before joining it.
 
 pub mod custody;
 pub mod forecast;
 pub mod graph;
 pub mod plan;
+pub mod policy;
 pub mod quota;
 pub mod spray;

@@ -148,11 +148,17 @@ struct Rank {
     id: BundleId,
 }
 
-/// Value per byte, compared without rounding.
+/// Value per byte, compared without rounding; no bytes count as one.
 #[derive(Debug, Clone, Copy)]
-struct Density {
+pub(super) struct Density {
     value: u64,
     bytes: u64,
+}
+
+impl Density {
+    pub const fn of(value: Value, bytes: u64) -> Self {
+        Self { value: value.0, bytes }
+    }
 }
 
 impl Ord for Density {
@@ -382,7 +388,7 @@ impl Quota {
 }
 
 const fn density(candidate: &Candidate) -> Density {
-    Density { value: candidate.value.0, bytes: candidate.bytes }
+    Density::of(candidate.value, candidate.bytes)
 }
 
 #[cfg(test)]

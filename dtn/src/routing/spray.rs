@@ -233,6 +233,13 @@ impl Spray {
         }
     }
 
+    /// The neighbour turned the bundle down, so it has none of its copies.
+    pub fn refused(&mut self, id: &BundleId, by: &EndpointId) {
+        if let Some(entry) = self.bundles.get_mut(id) {
+            entry.given.remove(by);
+        }
+    }
+
     /// The copies of a bundle that this node has.
     pub fn copies(&self, id: &BundleId) -> Option<Copies> {
         self.bundles.get(id).map(|it| it.copies)
@@ -347,6 +354,15 @@ mod tests {
         assert_eq!(spray.acknowledged(&id(1), &node(3)), Acknowledged::Given(Copies(4)));
         assert_eq!(spray.acknowledged(&id(1), &node(2)), Acknowledged::Given(Copies(1)));
         assert_eq!(spray.acknowledged(&id(1), &node(2)), Acknowledged::Unexpected);
+    }
+
+    #[test]
+    fn a_refusal_leaves_nothing_under_way() {
+        let mut spray = spray(8);
+        assert_eq!(given(spray.offer(&id(1), &node(2))), Some((4, 1)));
+        spray.refused(&id(1), &node(2));
+        assert_eq!(spray.acknowledged(&id(1), &node(2)), Acknowledged::Unexpected);
+        assert_eq!(given(spray.offer(&id(1), &node(3))), Some((4, 2)));
     }
 
     #[test]

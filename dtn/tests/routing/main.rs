@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod brute;
+mod policy;
 mod sabr;
 mod spray;
