@@ -36,6 +36,7 @@ use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::frame::{Frame, Page, PageStart};
 use longhaul_dtn::groups::{GroupIndex, GroupProof};
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::routing::custody::{CustodySignal, Disposition};
 use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey, Symbol};
 use longhaul_dtn::tcpcl::{Input, Output, Session, SessionConfig, TlsPolicy};
 use longhaul_dtn::time::{Span, Timestamp};
@@ -78,9 +79,11 @@ fn bundles() -> Vec<Vec<u8>> {
     let subject = BundleKey { source, created: plain.primary.created, fragment: None };
     let report = StatusReport::about(&subject, ReportReason::NO_ROUTE);
     let report = AdminRecord::StatusReport(report).encode();
+    let held = [ContentHash::of(b"one"), ContentHash::of(b"two")].map(BundleId::from_hash);
+    let signal = CustodySignal::new(Disposition::Holds, held).unwrap().to_record().encode();
     [(plain, &b"payload"[..]), (signed, b"payload"), (fragment, b"payload"), (clockless, b"")]
         .into_iter()
-        .chain([(record, &report[..])])
+        .chain([(record.clone(), &report[..]), (record, &signal[..])])
         .map(|(draft, payload)| draft.encode(payload).unwrap())
         .chain([update(1, 1, 40).head.to_bundle(&update(1, 1, 40).payload)])
         .collect()
@@ -149,6 +152,20 @@ fn attacks() -> Vec<Vec<u8>> {
     let carried = [[0, 4, 14, 255], [0, 4, 17, 255], [0, 5, 200, 0]].concat();
     let late = [&link(2)[..], &[0, 2, 255, 0, 2, 255, 0, 5, 99]].concat();
     vec![vec![], [listed.clone(), carried.clone()].concat(), listed, sketched, carried, late]
+}
+
+/// Plans in both forms.
+fn plans() -> Vec<Vec<u8>> {
+    let ion = "@ 2026/11/27-03:00:00\n# a comment\na contact +0 +3600 1 2 100000\n\
+               a contact +60 2026/11/27-04:30:00 2 dtn://hub/ 5000 0.8 # the hub\n\
+               a contact +0 +90.5 1 4294967298 20\na range +0 +3600 1 2 1.25\nd contact +0 1 2\n\
+               a contact -1 -1 1 1 0\na contact +0 0 1 2 0\n^ 2\n";
+    let json = r#"{"reference": "2026/11/27-03:00:00", "contacts": [
+        {"from": 1, "to": 2, "start": "+0", "end": "+3600", "rate_bytes_per_s": 100000},
+        {"from": 2, "to": "dtn://hub/", "start": "+60", "end": "2026/11/27-04:30:00",
+         "rate_bytes_per_s": 5000, "confidence": 0.8}],
+        "ranges": [{"from": 1, "to": 2, "start": "+0", "end": "+3600", "light_time_s": 1.25}]}"#;
+    [ion, json, "{}", ""].map(|it| it.as_bytes().to_vec()).into()
 }
 
 /// What one side of a session says, in pieces of its outputs, each behind its length.
@@ -296,6 +313,11 @@ fn an_agent_under_attack_keeps_its_promises() {
     run(attack::agent_under_attack, attacks(), 0x5eed_0035, |cases| cases < 300);
 }
 
+#[test]
+fn plans_keep_their_promises_on_mutants() {
+    run(body::plan, plans(), 0x5eed_0036, |cases| cases < 20_000);
+}
+
 /// The seeds are what they are meant to be: they reach what the bodies check.
 #[test]
 fn seeds_are_good_inputs() {
@@ -308,6 +330,12 @@ fn seeds_are_good_inputs() {
     repair(&mut changed);
     assert!(Bundle::decode(&changed, &Limits::default()).is_ok(), "repaired");
     assert!(sessions().iter().all(|it| it.len() > 100), "a session with a transfer");
+    use longhaul_dtn::routing::plan::{Plan, PlanLimits};
+    let (plans, start) = (plans(), Timestamp::default());
+    let texts: Vec<&str> = plans.iter().map(|it| std::str::from_utf8(it).unwrap()).collect();
+    let ion = Plan::read_ion(texts[0], start, &PlanLimits::default()).unwrap();
+    let json = Plan::read_json(texts[1], start, &PlanLimits::default()).unwrap();
+    assert_eq!((ion.plan.contacts().len(), json.contacts().len()), (3, 2));
 }
 
 #[test]
@@ -317,12 +345,13 @@ fn all_bodies_for_a_while() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (seconds, seed) = (number("FUZZ_SECONDS", 60), number("FUZZ_SEED", 1));
-    let bodies: [Target; 5] = [
+    let bodies: [Target; 6] = [
         ("bundle", body::bundle, bundles()),
         ("frame", body::frame, frames()),
         ("sketch", body::sketch, sketches()),
         ("session", body::session, sessions()),
         ("agent", attack::agent_under_attack, attacks()),
+        ("plan", body::plan, plans()),
     ];
     for (name, body, seeds) in bodies {
         let end = Instant::now() + Duration::from_secs(seconds);

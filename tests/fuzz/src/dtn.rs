@@ -11,6 +11,9 @@ use longhaul_dtn::bpv7::{
 use longhaul_dtn::bundle::{BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::frame::Frame;
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::routing::custody::CustodySignal;
+use longhaul_dtn::routing::graph::{Graph, GraphConfig, Request};
+use longhaul_dtn::routing::plan::{Place, Plan, PlanError, PlanLimits};
 use longhaul_dtn::sketch::{CellCount, Decoder, KeyedIds, SketchBatch, SketchKey};
 use longhaul_dtn::tcpcl::{Input, Output, Session, SessionConfig, TlsPolicy};
 use longhaul_dtn::time::{Span, Timestamp};
@@ -48,6 +51,9 @@ pub fn bundle(data: &[u8]) {
         && let Ok(record) = AdminRecord::decode(bundle.payload())
     {
         assert_eq!(record.encode(), bundle.payload(), "another record");
+        if let Some(Ok(signal)) = CustodySignal::from_record(&record) {
+            assert_eq!(signal.to_record(), record, "another custody signal");
+        }
     }
     reassemble(&bundle, usize::from(data[data.len() / 2]).max(1));
 }
@@ -171,4 +177,64 @@ pub fn session(data: &[u8]) {
     }
     let _ = session.handle(now, Input::Closed);
     while session.poll().is_some() {}
+}
+
+/// A contact plan, in both forms, and a route in it.
+///
+/// Promised: an error names a place in the text; a plan that is accepted keeps its limits and is read back
+/// from both forms that it is written in; a route arrives after the bundle set out, in the plan's contacts.
+pub fn plan(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let limits = PlanLimits { bytes_max: 4096, contacts_max: 12, ranges_max: 12, nodes_max: 8 };
+    let start = Timestamp::from_dtn_ms(840_000_000_000);
+    let ion = Plan::read_ion(text, start, &limits).map(|file| {
+        assert!(file.ignored.len() <= file.ignored_total, "more commands than there are");
+        file.plan
+    });
+    for read in [ion, Plan::read_json(text, start, &limits)] {
+        match read {
+            Err(error) => is_in(text, &error),
+            Ok(plan) => {
+                assert!(
+                    plan.contacts().len() <= 12 && plan.nodes().len() <= 8,
+                    "beyond its limits"
+                );
+                check_plan(&plan, start);
+            }
+        }
+    }
+}
+
+fn is_in(text: &str, error: &PlanError) {
+    if let Place::Text { line, column } = error.place {
+        let found = text.split('\n').nth(line - 1).expect("a line of the text");
+        assert!((1..=found.len() + 1).contains(&column), "{error} in {text:?}");
+    }
+}
+
+fn check_plan(plan: &Plan, start: Timestamp) {
+    // Written out it may be longer than what it was read from.
+    let limits = PlanLimits::default();
+    let again = Plan::read_ion(&plan.to_ion(), start, &limits).map(|file| file.plan);
+    assert_eq!(again.as_ref(), Ok(plan), "another plan in ION's form");
+    assert_eq!(
+        Plan::read_json(&plan.to_json(), start, &limits).as_ref(),
+        Ok(plan),
+        "another in JSON"
+    );
+    let graph = Graph::new(plan, GraphConfig::default());
+    for from in plan.nodes() {
+        for to in plan.nodes() {
+            let Ok(routes) = graph.routes(start, from, &Request::new(to.clone(), 100)) else {
+                continue;
+            };
+            for route in routes {
+                let contacts: Vec<_> = route.contacts.iter().map(|&it| graph.contact(it)).collect();
+                assert!(contacts[0].from == *from && contacts[contacts.len() - 1].to == *to);
+                assert!(contacts.windows(2).all(|it| it[0].to == it[1].from), "a gap");
+                assert!(start <= route.leaves && route.leaves < route.arrives, "before it set out");
+                assert!(route.volume >= 100, "no room");
+            }
+        }
+    }
 }
