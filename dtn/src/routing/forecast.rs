@@ -206,6 +206,15 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_federation_of_one_has_no_traffic_and_one_of_none_no_bytes() {
+        let alone = Federation { members: 1, neighbours: 0, ..federation() }.forecast();
+        assert_eq!((alone.in_per_day, alone.out_per_day, alone.out_per_day_max), (0, 0, 0));
+        assert_eq!(alone.open, 11 * 100_500, "its own updates");
+        let none = Federation { members: 0, epoch: Span::from_ms(0), ..federation() }.forecast();
+        assert_eq!(none.disk_after(1000), 0);
+    }
+
     proptest! {
         #[test]
         fn any_federation_has_a_forecast_that_grows_with_it(

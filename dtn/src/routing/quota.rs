@@ -518,6 +518,27 @@ mod tests {
     }
 
     #[test]
+    fn values_are_compared_without_rounding() {
+        let most = u64::MAX;
+        let mut quota = filled(Role::Courier, most, &[carried(1, most - 1, most)]);
+        assert_eq!(evicts(&quota.admit(NOW, carried(2, most, most))), None, "a hair less per byte");
+        assert_eq!(evicts(&quota.admit(NOW, carried(3, most - 2, most))), Some(vec![1]));
+        let mut quota = filled(Role::Courier, 1, &[carried(1, 0, 1), carried(2, 1, 0)]);
+        assert_eq!(evicts(&quota.admit(NOW, carried(3, 1, 1))), Some(vec![2]), "no bytes, no room");
+    }
+
+    #[test]
+    fn what_is_not_kept_has_no_slot_to_close() {
+        let mut quota = filled(Role::Member, 10, &[open(1, 10, 5)]);
+        quota.close_slot(&id(2), Value(9));
+        assert_eq!(quota.kept().count(), 1);
+        quota.close_slot(&id(1), Value(9));
+        let kept = Candidate { value: Value(9), ..carried(1, 10, 0) };
+        assert_eq!(quota.kept().copied().collect::<Vec<_>>(), [kept]);
+        assert_eq!(quota.expire(Timestamp::from_dtn_ms(100)), [id(1)], "now it may expire");
+    }
+
+    #[test]
     fn the_list_of_deletions_is_bounded() {
         let mut quota = Quota::new(Role::Courier, 1, 3);
         for value in 1..=10 {

@@ -203,7 +203,7 @@ impl Spray {
             Some(offer) => (offer.copies.min(free - 1), offer.number),
             None if !entry.has_room(limits.transfers_max) => return None,
             None => {
-                self.next_transfer += 1;
+                self.next_transfer = self.next_transfer.saturating_add(1);
                 (free / 2, TransferNumber(self.next_transfer))
             }
         };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod brute;
+mod plan;
 mod policy;
 mod sabr;
 mod spray;

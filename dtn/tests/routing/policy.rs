@@ -246,6 +246,51 @@ fn expired_bundles_are_forgotten_and_limits_kept() {
     assert_eq!((policy.len(), policy.wake_at()), (0, None));
 }
 
+#[test]
+fn a_backlog_turns_a_bundle_to_another_neighbour() {
+    let plan = "a contact +0 +50 1 2 1000\na contact +0 +50 2 9 1000\n\
+                a contact +0 +50 1 3 500\na contact +0 +50 3 9 500\n";
+    for (waiting, next) in [(0, 2), (10_000, 3)] {
+        let mut policy = policy(&[], &[2, 3]);
+        policy.handle(NOW, Input::Plan(graph(plan)));
+        policy.handle(NOW, Input::Backlog(node(2), [0, waiting, 0]));
+        policy.handle(NOW, Input::Hold(unicast(1, 9), Origin::Own));
+        assert_eq!(handed(&mut policy)[0].0, node(next), "{waiting} bytes wait for 2");
+    }
+}
+
+#[test]
+fn a_new_plan_leaves_what_is_under_way_where_it_is() {
+    let plan = "a contact +0 +50 1 2 1000\na contact +0 +50 2 9 1000\n";
+    let mut policy = policy(&[unicast(1, 9)], &[2, 3]);
+    policy.handle(NOW, Input::Plan(graph(plan)));
+    assert_eq!(handed(&mut policy).len(), 1);
+    let other = plan.replace(" 1 2 ", " 1 3 ").replace(" 2 9 ", " 3 9 ");
+    policy.handle(NOW, Input::Plan(graph(&other)));
+    assert_eq!(handed(&mut policy), [], "it is under way to 2");
+    policy.handle(NOW, Input::Down(node(2)));
+    let found = handed(&mut policy);
+    assert!(matches!(&found[..], [(to, 1, Why::Route { .. })] if *to == node(3)), "{found:?}");
+}
+
+#[test]
+fn a_bundle_that_is_held_again_takes_its_new_place() {
+    let mut policy = policy(&[item(1, Class::Header), item(2, Class::Header)], &[]);
+    let urgent = Item { priority: Priority::Expedited, ..item(2, Class::Header) };
+    policy.handle(NOW, Input::Hold(urgent, Origin::Own));
+    policy.handle(NOW, Input::Up(node(2)));
+    assert_eq!((policy.len(), bytes_for(&mut policy, 2)), (2, vec![2, 1]));
+}
+
+#[test]
+fn a_restored_bundle_has_the_copies_that_were_written_down() {
+    let mut policy = policy(&[], &[2]);
+    policy.handle(NOW, Input::Hold(unicast(1, 9), Origin::Restored(Copies::ONE)));
+    assert_eq!(handed(&mut policy), [], "it waits for its destination");
+    policy.handle(NOW, Input::Up(node(9)));
+    assert_eq!(handed(&mut policy), [(node(9), 1, Why::Delivery)]);
+}
+
 fn arb_item() -> impl Strategy<Value = Item> {
     let class = prop_oneof![Just(Class::Header), Just(Class::Payload)];
     let priority =

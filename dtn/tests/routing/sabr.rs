@@ -233,6 +233,33 @@ fn unlikely_contacts_are_left_out_and_confidences_multiply() {
 }
 
 #[test]
+fn a_plan_that_is_over_has_no_routes() {
+    let graph = graph("a contact +0 +50 1 2 10\n");
+    assert!(first(&graph, 48, &Request::new(node(2), 10)).is_ok());
+    assert_eq!(first(&graph, 50, &Request::new(node(2), 0)), Err(NoRoute::NoneInTime));
+    assert_eq!(first(&graph, 50_000, &Request::new(node(2), 0)), Err(NoRoute::NoneInTime));
+}
+
+#[test]
+fn extreme_numbers_saturate() {
+    let text = "a contact +0 +252455615999 1 2 18446744073709551615\na contact +0 +5 2 3 1\n\
+                a range +0 +252455615999 1 2 99999999999\n";
+    let mut graph = graph_with(text, GraphConfig::default());
+    let route = graph.select(START, &node(1), &Request::new(node(2), u64::MAX)).unwrap();
+    assert_eq!(route.volume, u64::MAX);
+    let waiting = [u64::MAX; 3];
+    let asked = Request { backlog: [(node(2), waiting)].into(), ..Request::new(node(3), u64::MAX) };
+    assert_eq!(first(&graph, 0, &asked), Err(NoRoute::NoneInTime));
+    for _ in 0..2 {
+        graph.book(&route, u64::MAX, Priority::Expedited);
+        assert_eq!(graph.volume_left(route.contacts[0], Priority::Bulk), 0);
+    }
+    graph.release(&route, u64::MAX, Priority::Expedited);
+    graph.release(&route, u64::MAX, Priority::Expedited);
+    assert_eq!(graph.volume_left(route.contacts[0], Priority::Expedited), u64::MAX);
+}
+
+#[test]
 fn a_search_that_is_cut_short_still_gives_the_best() {
     let config = GraphConfig { searches_max: 1, parting_m_per_s: 0, ..GraphConfig::default() };
     let plan = "a contact +0 +50 1 2 10\na contact +0 +50 2 3 10\na contact +40 +50 1 3 10\n";

@@ -224,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_that_is_held_by_enough_is_wanted_again_when_one_loses_it() {
+        let mut holders = watching(&[(1, 1)]);
+        holders.acknowledged(&id(1), &node(5));
+        assert_eq!(holders.wanting(), []);
+        let gone = Disposition::Gone(ReportReason::LIFETIME_EXPIRED);
+        let signal = CustodySignal::new(gone, [id(1), id(9)]).expect("two ids");
+        assert_eq!(holders.take(&signal, &node(5)), [id(1)], "9 is nobody's");
+        assert_eq!(holders.wanting(), [id(1)]);
+    }
+
+    #[test]
     fn keeps_its_limits() {
         let limits = CustodyLimits { bundles_max: 1, holders_max: 2 };
         let mut holders = Holders::new(limits);

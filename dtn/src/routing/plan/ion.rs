@@ -290,6 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn tabs_line_ends_and_empty_lines_do_not_matter() {
+        let plain = read("a contact +0 +9 1 2 9\na range +0 +9 1 2 1\n").expect("a plan");
+        let other = read("\r\n\ta\tcontact  +0 +9 1 2 9 1#1\r\n \r\n#\na range +0 +9 1 2 1.0");
+        assert_eq!(
+            other.expect_err("no comment inside a word").to_string(),
+            "line 2, column 25: confidence: use a number above 0 and at most 1 (a light time belongs into a range)"
+        );
+        let other = read("\r\n\ta\tcontact  +0 +9 1 2 9 1 #1\r\n \r\n#\na range +0 +9 1 2 1.0");
+        assert_eq!(other.expect("a plan"), plain);
+        assert_eq!(read("").expect("a plan").plan, Plan::default());
+    }
+
+    #[test]
     fn refuses_more_bytes_than_the_limit() {
         let limits = PlanLimits { bytes_max: 3, ..PlanLimits::default() };
         assert!(super::read("# a", NOW, &limits).is_ok());

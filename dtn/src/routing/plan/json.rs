@@ -371,6 +371,26 @@ mod tests {
     }
 
     #[test]
+    fn keeps_its_limits() {
+        let limits = PlanLimits { bytes_max: 20, ..PlanLimits::default() };
+        assert!(super::read("{\"contacts\": []}", NOW, &limits).is_ok());
+        let error = super::read("{\"contacts\": []      }", NOW, &limits).expect_err("too long");
+        assert_eq!(error.kind, PlanErrorKind::TooLong(20));
+        let contact = r#"{"from": 1, "to": 2, "start": "+0", "end": "+9", "rate_bytes_per_s": 1}"#;
+        let limits = PlanLimits { contacts_max: 1, ..PlanLimits::default() };
+        let two = format!("{{\"contacts\": [{contact}, {}]}}", contact.replace(": 1,", ": 3,"));
+        let error = super::read(&two, NOW, &limits).expect_err("two");
+        assert_eq!(error.kind, PlanErrorKind::TooManyContacts(1));
+    }
+
+    #[test]
+    fn a_deep_or_endless_text_costs_no_more_than_its_bytes() {
+        for text in ["[".repeat(100_000), "{\"contacts\": [".repeat(50_000), "\"".repeat(100_000)] {
+            assert!(read(&text).is_err());
+        }
+    }
+
+    #[test]
     fn checks_what_the_text_form_checks() {
         let contact = r#"{"from": 1, "to": 2, "start": "+0", "end": "+9", "rate_bytes_per_s": 1}"#;
         let twice = format!("{{\"contacts\": [{contact},\n{contact}]}}");

@@ -501,6 +501,34 @@ mod tests {
     }
 
     #[test]
+    fn a_contact_has_the_volume_of_its_time_and_rate() {
+        let contact = contact(1, 2, 500, 2000);
+        assert_eq!((contact.duration(), contact.volume()), (Span::from_ms(1500), 1500));
+        let fast = Contact { rate: ByteRate(u64::MAX), ..contact };
+        assert_eq!(fast.volume(), u64::MAX, "saturates");
+    }
+
+    #[test]
+    fn knows_the_nodes_of_its_contacts() {
+        let contacts = vec![contact(3, 1, 0, 9), contact(1, 2, 0, 9)];
+        let plan = plan(contacts, vec![range(7, 8, 0, 9, 1)]).expect("a plan");
+        let nodes: Vec<String> = plan.nodes().iter().map(|it| it.to_string()).collect();
+        assert_eq!(nodes, ["ipn:1.0", "ipn:2.0", "ipn:3.0"], "in order, and of contacts alone");
+    }
+
+    #[test]
+    fn refuses_ranges_of_a_pair_that_overlap() {
+        let apart = vec![range(1, 2, 0, 9, 1), range(1, 2, 9, 12, 2), range(2, 1, 5, 10, 3)];
+        assert!(plan(vec![], apart.clone()).is_ok());
+        let error = plan(vec![], [vec![range(1, 2, 8, 10, 1)], apart].concat());
+        let error = error.expect_err("an overlap");
+        assert_eq!(
+            error.to_string(),
+            "range 1: overlaps with the one at range 0 between the same nodes: shorten or remove one"
+        );
+    }
+
+    #[test]
     fn equal_contents_are_equal_plans() {
         let contacts = vec![contact(2, 1, 0, 9), contact(1, 2, 10, 19), contact(1, 2, 0, 9)];
         let turned = contacts.iter().rev().cloned().collect();
