@@ -1,5 +1,5 @@
 //! Cases by hand: the rules of CCSDS 734.3-B-1 one by one, and the plan of the tutorial by Fraire, De
-//! Jonckère and Burleigh ("Routing in the Space Internet", 2021), whose routes are known.
+//! Jonckère and Burleigh ("Routing in the Space Internet", JNCA 174, 2021), whose routes are known.
 
 use longhaul_dtn::bpv7::EndpointId;
 use longhaul_dtn::routing::graph::{
@@ -80,6 +80,9 @@ fn lists_the_routes_of_the_tutorial() {
         ("2 3 4 5", 51),
     ];
     assert_eq!(found, expected.map(|(way, at)| (way.to_owned(), at)));
+    // The tutorial gives the best one a delivery time of 3, and a volume of 8.
+    let best = tutorial().select(START, &node(1), &Request::new(node(5), 0)).unwrap();
+    assert_eq!((best.arrives, best.volume), (second(3), 8));
 }
 
 #[test]

@@ -3,19 +3,22 @@
 //! [`Graph::routes`] gives the best routes of one bundle from one node: a route is a row of contacts that
 //! visits no node twice. Terms and their sections in SABR: earliest transmission opportunity (3.2.6.2,
 //! [`Route::leaves`]), projected bundle arrival time (3.2.6.7, [`Route::arrives`]), route volume limit
-//! (3.2.6.8, [`Route::volume`]), one-way light time and margin (2.4.2), maximum transmission volume by
+//! (3.2.6.8.10, [`Route::volume`]), one-way light time and margin (3.2.6.5), maximum transmission volume by
 //! priority ([`Graph::book`]), excluded nodes ([`Request::excluded`]) and the order of routes: earlier
-//! arrival, fewer contacts, later termination, lower entry node (3.2.8.1.4).
+//! arrival, fewer contacts, later termination, lower entry node (3.2.8.1.4); the last three order the routes
+//! that are listed.
 //!
 //! Different from SABR: it lists routes for a bundle of no size, and filters that list for each bundle;
 //! here the list is made for the bundle, so that what is first does arrive first of all simple routes,
 //! and no route is missed because the list was full of others. It costs a search per bundle.
+//! A contact at whose end the first byte would leave is no way, since nothing fits in it (3.2.6.9 f).
+//!
 //! A node that can reach another earlier can do all that it could do later, since bundles may wait: so
 //! one label for each node is enough, where SABR keeps one for each contact.
 //!
 //! Bundles are routed whole; [`Route::volume`] tells how large a fragment could be, and a fragment is a
 //! bundle of its own. Confidence does not order routes: contacts below [`GraphConfig::confidence_min`] are
-//! left out. Not here: queues, critical bundles (give [`Graph::routes`] to see all entry nodes).
+//! left out. Not here: queues, and critical bundles, which go to each entry node of [`Graph::routes`].
 
 mod alternates;
 mod search;
@@ -36,8 +39,8 @@ pub struct GraphConfig {
     /// The light time of contacts that no range is about; none leaves them out, as ION does. Default
     /// zero: a plan of links on Earth needs no ranges.
     pub light_time_default: Option<Span>,
-    /// How fast two nodes part at most, for the margin of the light time. Default 201,168, which are
-    /// the 450,000 miles per hour of SABR 2.4.2; zero gives no margin.
+    /// How fast two nodes part at most, for the margin of the light time, whose value SABR 2.4.2 leaves
+    /// to the mission. Default 201,168, which are ION's 450,000 miles per hour; zero gives no margin.
     pub parting_m_per_s: u64,
     /// Contacts that are less likely are left out. Default one millionth.
     pub confidence_min: Confidence,
@@ -47,7 +50,7 @@ pub struct GraphConfig {
     pub searches_max: usize,
 }
 
-/// How urgent a bundle is (SABR 2.4.1, from RFC 5050).
+/// How urgent a bundle is: the classes of RFC 5050, in which SABR thinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Priority {
     /// When there is nothing else to do.
@@ -253,7 +256,7 @@ impl Graph {
     }
 
     /// Takes the volume of a bundle that goes by `route` from its contacts: what is left for its own
-    /// priority and the lower ones shrinks (SABR 3.2.8.1).
+    /// priority and the lower ones shrinks (SABR 3.2.8.1.2).
     pub fn book(&mut self, route: &Route, volume: u64, priority: Priority) {
         self.change(route, priority, |left, _| left.saturating_sub(volume));
     }
