@@ -118,7 +118,7 @@ impl<'a> Script<'a> {
             }
             3 => Frame::Have { ids: self.strange_ids(), page: self.page() },
             4 => Frame::More {
-                from: if self.byte() % 2 == 0 { PageStart::Newest } else { PageStart::AfterLast },
+                from: if self.byte().is_multiple_of(2) { PageStart::Newest } else { PageStart::AfterLast },
             },
             5 => Frame::WantHead(id),
             6 => Frame::WantGroup { id, index: self.index() },
@@ -144,7 +144,7 @@ impl<'a> Script<'a> {
     }
 
     fn page(&mut self) -> Page {
-        if self.byte() % 2 == 0 { Page::Last } else { Page::Continued }
+        if self.byte().is_multiple_of(2) { Page::Last } else { Page::Continued }
     }
 
     fn index(&mut self) -> GroupIndex {
@@ -161,7 +161,7 @@ impl<'a> Script<'a> {
     fn group(&mut self, held: &Held) -> Vec<u8> {
         let (id, index) = (held.head.id(), self.index());
         let tree = GroupTree::of(&held.payload);
-        let of = if self.byte() % 4 == 0 { self.index() } else { index };
+        let of = if self.byte().is_multiple_of(4) { self.index() } else { index };
         let proof = tree.proof(of).unwrap_or_default();
         let start = usize::try_from(index.offset()).expect("small").min(held.payload.len());
         let end = (start + 16 * 1024).min(held.payload.len());
@@ -179,7 +179,7 @@ impl<'a> Script<'a> {
         let mut encoder = Encoder::new(KeyedIds::new(key, ids).expect("a small set"));
         let count = CellCount::new(u32::from(self.byte()) + 1).expect("small");
         let first = encoder.batch(count).expect("cells");
-        let later = self.byte() % 2 == 0;
+        let later = self.byte().is_multiple_of(2);
         Frame::Cells(if later { encoder.batch(count).expect("cells") } else { first }).encode()
     }
 }

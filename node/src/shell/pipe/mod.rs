@@ -142,6 +142,7 @@ struct Serving {
 }
 
 impl Serving {
+    #[expect(clippy::disallowed_methods, reason = "the thread of a pipe waits in real time")]
     fn serve(self) {
         loop {
             if let Err(why) = self.attempt() {
