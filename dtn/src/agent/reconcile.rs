@@ -284,3 +284,59 @@ fn next_page(inventory: &super::inventory::Inventory, state: &mut Link) -> (Vec<
     state.has_more = more;
     (ids, if more { Page::Continued } else { Page::Last })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::ContentHash;
+
+    fn set(count: u8) -> KeyedIds {
+        let key = SketchKey::between(&[1; 32], &[2; 32]);
+        let ids = (0..count).map(|it| BundleId::from_hash(ContentHash::of(&[it])));
+        KeyedIds::new(key, ids).unwrap()
+    }
+
+    fn symbols(count: usize) -> VecDeque<Symbol> {
+        (0..count as u64).map(|it| Symbol::from_bytes(it.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn symbols_are_asked_for_in_pages_and_the_last_ends_it() {
+        let mut sketch = Sketching::Resolving(symbols(2 * RESOLVE_SYMBOLS_MAX + 1));
+        for (len, page) in [
+            (RESOLVE_SYMBOLS_MAX, Page::Continued),
+            (RESOLVE_SYMBOLS_MAX, Page::Continued),
+            (1, Page::Last),
+        ] {
+            let (some, found) = sketch.next_symbols().unwrap();
+            assert_eq!((some.len(), found), (len, page));
+        }
+        assert!(matches!(sketch, Sketching::Idle));
+        assert_eq!(sketch.next_symbols(), None);
+    }
+
+    #[test]
+    fn a_full_page_of_symbols_is_the_last_where_no_more_follow() {
+        let mut sketch = Sketching::Resolving(symbols(RESOLVE_SYMBOLS_MAX));
+        assert_eq!(sketch.unresolved(), RESOLVE_SYMBOLS_MAX);
+        assert_eq!(sketch.next_symbols().unwrap().1, Page::Last);
+        assert_eq!(sketch.unresolved(), 0);
+    }
+
+    #[test]
+    fn only_the_sides_of_a_sketch_keep_ids_and_are_owed_something() {
+        let key = *set(0).key();
+        let encoder = Encoder::new(set(30));
+        let encoding = Encoding { encoder, cells: 0, resolves: 0 };
+        let decoder = Decoder::new(set(20), CellCount::FIRST);
+        for (sketch, ids, is_owed) in [
+            (Sketching::Idle, 0, false),
+            (Sketching::Awaiting(key), 0, true),
+            (Sketching::Decoding(Box::new(decoder)), 20, true),
+            (Sketching::Resolving(symbols(9)), 0, false),
+            (Sketching::Encoding(Box::new(encoding)), 30, true),
+        ] {
+            assert_eq!((sketch.ids(), sketch.is_owed()), (ids, is_owed), "{sketch:?}");
+        }
+    }
+}

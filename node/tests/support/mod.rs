@@ -130,6 +130,23 @@ impl Federation {
         log.expect("a log file can be made")
     }
 
+    /// Where a peer that was started listens.
+    pub fn address(&self, index: usize) -> longhaul_node::shell::net::PeerAddress {
+        let text = format!("{}@{}", self.ids[index], self.addresses[index]);
+        text.parse().expect("an address of our own")
+    }
+
+    /// The number of a running peer's process.
+    pub fn process(&self, index: usize) -> u32 {
+        self.running[index].as_ref().expect("the peer runs").id()
+    }
+
+    /// The report that a running peer wrote last, if it has written one.
+    pub fn status_now(&self, index: usize) -> Option<Value> {
+        let text = std::fs::read_to_string(self.dir(index).join("status.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
     /// Kills a peer with SIGKILL, wherever it is.
     pub fn kill(&mut self, index: usize) {
         let mut child = self.running[index].take().expect("the peer runs");

@@ -118,7 +118,11 @@ impl<'a> Script<'a> {
             }
             3 => Frame::Have { ids: self.strange_ids(), page: self.page() },
             4 => Frame::More {
-                from: if self.byte().is_multiple_of(2) { PageStart::Newest } else { PageStart::AfterLast },
+                from: if self.byte().is_multiple_of(2) {
+                    PageStart::Newest
+                } else {
+                    PageStart::AfterLast
+                },
             },
             5 => Frame::WantHead(id),
             6 => Frame::WantGroup { id, index: self.index() },

@@ -365,3 +365,39 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> ContactArgs {
+        let (dir, json, serve) = ("bench".into(), false, None);
+        ContactArgs { bundles: 3, bytes: 40_000, dir, json, serve }
+    }
+
+    #[test]
+    fn both_parts_move_the_same_bytes() {
+        let bytes: usize = (0..3)
+            .map(|number| held(&args(), number, clock::now()).expect("sound").payload.len())
+            .sum();
+        assert_eq!(bytes as u64, total(&args()));
+    }
+
+    #[test]
+    fn bundles_are_as_the_limits_allow_and_differ() {
+        let [one, other] = [0, 1].map(|number| held(&args(), number, clock::now()).expect("sound"));
+        assert!(one.head.check(&limits(&args())).is_ok());
+        assert_ne!(one.payload, other.payload);
+        assert_eq!(one.head.check_payload(&one.payload), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_left_alone() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert!(Folder::make(root.path()).is_err());
+        let own = Folder::make(&root.path().join("own")).expect("a new name");
+        std::fs::create_dir(&own.0).expect("a folder");
+        drop(own);
+        assert!(root.path().exists() && !root.path().join("own").exists());
+    }
+}

@@ -323,3 +323,81 @@ fn settle(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_dtn::bundle::BundleDraft;
+    use longhaul_dtn::eid::Eid;
+    use longhaul_dtn::identity::SecretKey;
+
+    use super::*;
+
+    fn bundle(lifetime: u64) -> (BundleHead, Vec<u8>) {
+        let draft = BundleDraft {
+            destination: Eid::none(),
+            created: Timestamp::from_dtn_ms(1_000),
+            sequence: 0,
+            lifetime: Span::from_ms(lifetime),
+            hop_limit: 9,
+            header: vec![],
+            payload: b"payload",
+        };
+        let head = BundleHead::seal(draft, &SecretKey::from_seed(&[1; 32])).expect("sound");
+        let bytes = head.to_bundle(b"payload");
+        (head, bytes)
+    }
+
+    #[test]
+    fn a_row_says_how_long_a_bundle_is_good() {
+        let (head, _) = bundle(60_000);
+        for (now, left, says) in
+            [(1_000, 60, "60 s left"), (61_000, 0, "expired"), (71_000, -10, "expired")]
+        {
+            let row = Row::of(None, &head, Timestamp::from_dtn_ms(now));
+            assert_eq!(row.expires_in_s, Some(left));
+            assert!(row.text().contains(says) && row.text().contains("7 bytes"), "{}", row.text());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_bundle_is_a_row_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.bundle");
+        std::fs::write(&path, b"\x9f\xff").expect("a file");
+        let error = look(&path).expect_err("no bundle");
+        let row = Row::bad(&path, super::super::explain(&error));
+        assert!(row.text().starts_with(&format!("{}: not a bundle of a peer: ", path.display())));
+        let json = serde_json::to_string(&row).expect("JSON");
+        assert!(json.contains("error") && !json.contains("payload_bytes"), "{json}");
+    }
+
+    #[test]
+    fn files_are_named_one_by_one_or_by_their_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (head, bytes) = bundle(9);
+        let path = folder::write(folder.path(), &head.id(), &bytes).expect("a file");
+        std::fs::write(folder.path().join("note.txt"), b"x").expect("a file");
+        let named = |paths: &[PathBuf]| {
+            let files = files(paths).expect("they are there");
+            files.into_iter().map(|file| file.path).collect::<Vec<_>>()
+        };
+        let whole = folder.path().to_path_buf();
+        assert_eq!(named(&[whole]), std::slice::from_ref(&path));
+        assert_eq!(named(&[path.clone(), folder.path().join("note.txt")]).len(), 2);
+        assert!(files(&[folder.path().join("none")]).is_err());
+        assert_eq!(look(&path).expect("a bundle").id(), head.id());
+    }
+
+    #[test]
+    fn prunes_what_has_expired_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for lifetime in [9, u64::MAX / 2] {
+            let (head, bytes) = bundle(lifetime);
+            folder::write(folder.path(), &head.id(), &bytes).expect("a file");
+        }
+        std::fs::write(folder.path().join("foreign.bundle"), b"x").expect("a file");
+        let there = folder::list(folder.path(), 9).expect("a folder");
+        assert_eq!(prune(&there).expect("files of our own"), 1);
+        assert_eq!(folder::list(folder.path(), 9).expect("a folder").len(), 2);
+    }
+}

@@ -120,3 +120,59 @@ impl Scanned {
         self.problems.extend(scan.problems.iter().map(ToString::to_string));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    /// One scan of `folders` by a peer that holds nothing.
+    fn scanned(watch: &mut Watch) -> Scanned {
+        assert!(watch.is_idle());
+        watch.scan(vec![]).expect("the thread runs");
+        assert!(!watch.is_idle(), "one scan at a time");
+        runtime().block_on(watch.next()).expect("an answer")
+    }
+
+    #[test]
+    fn without_folders_there_is_nothing_to_wait_for() {
+        let mut watch = Watch::start(vec![], 10);
+        assert!(!watch.is_idle());
+        watch.scan(vec![]).expect("nothing is asked");
+        let waited = std::time::Duration::from_millis(1);
+        let next = async { tokio::time::timeout(waited, watch.next()).await.is_err() };
+        assert!(runtime().block_on(next));
+    }
+
+    #[test]
+    fn a_disk_that_is_away_is_said_once_and_found_when_it_comes() {
+        let root = tempfile::tempdir().expect("a folder");
+        let disk = root.path().join("disk");
+        let mut watch = Watch::start(vec![disk.clone()], 10);
+        let problems = scanned(&mut watch).problems;
+        assert!(problems[0].ends_with("it is looked for again at each scan"), "{problems:?}");
+        assert!(scanned(&mut watch).problems.is_empty());
+        std::fs::create_dir(&disk).expect("a folder");
+        std::fs::write(disk.join("x.bundle"), b"bundle").expect("a file");
+        let found = scanned(&mut watch).found;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].bytes, b"bundle");
+        assert!(scanned(&mut watch).found.is_empty());
+    }
+
+    #[test]
+    fn reads_what_is_many_in_several_scans() {
+        let disk = tempfile::tempdir().expect("a folder");
+        for name in 0..READS_MAX + 3 {
+            std::fs::write(disk.path().join(format!("{name}.bundle")), b"x").expect("a file");
+        }
+        let mut watch = Watch::start(vec![disk.path().to_path_buf()], 10);
+        let first = scanned(&mut watch);
+        assert!(first.more && first.found.len() == READS_MAX);
+        let second = scanned(&mut watch);
+        assert!(!second.more && second.found.len() == 3);
+    }
+}

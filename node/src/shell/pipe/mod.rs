@@ -217,3 +217,64 @@ impl Serving {
         self.events.blocking_send(event).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhaul_dtn::frame::Frame;
+
+    async fn next(events: &mut PipeEvents) -> PipeEvent {
+        let waited = tokio::time::timeout(Duration::from_secs(30), events.next());
+        waited.await.expect("in time")
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    #[test]
+    fn a_pipe_that_does_not_open_is_said_with_its_address() {
+        let address = PipeAddress::Path("/nonexistent/tty".into());
+        let (_links, mut events) = start(vec![address.clone()], &SecretKey::from_seed(&[1; 32]));
+        let PipeEvent::Failed { address: found, why } = runtime().block_on(next(&mut events))
+        else {
+            panic!("a failure");
+        };
+        assert_eq!(found, address);
+        assert!(why.contains("cannot open"), "{why}");
+    }
+
+    #[test]
+    fn a_pipe_that_leads_back_is_refused() {
+        let address = PipeAddress::Command("cat".to_owned());
+        let (_links, mut events) = start(vec![address], &SecretKey::from_seed(&[1; 32]));
+        let PipeEvent::Failed { why, .. } = runtime().block_on(next(&mut events)) else {
+            panic!("a failure");
+        };
+        assert_eq!(why, "the other end is this peer itself");
+    }
+
+    #[test]
+    fn links_of_pipes_are_no_links_of_the_network() {
+        let links = PipeLinks::default();
+        let link = links.insert(Writer::default());
+        assert!(PipeLinks::has(link) && !PipeLinks::has(LinkId(7)));
+        assert!(links.is_live(link));
+        links.send(link, &Frame::List.encode());
+        links.send(LinkId(7), &Frame::List.encode());
+        links.close(link);
+        assert!(!links.is_live(link));
+        assert_ne!(links.insert(Writer::default()), link, "a name is not used again");
+    }
+
+    #[test]
+    fn a_pipe_too_far_behind_is_closed() {
+        let links = PipeLinks::default();
+        let link = links.insert(Writer::default());
+        let frame = vec![0; 60_000];
+        (0..LINK_QUEUE_BYTES_MAX / frame.len()).for_each(|_| links.send(link, &frame));
+        assert!(links.is_live(link));
+        links.send(link, &frame);
+        assert!(!links.is_live(link));
+    }
+}
