@@ -49,6 +49,7 @@ struct Contact {
     events: Receiver<NetEvent>,
     link: LinkId,
     nonce: [u8; 32],
+    is_down: bool,
 }
 
 fn id(number: u64) -> BundleId {
@@ -76,7 +77,7 @@ impl Attacker {
                 break link;
             }
         };
-        let mut contact = Contact { net, events, link, nonce: [0; 32] };
+        let mut contact = Contact { net, events, link, nonce: [0; 32], is_down: false };
         let Some(held) = held else { return Some(contact) };
         let terms = Terms { held, ..Terms::default() };
         let scope = self.manifest.id().hash();
@@ -116,7 +117,10 @@ impl Contact {
         loop {
             match tokio::time::timeout(ATTACK_MAX, self.events.recv()).await.ok()?? {
                 NetEvent::Frame { bytes, .. } => return Frame::decode(&bytes).ok(),
-                NetEvent::LinkDown { .. } => return None,
+                NetEvent::LinkDown { .. } => {
+                    self.is_down = true;
+                    return None;
+                }
                 _ => {}
             }
         }
@@ -124,13 +128,14 @@ impl Contact {
 
     /// Reads what comes until the victim closes or nothing comes; true if it closed.
     async fn is_closed(&mut self) -> bool {
-        loop {
+        while !self.is_down {
             match tokio::time::timeout(ATTACK_MAX, self.events.recv()).await {
                 Ok(Some(NetEvent::LinkDown { .. }) | None) => return true,
                 Ok(Some(_)) => {}
                 Err(_) => return false,
             }
         }
+        true
     }
 
     async fn end(mut self, attacker: &mut Attacker) {
