@@ -160,6 +160,18 @@ impl SignedEntry {
         };
         let author = PeerId::from_bytes(author).map_err(|_| EntryError::Signature)?;
         author.verify(Domain::LogEntry, body, &signature).map_err(|_| EntryError::Signature)?;
+        Self::read(bytes, body)
+    }
+
+    /// Reads strictly bytes whose signature was checked before.
+    pub(crate) fn decode_checked(bytes: &[u8]) -> Result<Self, EntryError> {
+        match split(bytes) {
+            Some((_, body, _)) => Self::read(bytes, body),
+            None => Err(find_fault(bytes).into()),
+        }
+    }
+
+    fn read(bytes: &[u8], body: &[u8]) -> Result<Self, EntryError> {
         let mut reader = Reader::new(body);
         let entry = LogEntry::read_body(&mut reader)?;
         reader.finish()?;

@@ -33,6 +33,6 @@ pub use manifest::{
 };
 pub use plan::{Schedule, ScheduleNameError, TrainingPlan};
 pub use record::{HEAD_BYTES_MAX, Record};
-pub use scan::{Corruption, Scan, Tail, frame_entry, scan_log};
+pub use scan::{Corruption, Scan, Tail, frame_entry, scan_checked_log, scan_log};
 pub use seal::{Cosigned, encode_cosigned};
 pub use task::Task;
