@@ -18,6 +18,7 @@ mod guard;
 mod intake;
 mod io;
 mod memo;
+mod needs;
 mod recording;
 mod restore;
 mod sealing;
@@ -45,6 +46,7 @@ use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use memo::{AdmissionMemo, Memo};
+pub use needs::{Needs, needs};
 pub use sealing::SealCounts;
 pub use status::Status;
 

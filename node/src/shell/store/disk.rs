@@ -6,8 +6,8 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,17 @@ pub(super) trait Disk: fmt::Debug + Send {
     fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()>;
     /// Appends to a file; durable.
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Writes over the beginning of a file, which is at least as long; durable.
+    fn overwrite(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Cuts a file to `len` bytes; durable.
     fn truncate(&mut self, path: &Path, len: u64) -> io::Result<()>;
     /// Gives a file another name; not durable by itself.
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file; not durable by itself.
     fn remove(&mut self, path: &Path) -> io::Result<()>;
+    /// Makes durable what a file holds, whoever wrote it. From `from` on it is written again:
+    /// after a sync that failed in another process the system takes its pages for durable.
+    fn settle(&mut self, path: &Path, from: u64) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
 }
@@ -63,6 +68,12 @@ impl Disk for RealDisk {
         file.sync_all()
     }
 
+    fn overwrite(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+
     fn truncate(&mut self, path: &Path, len: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(len)?;
@@ -75,6 +86,16 @@ impl Disk for RealDisk {
 
     fn remove(&mut self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn settle(&mut self, path: &Path, from: u64) -> io::Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.write_all(&bytes)?;
+        file.sync_all()
     }
 
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
@@ -104,4 +125,33 @@ pub(super) fn replace(
     disk.write(&part, bytes, access)?;
     disk.rename(&part, path)?;
     disk.sync_dir(path.parent().expect("a file of the data directory has a parent"))
+}
+
+/// Appends to a file, durable; a failed append is taken back as far as the disk lets it.
+///
+/// Pages whose sync failed count as clean from then on, so the next start could not tell bytes
+/// that never reached the disk from those that did, and a later sync would not make them durable.
+pub(super) fn append(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let len = fs::metadata(path)?.len();
+    disk.append(path, bytes).inspect_err(|_| {
+        let _ = disk.truncate(path, len);
+    })
+}
+
+/// Makes a file, content and name durable; a failed one is removed as far as the disk lets it, as
+/// in [`append`]. The file must not exist yet.
+pub(super) fn create(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().expect("a file of the data directory has a parent");
+    let made = disk.write(path, bytes, Access::Default).and_then(|()| disk.sync_dir(folder));
+    made.inspect_err(|_| {
+        let _ = disk.remove(path).and_then(|()| disk.sync_dir(folder));
+    })
+}
+
+/// `folder/stem-N` with the smallest N from 1 that is not taken.
+pub(super) fn free_name(folder: &Path, stem: &str) -> PathBuf {
+    (1..=u64::MAX)
+        .map(|number| folder.join(format!("{stem}-{number}")))
+        .find(|path| !path.exists())
+        .expect("a folder has fewer than 2^64 files")
 }

@@ -108,6 +108,21 @@ pub enum StoreError {
         /// Entries that were acknowledged, as the index remembers.
         known: u64,
     },
+    /// The log file is shorter than it was.
+    #[error(
+        "{} holds {found} whole bytes but has held {known}: it was shortened or replaced by an \
+         older copy. Restore the newest copy from a backup, or start over with a new peer: without \
+         what is gone this one could sign an epoch twice",
+        path.display()
+    )]
+    LogCut {
+        /// The log file.
+        path: PathBuf,
+        /// Bytes of whole entries.
+        found: usize,
+        /// Bytes that were durable, as `log/mark` says.
+        known: usize,
+    },
     /// An earlier write failed; what is on the disk is only known after a restart.
     #[error("an earlier write failed; restart the peer when the disk is well again")]
     Stopped,

@@ -8,10 +8,10 @@
 //! index is built again from the files; if that fails too, the peer goes on
 //! without one.
 //!
-//! Keys are 33 bytes (`p` and the hash) with the length as value, and one of a
-//! single byte (`n`) with the number of log entries that were acknowledged, by
-//! which a restart notices that the log was shortened. Values are 8 bytes,
-//! big-endian.
+//! Keys are 33 bytes (`p` and the hash) with the length as value, and two of a
+//! single byte: `n` with the number of log entries that were acknowledged, by
+//! which a restart notices that the log was shortened, and `v` with the [`Tag`]
+//! of what was checked of the log. Numbers are 8 bytes, big-endian.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,10 +21,13 @@ use std::path::{Path, PathBuf};
 
 use longhaul_dtn::hash::{ContentHash, HASH_BYTES};
 
-use super::log::free_name;
+use super::disk::free_name;
+use super::vouch::Tag;
 
 /// Memory for sled's cache, in bytes; the index of 100,000 payloads fits.
 const CACHE_BYTES: u64 = 8 << 20;
+/// Where the index lies in a data directory.
+const FOLDER: &str = "index";
 /// First byte of the key of a payload.
 const PAYLOAD: u8 = b'p';
 
@@ -32,6 +35,8 @@ const PAYLOAD: u8 = b'p';
 const FLUSH_EVERY_MS: u64 = 500;
 /// Key of the number of acknowledged log entries.
 const ENTRIES: &[u8] = b"n";
+/// Key of the tag of the beginning of the log that was checked.
+const CHECKED: &[u8] = b"v";
 
 /// The index of one data directory.
 #[derive(Debug)]
@@ -87,11 +92,17 @@ impl Index {
         })
     }
 
-    /// Notes payloads that are durable now, and the length of the log.
+    /// The beginning of the log that was checked before, as far as the index remembers.
+    pub(super) fn tag(&mut self) -> Option<Tag> {
+        self.with(None, |db| Ok(db.get(CHECKED)?.and_then(|value| Tag::from_bytes(&value))))
+    }
+
+    /// Notes payloads that are durable now, the number of log entries, and that they are checked.
     pub(super) fn add(
         &mut self,
         payloads: impl Iterator<Item = (ContentHash, usize)>,
         entries: u64,
+        tag: Tag,
     ) {
         let items: Vec<_> = payloads.map(|(hash, len)| (hash, len as u64)).collect();
         self.with((), |db| {
@@ -99,6 +110,7 @@ impl Index {
                 db.insert(key(&hash), &len.to_be_bytes())?;
             }
             db.insert(ENTRIES, &entries.to_be_bytes())?;
+            db.insert(CHECKED, &tag.to_bytes()[..])?;
             Ok(())
         });
     }
@@ -129,7 +141,7 @@ impl Index {
     }
 
     fn folder(&self) -> PathBuf {
-        self.dir.join("index")
+        self.dir.join(FOLDER)
     }
 
     fn open_db(&self) -> Result<sled::Db, IndexError> {
@@ -178,6 +190,76 @@ impl Index {
             Ok(db) => self.db = Some(db),
             Err(error) => tracing::warn!(%error, "going on without an index"),
         }
+    }
+}
+
+/// What an index says, for comparisons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    pub payloads: BTreeMap<ContentHash, u64>,
+    pub entries: u64,
+    pub tag: Option<Tag>,
+}
+
+impl Index {
+    /// Opens an index that is there and whole; leaves any other as it is.
+    pub(super) fn open_existing(dir: &Path) -> Option<Self> {
+        let mut index = Self { dir: dir.to_path_buf(), db: None };
+        if index.folder().is_dir() {
+            index.db = index.open_db().ok();
+        }
+        index.db.is_some().then_some(index)
+    }
+
+    /// What this index says.
+    pub(super) fn said(&mut self) -> Said {
+        Said { payloads: self.payloads(), entries: self.entries(), tag: self.tag() }
+    }
+}
+
+/// What the index in `dir` says, read from a copy in `scratch`, because sled writes where it reads.
+/// None if there is no index, an error text if it is broken.
+pub(super) fn read_copy(dir: &Path, scratch: &Path) -> Result<Option<Said>, String> {
+    let folder = dir.join(FOLDER);
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let copy = scratch.join(FOLDER);
+    copy_folder(&folder, &copy).map_err(|error| error.to_string())?;
+    let mut index = Index { dir: scratch.to_path_buf(), db: None };
+    index.db = Some(index.open_db().map_err(|error| error.to_string())?);
+    let said = index.said();
+    // A failure while reading has replaced the copy.
+    match index.dir.join("index.broken-1").exists() {
+        true => Err("it cannot be read".to_owned()),
+        false => Ok(Some(said)),
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &target)?,
+            false => drop(fs::copy(entry.path(), &target)?),
+        }
+    }
+    Ok(())
+}
+
+/// Throws the index in `dir` away.
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
+    let folder = dir.join(FOLDER);
+    let removed = match fs::symlink_metadata(&folder) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&folder),
+        Ok(_) => fs::remove_file(&folder),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,10 @@ use longhaul_registry::SignedManifest;
 use super::disk::Disk;
 use super::error::{StoreError, io_error};
 use super::index::Index;
-use super::{key, log, payload, read_manifest};
+use super::payload::{self, Area, Found};
+use super::repair::{self, Damage};
+use super::vouch::Vouch;
+use super::{key, log, read_manifest};
 use crate::peer::Restored;
 
 /// What a data directory holds, read while another process may use it.
@@ -40,6 +43,8 @@ pub struct LoadReport {
     /// Damaged payload files and where they are kept. Their updates are not
     /// held any more and will be fetched again.
     pub damaged: BTreeMap<ContentHash, PathBuf>,
+    /// Bytes of packs that are no payload any more, and where they are kept.
+    pub regions: Vec<PathBuf>,
     /// Payloads that were stored once and are gone. Their updates are not held
     /// any more and will be fetched again.
     pub missing: Vec<ContentHash>,
@@ -60,18 +65,30 @@ impl LoadReport {
             .missing
             .iter()
             .map(|hash| format!("payload {hash} is missing and will be fetched again"));
-        torn.chain(damaged).chain(missing)
+        let regions = self.regions.iter().map(|kept| {
+            let kept = kept.display();
+            format!("a part of a pack of payloads was damaged; it is kept as {kept}")
+        });
+        torn.chain(damaged).chain(regions).chain(missing)
     }
 }
 
-/// Reads everything and puts right what can be.
+/// What a running store knows of its files.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub loaded: Loaded,
+    pub area: Area,
+    pub vouch: Vouch,
+}
+
+/// Reads everything, puts right what can be, and makes durable what was found.
 pub(super) fn load(
     disk: &mut dyn Disk,
     dir: &Path,
     index: &mut Index,
-) -> Result<Loaded, StoreError> {
+) -> Result<Opened, StoreError> {
     let manifest = read_manifest(dir)?;
-    let log = log::read(dir, key::load(dir)?.peer_id())?;
+    let log = log::read(dir, &key::load(dir)?, index.tag())?;
     let mut report = LoadReport::default();
     let (found, known) = (log.entries.len() as u64, index.entries());
     if found < known {
@@ -80,31 +97,52 @@ pub(super) fn load(
     if !log.torn.is_empty() {
         report.torn = Some(log::cut_torn(disk, dir, &log)?);
     }
-    let payloads = payload::read(dir)?;
-    for (hash, file) in &payloads.damaged {
-        let kept = payload::set_aside(disk, dir, hash, file)?;
-        report.damaged.insert(*hash, kept);
-    }
-    for part in &payloads.parts {
-        disk.remove(part).map_err(io_error("remove", part))?;
-    }
-    let whole = payloads.whole;
-    let known = index.payloads().into_keys();
+    log::settle(disk, dir, &log)?;
+    let known = index.payloads();
+    let (found, damage) = open_area(disk, dir, &known)?;
+    report.damaged = damage.payloads;
+    report.regions = damage.regions;
+    let whole = found.whole;
     report.missing = known
+        .into_keys()
         .filter(|hash| !whole.contains_key(hash) && !report.damaged.contains_key(hash))
         .collect();
     index.rebuild(&whole.iter().map(|(hash, bytes)| (*hash, bytes.len() as u64)).collect());
     let torn = report.torn.is_some();
     let restored = Restored { entries: log.entries, payloads: whole, torn };
-    Ok(Loaded { manifest, restored, report })
+    let loaded = Loaded { manifest, restored, report };
+    Ok(Opened { loaded, area: found.area, vouch: log.vouch })
+}
+
+/// Reads the payloads; takes out what is damaged or was left over, and makes the rest durable.
+pub(super) fn open_area(
+    disk: &mut dyn Disk,
+    dir: &Path,
+    known: &BTreeMap<ContentHash, u64>,
+) -> Result<(Found, Damage), StoreError> {
+    let mut found = payload::read(dir)?;
+    let mut damage = Damage::default();
+    if !found.bad.is_empty() {
+        damage = repair::repair(disk, &found, known)?;
+        found = payload::read(dir)?;
+    }
+    for (hash, file) in &found.damaged {
+        let kept = payload::set_aside(disk, found.area.root(), hash, file)?;
+        damage.payloads.insert(*hash, kept);
+    }
+    for file in &found.leftovers {
+        disk.remove(file).map_err(io_error("remove", file))?;
+    }
+    found.area.settle(disk, known)?;
+    Ok((found, damage))
 }
 
 /// Reads everything and changes nothing.
 pub(super) fn read(dir: &Path) -> Result<Snapshot, StoreError> {
     // The key first: its absence says that there is no peer here at all.
-    let author = key::load(dir)?.peer_id();
+    let key = key::load(dir)?;
     let manifest = read_manifest(dir)?;
-    let entries = log::read(dir, author)?.entries;
+    let entries = log::read(dir, &key, None)?.entries;
     let payloads = payload::read(dir)?.whole;
     Ok(Snapshot { manifest, restored: Restored { entries, payloads, torn: false } })
 }

@@ -4,20 +4,21 @@
 //! acknowledged) and *corrupt* are the registry's ([`scan_log`]). This file
 //! adds what a file system may do to the last write before a power loss: the
 //! length has grown but whole sectors of the data never arrived and read as
-//! zeros. A torn tail is kept aside and cut; a corrupt log is left alone.
+//! zeros, at its end or, as [`super::mark`] tells, before it. A torn tail is kept
+//! aside and cut; a corrupt log is left alone.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{SignedEntry, Tail, frame_entry, scan_log};
+use longhaul_dtn::identity::SecretKey;
+use longhaul_registry::{SignedEntry, Tail, frame_entry, scan_checked_log};
 
-use super::disk::{Access, Disk};
+use super::disk::{self, Access, Disk};
 use super::error::{StoreError, io_error};
+use super::mark::{self, SECTOR_BYTES};
+use super::vouch::{Tag, Vouch};
 
-/// The smallest unit that a disk writes whole.
-const SECTOR_BYTES: usize = 512;
 /// Fewer zeros than this may belong to an entry; a signature has 64 bytes.
 const ZEROS_MIN: usize = 128;
 
@@ -27,7 +28,10 @@ pub(super) struct ReadLog {
     pub entries: Vec<SignedEntry>,
     /// The bytes behind the last entry, if a write was cut short.
     pub torn: Vec<u8>,
-    clean_len: usize,
+    /// Vouches for all entries.
+    pub vouch: Vouch,
+    /// Bytes that an earlier process vouched for, and knew to be durable.
+    vouched_len: usize,
 }
 
 /// Where the log lies in a data directory.
@@ -41,34 +45,49 @@ pub(super) fn create(disk: &mut dyn Disk, dir: &Path) -> Result<(), StoreError> 
     let folder = dir.join("log");
     disk.make_dir(&folder)
         .and_then(|()| disk.write(&path, &[], Access::Default))
-        .and_then(|()| disk.sync_dir(&folder))
-        .map_err(io_error("create", &path))
+        .map_err(io_error("create", &path))?;
+    mark::write(disk, dir, 0)
 }
 
-/// Reads and checks the whole log.
-pub(super) fn read(dir: &Path, author: PeerId) -> Result<ReadLog, StoreError> {
-    let path = path(dir);
+/// Reads the log and checks it; signatures only behind the beginning that `tag` vouches for.
+pub(super) fn read(dir: &Path, key: &SecretKey, tag: Option<Tag>) -> Result<ReadLog, StoreError> {
+    let (path, author) = (path(dir), key.peer_id());
+    // Before the log: a running peer moves it after an append.
+    let mark = mark::read(dir);
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(StoreError::LogMissing(path));
         }
         other => other.map_err(io_error("read", &path))?,
     };
-    let mut scan = scan_log(&bytes, author);
-    if matches!(scan.tail, Tail::Corrupt { .. }) {
+    let mut vouch = Vouch::check(key, tag, &bytes);
+    let vouched_len = vouch.len();
+    let mut scan = scan_checked_log(&bytes, author, vouched_len);
+    if let Tail::Corrupt { offset, why } = scan.tail {
+        let torn = match mark {
+            Some(mark) => offset >= mark && mark::lost_a_sector(&bytes, mark),
+            None => false,
+        };
         let arrived = arrived_len(&bytes, scan.clean_len);
-        if arrived < bytes.len() {
-            scan = scan_log(&bytes[..arrived], author);
+        if !torn && arrived == bytes.len() {
+            return Err(StoreError::LogCorrupt { path, offset, why });
+        }
+        scan.tail = Tail::Torn { bytes: bytes.len() - scan.clean_len };
+        if !torn {
+            let again = scan_checked_log(&bytes[..arrived], author, vouched_len);
+            if let Tail::Corrupt { offset, why } = again.tail {
+                return Err(StoreError::LogCorrupt { path, offset, why });
+            }
+            scan = again;
         }
     }
-    match scan.tail {
-        Tail::Corrupt { offset, why } => Err(StoreError::LogCorrupt { path, offset, why }),
-        Tail::Clean | Tail::Torn { .. } => Ok(ReadLog {
-            torn: bytes[scan.clean_len..].to_vec(),
-            entries: scan.entries,
-            clean_len: scan.clean_len,
-        }),
+    let (found, known) = (scan.clean_len, mark.unwrap_or(0));
+    if found < known {
+        return Err(StoreError::LogCut { path, found, known });
     }
+    vouch.add(bytes.get(vouched_len..scan.clean_len).unwrap_or_default());
+    let torn = bytes[scan.clean_len..].to_vec();
+    Ok(ReadLog { torn, entries: scan.entries, vouch, vouched_len })
 }
 
 /// The length up to which the data of the last write arrived: up to the last
@@ -83,6 +102,14 @@ fn arrived_len(bytes: &[u8], clean_len: usize) -> usize {
     if bytes.len() - sector_end >= ZEROS_MIN { sector_end } else { bytes.len() }
 }
 
+/// Makes durable what the log holds: what a killed process wrote and did not sync is there until
+/// the power fails, and the peer will speak of it.
+pub(super) fn settle(disk: &mut dyn Disk, dir: &Path, log: &ReadLog) -> Result<(), StoreError> {
+    let path = path(dir);
+    disk.settle(&path, log.vouched_len as u64).map_err(io_error("sync", &path))?;
+    mark::write(disk, dir, log.vouch.len() as u64)
+}
+
 /// Keeps a torn tail aside and cuts it off; returns where it is kept.
 pub(super) fn cut_torn(
     disk: &mut dyn Disk,
@@ -90,8 +117,8 @@ pub(super) fn cut_torn(
     log: &ReadLog,
 ) -> Result<PathBuf, StoreError> {
     let (path, folder) = (path(dir), dir.join("log"));
-    let aside = free_name(&folder, "torn");
-    let len = u64::try_from(log.clean_len).expect("a file's length fits 64 bits");
+    let aside = disk::free_name(&folder, "torn");
+    let len = log.vouch.len() as u64;
     disk.write(&aside, &log.torn, Access::Default)
         .and_then(|()| disk.sync_dir(&folder))
         .map_err(io_error("write", &aside))?;
@@ -99,24 +126,18 @@ pub(super) fn cut_torn(
     Ok(aside)
 }
 
-/// Appends entries; they are durable when this returns.
+/// Appends entries; they are durable when this returns. Gives the bytes that it appended.
 pub(super) fn append<'a>(
     disk: &mut dyn Disk,
     dir: &Path,
     entries: impl Iterator<Item = &'a SignedEntry>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<u8>, StoreError> {
     let bytes: Vec<u8> = entries.flat_map(frame_entry).collect();
     let path = path(dir);
-    match bytes.is_empty() {
-        true => Ok(()),
-        false => disk.append(&path, &bytes).map_err(io_error("append to", &path)),
+    if !bytes.is_empty() {
+        let len = fs::metadata(&path).map_err(io_error("read", &path))?.len();
+        mark::write(disk, dir, len)?;
+        disk::append(disk, &path, &bytes).map_err(io_error("append to", &path))?;
     }
-}
-
-/// `folder/stem-N` with the smallest N from 1 that is not taken.
-pub(super) fn free_name(folder: &Path, stem: &str) -> PathBuf {
-    (1..=u64::MAX)
-        .map(|number| folder.join(format!("{stem}-{number}")))
-        .find(|path| !path.exists())
-        .expect("a folder has fewer than 2^64 files")
+    Ok(bytes)
 }

@@ -5,9 +5,11 @@
 //! longhaul.toml     the configuration
 //! manifest          the signed manifest of the federation
 //! log/00000001.log  the signed log: the truth about what this peer did
+//! log/mark          how much of the log is known to be durable
 //! log/torn-N        ends of the log that a power loss cut short
 //! payload/xx/HASH   the payloads, named by their blake3 hash
-//! payload/aside/    files that did not have the hash of their name
+//! payload/pack/     small payloads, many in a file
+//! payload/aside/    what did not have the hash that it is named by
 //! index/            sled; can be thrown away at any time
 //! lock              held by the running process
 //! ```
@@ -18,6 +20,8 @@
 //! could sign one epoch twice. Nothing that was acknowledged is ever deleted:
 //! what does not fit is moved aside and reported.
 
+pub mod care;
+mod clean;
 #[cfg(test)]
 mod crash;
 mod disk;
@@ -27,9 +31,14 @@ mod key;
 mod load;
 mod lock;
 mod log;
+mod mark;
+mod pack;
 mod payload;
+mod repair;
+mod space;
 #[cfg(test)]
 mod tests;
+mod vouch;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,21 +55,34 @@ use disk::{Access, Disk, RealDisk};
 use error::io_error;
 use index::Index;
 use lock::Lock;
+use payload::Area;
+use vouch::Vouch;
 
 pub use error::StoreError;
 pub use load::{LoadReport, Loaded, Snapshot};
+pub use space::Space;
 
 /// The data directory of one peer, locked for this process.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
     disk: Box<dyn Disk>,
-    index: Option<Index>,
-    /// Entries in the log; the index remembers how many there have been.
-    entries: u64,
+    /// Where payloads are; read when it is first needed.
+    area: Option<Area>,
+    /// Of a store that was loaded.
+    memory: Option<Memory>,
     /// A write failed: what is on the disk is unknown until the next start.
     stopped: bool,
     _lock: Lock,
+}
+
+/// What makes the next start fast, and lets it notice what is gone.
+#[derive(Debug)]
+struct Memory {
+    index: Index,
+    /// Entries in the log; the index remembers how many there have been.
+    entries: u64,
+    vouch: Vouch,
 }
 
 impl Store {
@@ -79,6 +101,7 @@ impl Store {
         // The key comes last: a directory without one is not a peer's yet.
         log::create(disk, dir)?;
         payload::create(disk, dir)?;
+        disk.sync_dir(dir).map_err(io_error("sync", dir))?;
         key::save(disk, dir, key)?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
@@ -99,8 +122,8 @@ impl Store {
         Ok(Self {
             dir: dir.to_path_buf(),
             disk,
-            index: None,
-            entries: 0,
+            area: None,
+            memory: None,
             stopped: false,
             _lock: lock,
         })
@@ -142,11 +165,12 @@ impl Store {
     /// behind, and reports what it moved aside.
     pub fn load(&mut self) -> Result<Loaded, StoreError> {
         let mut index = Index::open(&self.dir);
-        let loaded = load::load(&mut *self.disk, &self.dir, &mut index)?;
-        self.entries = loaded.restored.entries.len() as u64;
-        index.add(std::iter::empty(), self.entries);
-        self.index = Some(index);
-        Ok(loaded)
+        let opened = load::load(&mut *self.disk, &self.dir, &mut index)?;
+        let entries = opened.loaded.restored.entries.len() as u64;
+        index.add(std::iter::empty(), entries, opened.vouch.tag());
+        self.area = Some(opened.area);
+        self.memory = Some(Memory { index, entries, vouch: opened.vouch });
+        Ok(opened.loaded)
     }
 
     /// Reads what is stored in `dir` without locking or changing anything; a
@@ -169,12 +193,42 @@ impl Store {
         self.write(&payloads, entries)?;
         let forget: Vec<_> = requests.iter().flat_map(|request| &request.forget).collect();
         if !forget.is_empty() {
-            payload::delete(&mut *self.disk, &self.dir, &forget)?;
-            if let Some(index) = &mut self.index {
-                index.forget(&forget);
-            }
+            self.forget(&forget)?;
         }
         Ok(())
+    }
+
+    fn forget(&mut self, hashes: &[&ContentHash]) -> Result<(), StoreError> {
+        self.guarded(|store| {
+            let area = store.area.as_mut().expect("something was written before");
+            area.forget(&mut *store.disk, hashes)
+        })?;
+        if let Some(memory) = &mut self.memory {
+            memory.index.forget(hashes);
+        }
+        Ok(())
+    }
+
+    /// Moves small payloads into packs and gives back what packs waste.
+    fn compact_payloads(&mut self) -> Result<(), StoreError> {
+        self.guarded(|store| match &mut store.area {
+            Some(area) => area.compact(&mut *store.disk),
+            None => Ok(()),
+        })
+    }
+
+    /// Does what changes the directory; after an error nothing more.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        self.stopped = true;
+        let done = work(self)?;
+        self.stopped = false;
+        Ok(done)
     }
 
     fn write<'a>(
@@ -182,18 +236,24 @@ impl Store {
         payloads: &BTreeMap<ContentHash, Arc<[u8]>>,
         entries: impl Iterator<Item = &'a SignedEntry>,
     ) -> Result<(), StoreError> {
-        if self.stopped {
-            return Err(StoreError::Stopped);
-        }
-        self.stopped = true;
-        payload::save(&mut *self.disk, &self.dir, payloads)?;
         let mut count = 0;
         let entries = entries.inspect(|_| count += 1);
-        log::append(&mut *self.disk, &self.dir, entries)?;
-        self.stopped = false;
-        if let Some(index) = &mut self.index {
-            self.entries += count;
-            index.add(payloads.iter().map(|(hash, bytes)| (*hash, bytes.len())), self.entries);
+        let appended = self.guarded(|store| {
+            let area = match &mut store.area {
+                Some(area) => area,
+                none => {
+                    let known = BTreeMap::new();
+                    none.insert(load::open_area(&mut *store.disk, &store.dir, &known)?.0.area)
+                }
+            };
+            area.save(&mut *store.disk, payloads)?;
+            log::append(&mut *store.disk, &store.dir, entries)
+        })?;
+        if let Some(Memory { index, entries, vouch }) = &mut self.memory {
+            *entries += count;
+            vouch.add(&appended);
+            let lens = payloads.iter().map(|(hash, bytes)| (*hash, bytes.len()));
+            index.add(lens, *entries, vouch.tag());
         }
         Ok(())
     }

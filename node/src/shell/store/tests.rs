@@ -17,7 +17,10 @@ impl Folder {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("longhaul-store-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        // In memory where there is such a folder: what a test needs of it is no power loss.
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+        let path = parent.join(name);
         fs::create_dir_all(&path).expect("a temporary directory");
         Self(path)
     }
@@ -79,14 +82,17 @@ impl Story {
         let genesis = story.append(Record::Genesis { federation });
         story.requests.push((BTreeMap::new(), vec![genesis]));
         for number in 1..requests {
-            let payload: Arc<[u8]> = number.to_be_bytes().repeat(100).into();
-            let hash = ContentHash::of(&payload);
+            // One for a pack and one for a file of its own.
+            let [payload, large] =
+                [100, 3_000].map(|times| Arc::<[u8]>::from(number.to_be_bytes().repeat(times)));
+            let [hash, large_hash] = [&payload, &large].map(|bytes| ContentHash::of(bytes));
             let entries = [
                 Record::Update { head: hash.as_bytes().to_vec() },
                 Record::Update { head: vec![8; 700] },
             ];
             let entries = entries.map(|record| story.append(record)).to_vec();
-            story.requests.push(([(hash, payload)].into(), entries));
+            let payloads = [(hash, payload), (large_hash, large)];
+            story.requests.push((payloads.into(), entries));
         }
         story
     }
@@ -128,7 +134,8 @@ fn reload(store: Store) -> Result<(Store, Loaded), StoreError> {
 }
 
 fn payload_file(store: &Store, story: &Story, request: usize) -> (ContentHash, PathBuf) {
-    let (hash, _) = story.requests[request].0.first_key_value().expect("it has a payload");
+    let mut payloads = story.requests[request].0.iter();
+    let (hash, _) = payloads.find(|(_, bytes)| bytes.len() > 16 << 10).expect("it has a large one");
     let name = hash.to_string();
     (*hash, store.dir.join("payload").join(&name[..2]).join(name))
 }
@@ -265,8 +272,8 @@ fn reopen(store: &Store) -> Store {
     Store {
         dir: store.dir.clone(),
         disk: Box::new(RealDisk),
-        index: None,
-        entries: 0,
+        area: None,
+        memory: None,
         stopped: false,
         _lock: lock,
     }
@@ -402,4 +409,132 @@ fn keeps_a_broken_index_for_inspection() {
     store.load().expect("the index is not needed");
     assert_eq!(fs::read(dir.join("index.broken-1")).expect("kept"), b"a file, no folder");
     assert!(dir.join("index").is_dir());
+}
+
+fn hashed(bytes: Vec<u8>) -> (ContentHash, Arc<[u8]>) {
+    (ContentHash::of(&bytes), bytes.into())
+}
+
+/// Small payloads, all different.
+fn small(numbers: std::ops::Range<u32>) -> Payloads {
+    numbers.map(|number| hashed(number.to_be_bytes().repeat(250))).collect()
+}
+
+#[test]
+fn small_payloads_share_a_file_and_large_ones_have_their_own() {
+    let (_folder, mut store, story) = stored(1);
+    let limit = pack::PACKED_BYTES_MAX;
+    let (mut payloads, one_more) = (small(0..40), hashed(vec![2; limit + 1]));
+    payloads.extend([hashed(vec![1; limit]), one_more.clone(), hashed(Vec::new())]);
+    store.write(&payloads, [].iter()).expect("room on the disk");
+    let packs = payload::list(&store.dir.join("payload/pack")).expect("our own folder");
+    assert_eq!(packs.len(), 1);
+    let name = one_more.0.to_string();
+    assert!(store.dir.join("payload").join(&name[..2]).join(&name).exists());
+    let (_store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!((loaded.restored.entries, loaded.restored.payloads), (story.after(1).0, payloads));
+    assert_eq!(loaded.report, LoadReport::default());
+}
+
+#[test]
+fn reads_directories_that_have_a_file_for_every_payload_and_no_mark() {
+    let (_folder, store, story) = stored(4);
+    let dir = store.dir.clone();
+    drop(store);
+    fs::remove_dir_all(dir.join("payload/pack")).expect("our own folder");
+    fs::remove_file(dir.join("log/mark")).expect("our own file");
+    let old = story.after(4).1;
+    for (hash, bytes) in &old {
+        let name = hash.to_string();
+        let folder = dir.join("payload").join(&name[..2]);
+        fs::create_dir_all(&folder).expect("our own folder");
+        fs::write(folder.join(name), bytes).expect("our own folder");
+    }
+    let mut store = Store::open(&dir).expect("an old directory");
+    assert_eq!(store.load().expect("an old directory").restored.payloads, old);
+    store.write(&old, [].iter()).expect("room on the disk");
+    assert!(!dir.join("payload/pack").exists(), "nothing is stored twice");
+    store.compact_payloads().expect("room on the disk");
+    let (store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!(loaded.restored.payloads, old);
+    let files = payload::list(&store.dir.join("payload")).expect("our own folder").into_iter();
+    let files: usize = files.map(|path| payload::list(&path).expect("a folder").len()).sum();
+    assert_eq!(files, 3 + 1, "three large ones and a pack");
+}
+
+#[test]
+fn room_of_forgotten_payloads_is_given_back_and_stays_given_back() {
+    let (_folder, mut store, _) = stored(1);
+    let area = store.area.as_mut().expect("it was loaded");
+    (area.pack_bytes_max, area.waste_bytes) = (40_000, 4_000);
+    let mut live = Payloads::new();
+    for generation in 0..6 {
+        let new = small(generation * 200..generation * 200 + 200);
+        store.write(&new, [].iter()).expect("room on the disk");
+        let old: Vec<_> = live.keys().collect();
+        store.forget(&old).expect("they are there");
+        live = new;
+    }
+    let space = store.area.as_ref().expect("it was loaded").pack_space();
+    assert_eq!(space.live, 200 * (1_000 + 48));
+    assert!(space.total <= space.live + space.live / 5 + 4_000, "{space:?}");
+    let files = payload::list(&store.dir.join("payload/pack")).expect("our own folder");
+    let sizes = files.iter().map(|file| fs::metadata(file).expect("a pack").len());
+    assert_eq!(sizes.sum::<u64>(), space.total);
+    let (_store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!(loaded.restored.payloads, live);
+    assert_eq!(loaded.report, LoadReport::default());
+}
+
+#[test]
+fn a_damaged_record_of_a_pack_is_kept_aside_and_the_others_are_read() {
+    let (_folder, mut store, _) = stored(1);
+    let payloads = small(0..10);
+    store.write(&payloads, [].iter()).expect("room on the disk");
+    let (store, _) = reload(store).expect("nothing is wrong");
+    let file = payload::pack_path(&store.dir.join("payload"), 1);
+    let mut bytes = fs::read(&file).expect("a pack");
+    bytes[3 * 1_048 + 500] ^= 1;
+    fs::write(&file, bytes).expect("our own file");
+    let (store, loaded) = reload(store).expect("not fatal");
+    let (hash, kept) = loaded.report.damaged.first_key_value().expect("one is damaged");
+    assert_eq!(fs::read(kept).expect("kept aside").len(), 1_048);
+    let mut left = payloads;
+    left.remove(hash).expect("it was one of these");
+    assert_eq!(loaded.restored.payloads, left);
+    let (_store, loaded) = reload(store).expect("nothing is wrong any more");
+    assert_eq!((loaded.restored.payloads, loaded.report), (left, LoadReport::default()));
+}
+
+#[test]
+fn a_log_that_is_shorter_than_its_mark_is_refused_without_an_index() {
+    let (_folder, store, _) = stored(4);
+    let path = log::path(&store.dir);
+    let whole = fs::read(&path).expect("a log");
+    let dir = store.dir.clone();
+    drop(store);
+    // The mark stands before the last append, which was of two entries.
+    for cut in [whole.len() / 2, 10, 0] {
+        fs::write(&path, &whole[..cut]).expect("our own file");
+        fs::remove_dir_all(dir.join("index")).unwrap_or_default();
+        let error = Store::open(&dir).and_then(|mut store| store.load()).expect_err("it is short");
+        assert!(matches!(error, StoreError::LogCut { .. }), "{error}");
+        assert!(error.to_string().contains("shortened"), "{error}");
+    }
+}
+
+#[test]
+fn a_changed_log_is_noticed_although_its_beginning_was_checked_before() {
+    let (_folder, store, _) = stored(4);
+    let (store, _) = reload(store).expect("nothing is wrong");
+    let (dir, path) = (store.dir.clone(), log::path(&store.dir));
+    drop(store);
+    let whole = fs::read(&path).expect("a log");
+    for at in [10, 700, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).expect("our own file");
+        let error = Store::open(&dir).and_then(|mut store| store.load()).expect_err("changed");
+        assert!(matches!(error, StoreError::LogCorrupt { .. }), "{error}");
+    }
 }
