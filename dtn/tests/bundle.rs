@@ -98,6 +98,23 @@ fn refuses_each_flipped_bit_of_both_forms() {
 }
 
 #[test]
+fn a_checked_head_is_read_without_its_signature_and_with_all_else() {
+    let head = held().head.encode();
+    assert_eq!(BundleHead::decode_checked(&head, &LIMITS), BundleHead::decode(&head, &LIMITS));
+    for len in 0..head.len() {
+        assert!(BundleHead::decode_checked(&head[..len], &LIMITS).is_err(), "{len}");
+    }
+    // Every block has a CRC, so that no flip passes here either.
+    for bit in 0..head.len() * 8 {
+        let mut bytes = head.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(BundleHead::decode_checked(&bytes, &LIMITS).is_err(), "bit {bit}");
+    }
+    let strict = BundleLimits { header_bytes_max: 5, ..LIMITS };
+    assert!(BundleHead::decode_checked(&head, &strict).is_err());
+}
+
+#[test]
 fn refuses_every_truncation_and_extension() {
     let (head, bundle) = (held().head.encode(), whole());
     for len in 0..head.len() {

@@ -175,8 +175,8 @@ enum InStore {
 impl Peer {
     /// Makes a peer from its configuration and what storage held.
     ///
-    /// Cost: one signature check per log entry and per bundle, one norm per
-    /// update, and the fold of all of them.
+    /// Cost: one norm per update, and the fold of all of them. The signatures of
+    /// entries and of the bundles in them were checked before.
     pub fn new(config: PeerConfig, restored: Restored) -> Result<Self, PeerError> {
         let manifest = config.manifest.manifest();
         let id = config.key.peer_id();

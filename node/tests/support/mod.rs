@@ -96,6 +96,11 @@ impl Federation {
         Self { root, ids, addresses, running }
     }
 
+    /// The id of a peer.
+    pub fn id(&self, index: usize) -> &str {
+        &self.ids[index]
+    }
+
     /// The data directory of a peer.
     pub fn dir(&self, index: usize) -> PathBuf {
         self.root.join(index.to_string())

@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 
 use super::bench_contact::{self, ContactArgs};
-use crate::shell::cli::say;
+use super::bench_store::{self, BenchStoreArgs};
+use crate::shell::cli::{ManifestPlan, make_manifest, say};
 use crate::train::bench::{BenchReport, bench as measure};
 use crate::train::{DeviceChoice, ModelKind, open_device};
 
@@ -47,11 +48,23 @@ enum Other {
     /// Measure a contact between two processes against a bare libp2p stream.
     #[command(after_help = "Example:\n  longhaul bench contact --bundles 256 --bytes 1048576")]
     Contact(ContactArgs),
+    /// Measure the data directory: restart, index rebuilt from files, room taken.
+    #[command(
+        after_help = "Examples:\n  longhaul bench store\n  longhaul bench store --bundles 10000 --payload-bytes 100000 --at /mnt/bench --json"
+    )]
+    Store(BenchStoreArgs),
 }
 
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    if let Some(Other::Contact(args)) = &args.other {
-        return bench_contact::contact(args);
+    match &args.other {
+        Some(Other::Contact(args)) => return bench_contact::contact(args),
+        Some(Other::Store(args)) => {
+            return bench_store::bench(args, |dir, peer| {
+                let plan = ManifestPlan { members: vec![peer], ..ManifestPlan::demo_sensors() };
+                make_manifest(dir, &plan)
+            });
+        }
+        None => {}
     }
     let start = Instant::now();
     let (device, report) = open_device(args.device)?;

@@ -7,12 +7,15 @@
 mod bench;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own path")]
 mod bench_contact;
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+mod bench_store;
 mod bundle;
 mod export;
 mod inspect;
 mod model;
 mod plan;
 mod setup;
+mod store;
 mod up;
 
 use std::path::PathBuf;
@@ -94,9 +97,12 @@ enum Command {
     /// it, and compare.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoOptions),
-    /// Measure local training on this machine, or contacts.
+    /// Check a data directory, rebuild its index, or give room back.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Measure local training on this machine, contacts, or the data directory.
     #[command(
-        after_help = "Examples:\n  longhaul bench\n  longhaul bench --device vulkan --json\n  longhaul bench contact"
+        after_help = "Examples:\n  longhaul bench\n  longhaul bench --device vulkan --json\n  longhaul bench contact\n  longhaul bench store"
     )]
     Bench(bench::BenchArgs),
 }
@@ -159,6 +165,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bundle(command) => bundle::bundle(&command),
         Command::Export(args) => export::export(&args),
         Command::Demo(options) => super::demo::demo(&options),
+        Command::Store(command) => store::store(&command),
         Command::Bench(args) => bench::bench(&args),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use longhaul_dtn::hash::ContentHash;
 
 use super::error::{StoreError, io_error};
-use super::index::{self, Index};
+use super::index::{self, Index, Said};
 use super::space::{self, Space};
 use super::{Store, key, lock, log, payload, read_manifest};
 use crate::peer::{Needs, PeerConfig, PeerError, Restored, needs};
@@ -206,7 +206,7 @@ pub fn rebuild(dir: &Path) -> Result<Rebuilt, StoreError> {
     let mut store = Store::open(dir)?;
     let old = Index::open_existing(dir).map(|mut index| index.said());
     if let Some(old) = &old {
-        refuse_short_log(dir, &store, old.entries)?;
+        refuse_short_log(dir, &store, old)?;
     }
     index::remove(dir).map_err(io_error("remove", &dir.join("index")))?;
     let loaded = store.load()?;
@@ -218,8 +218,9 @@ pub fn rebuild(dir: &Path) -> Result<Rebuilt, StoreError> {
 }
 
 /// Without the index nobody would notice any more that the log was shortened.
-fn refuse_short_log(dir: &Path, store: &Store, known: u64) -> Result<(), StoreError> {
-    let found = log::read(dir, &store.load_key()?, None)?.entries.len() as u64;
+fn refuse_short_log(dir: &Path, store: &Store, old: &Said) -> Result<(), StoreError> {
+    let known = old.entries;
+    let found = log::read(dir, &store.load_key()?, old.tag)?.entries.len() as u64;
     match found < known {
         true => Err(StoreError::LogShort { path: log::path(dir), found, known }),
         false => Ok(()),

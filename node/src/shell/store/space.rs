@@ -36,6 +36,14 @@ impl Space {
     }
 }
 
+impl super::Store {
+    /// Measures the data directory `dir`; changes nothing.
+    pub fn space(dir: &Path) -> Result<Space, StoreError> {
+        let found = super::payload::read(dir)?;
+        measure(dir, found.whole.values().map(|bytes| bytes.len() as u64).sum())
+    }
+}
+
 /// Measures a data directory whose payloads have `payload_bytes` together.
 pub(super) fn measure(dir: &Path, payload_bytes: u64) -> Result<Space, StoreError> {
     let log = super::log::path(dir);
