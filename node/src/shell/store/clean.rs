@@ -15,7 +15,7 @@ use super::pack::{self, PACKED_BYTES_MAX};
 use super::payload::{Area, Entry, PackSpace, Place, file_path, pack_path};
 
 /// Packs may waste one part in this many of what counts in them, and [`WASTE_BYTES`].
-const WASTE_SHARE: u64 = 5;
+const WASTE_SHARE: u64 = 8;
 /// Waste, in bytes, that is not worth a move.
 pub(super) const WASTE_BYTES: u64 = 1 << 20;
 /// How many bytes of small files are moved into packs at once.

@@ -127,25 +127,10 @@ pub(super) fn replace(
     disk.sync_dir(path.parent().expect("a file of the data directory has a parent"))
 }
 
-/// Appends to a file, durable; a failed append is taken back as far as the disk lets it.
-///
-/// Pages whose sync failed count as clean from then on, so the next start could not tell bytes
-/// that never reached the disk from those that did, and a later sync would not make them durable.
-pub(super) fn append(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let len = fs::metadata(path)?.len();
-    disk.append(path, bytes).inspect_err(|_| {
-        let _ = disk.truncate(path, len);
-    })
-}
-
-/// Makes a file, content and name durable; a failed one is removed as far as the disk lets it, as
-/// in [`append`]. The file must not exist yet.
+/// Makes a new file, content and name durable.
 pub(super) fn create(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().expect("a file of the data directory has a parent");
-    let made = disk.write(path, bytes, Access::Default).and_then(|()| disk.sync_dir(folder));
-    made.inspect_err(|_| {
-        let _ = disk.remove(path).and_then(|()| disk.sync_dir(folder));
-    })
+    disk.write(path, bytes, Access::Default)?;
+    disk.sync_dir(path.parent().expect("a file of the data directory has a parent"))
 }
 
 /// `folder/stem-N` with the smallest N from 1 that is not taken.

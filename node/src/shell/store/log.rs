@@ -137,7 +137,7 @@ pub(super) fn append<'a>(
     if !bytes.is_empty() {
         let len = fs::metadata(&path).map_err(io_error("read", &path))?.len();
         mark::write(disk, dir, len)?;
-        disk::append(disk, &path, &bytes).map_err(io_error("append to", &path))?;
+        disk.append(&path, &bytes).map_err(io_error("append to", &path))?;
     }
     Ok(bytes)
 }

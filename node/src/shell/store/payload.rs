@@ -378,7 +378,7 @@ impl Area {
     ) -> Result<(), StoreError> {
         let file = pack_path(&self.root, number);
         let written = match self.packs.contains_key(&number) {
-            true => disk::append(disk, &file, bytes),
+            true => disk.append(&file, bytes),
             false => self.make_pack_folder(disk).and_then(|()| disk::create(disk, &file, bytes)),
         };
         written.map_err(io_error("append to", &file))?;

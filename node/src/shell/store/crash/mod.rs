@@ -286,6 +286,25 @@ fn lose_power_again(life: &Life, left: &Model, steps: usize, random: &mut Random
 }
 
 #[test]
+fn a_peer_is_made_whole_or_not_at_all() {
+    let (folder, trace) = (Folder::new(), Trace::default());
+    let life = Life::new(1, 1);
+    let acknowledged = life.live(&folder.0, &trace);
+    let ops = trace.ops();
+    let mut random = Random::new(2);
+    for cut in 0..=acknowledged[1] {
+        let steps = acknowledged.iter().filter(|&&done| done <= cut).count();
+        for _ in 0..12 {
+            let again = Folder::new();
+            let left = replay(&ops[..cut]).lose(Loss::Blocks, &mut random);
+            left.build(&again.0);
+            let what = format!("{cut} operations, then {:?}", ops.get(cut));
+            life.check(&again.0.join("peer"), steps, Box::new(RealDisk), &what);
+        }
+    }
+}
+
+#[test]
 fn loses_nothing_acknowledged_under_the_strict_model() {
     replay_power_losses(Loss::Strict, POINTS);
 }
