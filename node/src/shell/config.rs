@@ -6,17 +6,20 @@
 //! the manifest, not here. How the file is laid out is in [`file`].
 
 mod file;
+mod reach;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
-use longhaul_registry::Manifest;
+use longhaul_registry::SignedManifest;
 
 use super::net::{NetConfig, NetLimits, NetTiming, parse_address};
 use crate::train::{DeviceChoice, Partition};
 use file::{File, parse, value};
+
+pub use reach::ReachOptions;
 
 /// The configuration file in a data directory.
 const FILE_NAME: &str = "longhaul.toml";
@@ -30,6 +33,10 @@ listen = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
 
 # Peers to dial, as "<peer id>@<address>". Only members are ever dialled.
 peers = []
+
+# Addresses at which others reach this peer from outside, such as a port that a
+# router forwards. They are told to rendezvous points.
+announce = []
 
 # Find members on the local network by multicast DNS.
 mdns = true
@@ -78,6 +85,34 @@ silent_max_ms = 6000
 # Pause before a peer is dialled again; it doubles up to the longest.
 redial_first_ms = 500
 redial_longest_ms = 5000
+
+[relay]
+# Behind a NAT: relays through which others reach this peer, each as the address
+# that `longhaul relay` prints, "/ip4/ADDRESS/tcp/PORT/p2p/ID". What passes through
+# is encrypted from end to end; the relay sees who talks to whom and how much. If
+# both NATs allow it, a direct connection takes the relayed one's place.
+via = []
+# Relay circuits for other members (nobody else can connect).
+serve = false
+# Bounds of that: peers that can be reached through this one, circuits at a time,
+# circuits with one peer at an end, and what one circuit may move and last. A
+# circuit that ends is made anew, and transfers go on where they stopped.
+reservations = 128
+circuits = 128
+circuits_per_peer = 16
+circuit_mib = 256
+circuit_s = 3600
+
+[rendezvous]
+# Where to register under the federation's id and to look for members, as in
+# relay.via. Without one, members are looked for at the relays in relay.via.
+at = []
+# Be a rendezvous point for other members.
+serve = false
+
+[autonat]
+# Dial other members back that ask whether they can be reached.
+answer = false
 "#;
 
 /// The configuration of a peer. Addresses are texts that [`Config::net`] checks.
@@ -87,6 +122,8 @@ pub struct Config {
     pub listen: Vec<String>,
     /// Peers to dial, `<peer id>@<address>`.
     pub peers: Vec<String>,
+    /// Addresses at which others reach this peer from outside.
+    pub announce: Vec<String>,
     /// Find members on the local network.
     pub mdns: bool,
     /// Folders whose bundles are exchanged.
@@ -103,6 +140,8 @@ pub struct Config {
     pub limits: NetLimits,
     /// How fast silence is noticed and peers are dialled again.
     pub timing: NetTiming,
+    /// How the peer gets through NATs.
+    pub reach: ReachOptions,
 }
 
 /// What to train on.
@@ -165,6 +204,7 @@ impl Default for Config {
         Self {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned(), "/ip4/0.0.0.0/udp/0/quic-v1".to_owned()],
             peers: Vec::new(),
+            announce: Vec::new(),
             mdns: true,
             folders: Vec::new(),
             pipes: Vec::new(),
@@ -173,6 +213,7 @@ impl Default for Config {
             data: DataConfig::Edgesense,
             limits: NetLimits::default(),
             timing: NetTiming::default(),
+            reach: ReachOptions::default(),
         }
     }
 }
@@ -231,7 +272,11 @@ impl Config {
     }
 
     /// What the network has to know, for a member of the federation.
-    pub fn net(&self, key: &SecretKey, manifest: &Manifest) -> Result<NetConfig, ConfigError> {
+    pub fn net(
+        &self,
+        key: &SecretKey,
+        manifest: &SignedManifest,
+    ) -> Result<NetConfig, ConfigError> {
         let listen = self.listen.iter().map(|text| {
             parse_address(text).map_err(|why| value("listen", format!("{text}: {why}")))
         });
@@ -240,8 +285,9 @@ impl Config {
             key: key.clone(),
             listen: listen.collect::<Result<_, _>>()?,
             peers: peers.collect::<Result<_, _>>()?,
-            members: manifest.members.iter().copied().collect(),
+            members: manifest.manifest().members.iter().copied().collect(),
             mdns: self.mdns,
+            reach: self.reach.net(manifest.id(), &self.announce)?,
             limits: self.limits,
             timing: self.timing,
             spread_seed: *key.peer_id().as_bytes(),
@@ -289,6 +335,13 @@ mod tests {
             folders: vec![dir.join("disk")],
             pipes: vec!["exec:socat - /dev/ttyS0".to_owned()],
             device: DeviceChoice::Cpu,
+            reach: ReachOptions {
+                via: vec!["a relay".to_owned()],
+                serves_relay: true,
+                serves_rendezvous: true,
+                answers_probes: true,
+                ..ReachOptions::default()
+            },
             ..Config::for_images("/files".into(), 5).with_part(3)
         };
         for config in [images, Config::default()] {
@@ -307,6 +360,9 @@ mod tests {
             ("[data]\nkind = \"edgesense\"\nfolder = \"x\"\n", "line 3"),
             ("[limits]\nconections = 1\n", "line 2"),
             ("[contacts]\nsilent = 1\n", "line 2"),
+            ("[relay]\nserves = true\n", "line 2"),
+            ("[rendezvous]\nvia = []\n", "line 2"),
+            ("[autonat]\nanswer = 1\n", "line 2"),
             ("mdns = \"yes\"\n", "line 1"),
             ("[data]\nkind = \"mnist\"\n", "line 2"),
             ("listen = [\n", "line 1"),
@@ -324,6 +380,11 @@ mod tests {
             ("[limits]\nconnections = 0".to_owned(), "limits.connections"),
             ("[limits]\nmemory_mib = 1".to_owned(), "limits.memory_mib"),
             ("[contacts]\nredial_longest_ms = 20".to_owned(), "contacts.redial_longest_ms"),
+            ("[relay]\nreservations = 0".to_owned(), "relay.reservations"),
+            ("[relay]\ncircuits = 0".to_owned(), "relay.circuits"),
+            ("[relay]\ncircuits_per_peer = 99999".to_owned(), "relay.circuits_per_peer"),
+            ("[relay]\ncircuit_mib = 0".to_owned(), "relay.circuit_mib"),
+            ("[relay]\ncircuit_s = 9999999999".to_owned(), "relay.circuit_s"),
             ("[data]\nkind = \"edgesense\"\nseed = 1".to_owned(), "data.kind"),
             (format!("{IDX}index = 0"), "data.peers"),
             (format!("{IDX}peers = 5"), "data.index"),

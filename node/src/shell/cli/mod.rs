@@ -14,6 +14,7 @@ mod export;
 mod inspect;
 mod model;
 mod plan;
+mod relay;
 mod setup;
 mod store;
 mod up;
@@ -97,6 +98,9 @@ enum Command {
     /// it, and compare.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoOptions),
+    /// Help peers behind NATs to meet; takes part in no federation and needs no member.
+    #[command(after_help = relay::EXAMPLES)]
+    Relay(relay::RelayArgs),
     /// Check a data directory, rebuild its index, or give room back.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -166,6 +170,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Store(command) => store::store(&command),
+        Command::Relay(args) => relay::relay(&args),
         Command::Bench(args) => bench::bench(&args),
     }
 }

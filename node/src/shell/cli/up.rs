@@ -11,7 +11,7 @@ use crate::shell::config::Config;
 use crate::shell::driver::{self, UpOptions};
 
 /// Libraries that say more than an operator wants to hear.
-const QUIET: &str = "libp2p=warn,sled=warn";
+pub(super) const QUIET: &str = "libp2p=warn,sled=warn";
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::reach::{self, AutonatSection, RelaySection, RendezvousSection};
 use super::{Config, ConfigError, DataConfig, IdxConfig};
 use crate::shell::net::{NetLimits, NetTiming, RedialPolicy};
 use crate::shell::pipe::PipeAddress;
@@ -21,6 +22,7 @@ use crate::shell::pipe::PipeAddress;
 pub(super) struct File {
     listen: Vec<String>,
     peers: Vec<String>,
+    announce: Vec<String>,
     mdns: bool,
     folders: Vec<PathBuf>,
     pipes: Vec<String>,
@@ -29,6 +31,9 @@ pub(super) struct File {
     data: DataSection,
     limits: LimitsSection,
     contacts: ContactsSection,
+    relay: RelaySection,
+    rendezvous: RendezvousSection,
+    autonat: AutonatSection,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -90,9 +95,11 @@ impl Default for ContactsSection {
 
 impl File {
     pub(super) fn of(config: &Config) -> Self {
+        let (relay, rendezvous, autonat) = reach::of(&config.reach);
         Self {
             listen: config.listen.clone(),
             peers: config.peers.clone(),
+            announce: config.announce.clone(),
             mdns: config.mdns,
             folders: config.folders.clone(),
             pipes: config.pipes.clone(),
@@ -101,6 +108,9 @@ impl File {
             data: DataSection::of(&config.data),
             limits: LimitsSection::of(&config.limits),
             contacts: ContactsSection::of(&config.timing),
+            relay,
+            rendezvous,
+            autonat,
         }
     }
 
@@ -112,6 +122,7 @@ impl File {
         let config = Config {
             listen: self.listen,
             peers: self.peers,
+            announce: self.announce,
             mdns: self.mdns,
             folders: self.folders.into_iter().map(|folder| dir.join(folder)).collect(),
             pipes: self.pipes.into_iter().map(|pipe| in_file(&pipe)).collect::<Result<_, _>>()?,
@@ -120,6 +131,7 @@ impl File {
             data: self.data.check(dir)?,
             limits: self.limits.check()?,
             timing: self.contacts.check()?,
+            reach: reach::check((self.relay, self.rendezvous, self.autonat))?,
         };
         Ok(config)
     }
@@ -234,7 +246,11 @@ pub(super) fn parse<T: FromStr<Err: Display>>(
     text.parse().map_err(|why| value(key, format!("{text}: {why}")))
 }
 
-fn within<T>(key: &'static str, found: T, range: RangeInclusive<T>) -> Result<T, ConfigError>
+pub(super) fn within<T>(
+    key: &'static str,
+    found: T,
+    range: RangeInclusive<T>,
+) -> Result<T, ConfigError>
 where
     T: PartialOrd + Display + Copy,
 {

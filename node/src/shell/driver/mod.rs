@@ -112,7 +112,7 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
         memo: None,
     };
     let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
-    let (net, net_events) = net::start(config.net(&key, manifest.manifest())?)?;
+    let (net, net_events) = net::start(config.net(&key, &manifest)?)?;
     let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
     let watch = carriers::watch(&config, &options, manifest.bundle_limits().payload_bytes_max);
     let (disk, stored) = Disk::start(store);
@@ -349,7 +349,7 @@ fn log_event(event: &Event) {
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn signal() {
+pub(super) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;

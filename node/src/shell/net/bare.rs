@@ -12,7 +12,7 @@ use libp2p::{Multiaddr, Stream};
 use longhaul_dtn::identity::SecretKey;
 
 use super::address::{keypair, to_libp2p};
-use super::behaviour::transport;
+use super::behaviour::{Links, STREAMS_MAX, direct};
 use super::stream::{ContactEvent, Contacts};
 use super::{NetError, NetTiming, PeerAddress};
 
@@ -24,7 +24,8 @@ fn swarm(key: &SecretKey) -> Result<Swarm<Contacts>, NetError> {
     let me = keypair.public().to_peer_id();
     let settings = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_secs(600));
-    let transport = transport(NetTiming::default().alive_every, &keypair)?;
+    let links = Links { alive_every: NetTiming::default().alive_every, streams_max: STREAMS_MAX };
+    let transport = direct(&links, &keypair)?;
     Ok(Swarm::new(transport, Contacts::default(), me, settings))
 }
 

@@ -1,11 +1,12 @@
 //! Driver: the task that owns the swarm and decides which connection is the
 //! link with a peer.
 //!
-//! There is at most one link per peer. When two peers dial each other at the
-//! same moment both keep the connection that the smaller peer id dialled; when
-//! a peer dials although a link is up, it has lost that link and the new
-//! connection takes its place. The driver never waits for a full channel: link
-//! tasks do, and events of its own wait in a bounded outbox.
+//! There is at most one link per peer; `contact` says which connection it is, and
+//! `reaching` what is done to be reached through NATs. The driver never waits for a
+//! full channel: link tasks do, and events of its own wait in a bounded outbox.
+
+mod contact;
+mod reaching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,23 +14,23 @@ use std::time::Duration;
 use futures::StreamExt;
 use libp2p::allow_block_list::{Blocked, NotAllowed};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionDenied, ConnectionId, ListenError, Swarm, SwarmEvent};
-use libp2p::{Stream, mdns, ping};
+use libp2p::swarm::{ConnectionDenied, ListenError, Swarm, SwarmEvent};
+use libp2p::{mdns, ping};
 use longhaul_dtn::agent::LinkId;
 use longhaul_dtn::identity::PeerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::address::{from_libp2p, to_libp2p, without_peer};
+use super::address::{Route, from_libp2p, to_libp2p, without_peer};
 use super::behaviour::{self, Behaviour, BehaviourEvent};
-use super::link::{LinkLimits, LinkSender, link};
+use super::link::LinkLimits;
 use super::redial::{Redial, Source};
-use super::stream::{ContactEvent, Dialer};
+use super::stream::ContactEvent;
 use super::{Command, LinkEnd, Links, NetConfig, NetError, NetEvent, PeerAddress, RefusedWhy};
+use contact::Contact;
+use reaching::Reaching;
 
-/// Two dials within this time of each other count as simultaneous.
-const SIMULTANEOUS_MAX: Duration = Duration::from_secs(5);
 /// Refusals waiting to be reported; further ones are only logged.
 const OUTBOX_MAX: usize = 64;
 /// Longest time for an orderly end of everything.
@@ -48,18 +49,9 @@ pub(super) struct Driver {
     contacts: BTreeMap<PeerId, Contact>,
     tasks: JoinSet<(PeerId, LinkId, LinkEnd)>,
     redial: Redial,
+    reaching: Reaching,
     cut: BTreeSet<PeerId>,
     next_link: u64,
-}
-
-/// The connection that is the link with a peer.
-struct Contact {
-    link: LinkId,
-    sender: LinkSender,
-    connection: ConnectionId,
-    dialer: Dialer,
-    since: Instant,
-    ended: oneshot::Receiver<()>,
 }
 
 /// One thing that the driver reacts to.
@@ -68,12 +60,13 @@ enum Step {
     Command(Command),
     LinkEnd((PeerId, LinkId, LinkEnd)),
     DialDue,
+    SwitchDue,
     /// An event of the outbox was handed over.
     Reported,
 }
 
 /// The last cause of an error: libp2p's own texts say nothing.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).filter(|text| !text.is_empty()).last().unwrap_or_default()
 }
@@ -86,6 +79,10 @@ impl Driver {
         links: Links,
     ) -> Result<Self, NetError> {
         let mut swarm = behaviour::swarm(&config)?;
+        for address in &config.reach.announce {
+            swarm.add_external_address(address.clone());
+        }
+        let reaching = Reaching::new(&config, Instant::now());
         for address in config.listen {
             swarm.listen_on(address.clone()).map_err(|error| {
                 let why = innermost(&error);
@@ -107,10 +104,12 @@ impl Driver {
             contacts: BTreeMap::new(),
             tasks: JoinSet::new(),
             redial: Redial::new(config.timing.redial, config.spread_seed),
+            reaching,
             cut: BTreeSet::new(),
             next_link: 0,
         };
         config.peers.into_iter().for_each(|peer| driver.learn(peer));
+        driver.seek_members();
         Ok(driver)
     }
 
@@ -120,7 +119,11 @@ impl Driver {
                 Step::Swarm(event) => self.on_swarm_event(*event),
                 Step::Command(command) => self.on_command(command),
                 Step::LinkEnd(ended) => self.on_link_end(ended),
-                Step::DialDue => self.dial_due(),
+                Step::DialDue => {
+                    self.dial_due();
+                    self.reach_due();
+                }
+                Step::SwitchDue => self.switch_due(),
                 Step::Reported => {}
             }
         }
@@ -129,7 +132,8 @@ impl Driver {
 
     /// Waits for the next thing to react to; `None` when it is time to end.
     async fn step(&mut self) -> Option<Step> {
-        let due = self.redial.next_due();
+        let due = self.redial.next_due().into_iter().chain(self.reaching.next_due()).min();
+        let switch = self.next_switch();
         tokio::select! {
             event = self.swarm.select_next_some() => Some(Step::Swarm(Box::new(event))),
             command = self.commands.recv() => command.map(Step::Command),
@@ -137,6 +141,7 @@ impl Driver {
                 Some(Step::LinkEnd(ended.expect("a link's task neither panics nor is cancelled")))
             }
             () = until(due) => Some(Step::DialDue),
+            () = until(switch) => Some(Step::SwitchDue),
             permit = self.events.reserve(), if !self.outbox.is_empty() => {
                 let event = self.outbox.pop_front().expect("the outbox is not empty");
                 permit.ok()?.send(event);
@@ -163,7 +168,10 @@ impl Driver {
         if !self.members.contains(&peer) {
             return self.report_refused(Some(peer), RefusedWhy::NotAMember);
         }
-        self.redial.learn(peer, known.address().clone(), Source::Given, Instant::now());
+        let address = known.address().clone();
+        if self.may_use(&address) {
+            self.redial.learn(peer, address, Source::Given, Instant::now());
+        }
     }
 
     fn cut(&mut self, peer: PeerId) {
@@ -202,14 +210,23 @@ impl Driver {
     fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
-            SwarmEvent::NewListenAddr { address, .. } => {
-                self.redial.hurry(Instant::now());
-                self.outbox.push_back(NetEvent::Listening(address));
+            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                self.on_listener_closed(listener_id, reason);
             }
-            SwarmEvent::ConnectionClosed { peer_id, .. } => self.on_dial_over(&peer_id),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::info!(%address, "reachable");
+                self.reaching.hurry(Instant::now());
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.on_connected(&peer_id),
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                self.on_closed(&peer_id, connection_id);
+                self.on_dial_over(&peer_id);
+            }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dial failed");
                 self.on_dial_over(&peer);
+                self.reaching.failed(&peer, Instant::now());
             }
             SwarmEvent::IncomingConnectionError {
                 peer_id,
@@ -220,11 +237,19 @@ impl Driver {
         }
     }
 
+    fn on_listening(&mut self, address: libp2p::Multiaddr) {
+        // A circuit's address is reported as reachable once it is.
+        if Route::of(&address) == Route::Relayed {
+            return;
+        }
+        self.redial.hurry(Instant::now());
+        self.serve_at(&address);
+        self.outbox.push_back(NetEvent::Listening(address));
+    }
+
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Contacts(ContactEvent::Opened { peer, connection, dialer, stream }) => {
-                self.on_opened(&peer, connection, dialer, stream);
-            }
+            BehaviourEvent::Contacts(ContactEvent::Opened(opened)) => self.on_opened(opened),
             BehaviourEvent::Contacts(ContactEvent::Failed { peer, connection, why }) => {
                 tracing::debug!(%peer, why, "no contact stream");
                 self.swarm.close_connection(connection);
@@ -246,7 +271,7 @@ impl Driver {
                     }
                 }
             }
-            other => tracing::trace!(event = ?other, "behaviour"),
+            other => self.on_reach_event(other),
         }
     }
 
@@ -259,83 +284,6 @@ impl Driver {
             // Other federations share the network; they are none of our business.
             _ => tracing::trace!(%peer, "mDNS found somebody who is not a member"),
         }
-    }
-
-    fn on_opened(
-        &mut self,
-        peer: &libp2p::PeerId,
-        connection: ConnectionId,
-        dialer: Dialer,
-        stream: Stream,
-    ) {
-        let known = from_libp2p(peer).filter(|peer| self.members.contains(peer));
-        let Some(peer) = known.filter(|peer| !self.cut.contains(peer)) else {
-            self.swarm.close_connection(connection);
-            return;
-        };
-        let after = match self.contacts.remove(&peer) {
-            None => None,
-            Some(old) if self.keeps(&old, peer, dialer) => {
-                self.contacts.insert(peer, old);
-                self.swarm.close_connection(connection);
-                return;
-            }
-            Some(old) => {
-                old.sender.abort(LinkEnd::Replaced);
-                self.swarm.close_connection(old.connection);
-                Some(old.ended)
-            }
-        };
-        self.begin(peer, (connection, dialer, stream), after);
-    }
-
-    /// Whether the link that is up stays, although another connection came.
-    fn keeps(&self, old: &Contact, peer: PeerId, new_dialer: Dialer) -> bool {
-        let lost_by_peer = old.since.elapsed() > SIMULTANEOUS_MAX || old.dialer == new_dialer;
-        let smaller_dialled = match new_dialer {
-            Dialer::Here => self.me < peer,
-            Dialer::There => peer < self.me,
-        };
-        !lost_by_peer && !smaller_dialled
-    }
-
-    fn begin(
-        &mut self,
-        peer: PeerId,
-        (connection, dialer, stream): (ConnectionId, Dialer, Stream),
-        after: Option<oneshot::Receiver<()>>,
-    ) {
-        let id = LinkId(self.next_link);
-        self.next_link += 1;
-        let (sender, task, ended) =
-            link((id, peer, stream), self.events.clone(), after, self.limits);
-        tracing::debug!(peer = %peer.short(), link = ?id, ?dialer, "link up");
-        self.links.insert(id, sender.clone());
-        self.tasks.spawn(task.run());
-        let since = Instant::now();
-        self.redial.linked(peer, since);
-        self.contacts.insert(peer, Contact { link: id, sender, connection, dialer, since, ended });
-    }
-
-    fn on_link_end(&mut self, (peer, link, end): (PeerId, LinkId, LinkEnd)) {
-        tracing::debug!(peer = %peer.short(), ?link, %end, "link down");
-        self.links.remove(link);
-        if let Some(contact) = self.contacts.get(&peer)
-            && contact.link == link
-        {
-            self.swarm.close_connection(contact.connection);
-            self.contacts.remove(&peer);
-            self.redial.unlinked(peer, Instant::now());
-        }
-    }
-
-    fn on_silent(&mut self, peer: &libp2p::PeerId, connection: ConnectionId) {
-        if let Some(contact) = from_libp2p(peer).and_then(|peer| self.contacts.get(&peer))
-            && contact.connection == connection
-        {
-            contact.sender.abort(LinkEnd::Silent);
-        }
-        self.swarm.close_connection(connection);
     }
 
     /// A dial ended without a link; no effect if the peer was not being dialled.

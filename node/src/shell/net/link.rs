@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub enum LinkEnd {
     FrameLength(u32),
     /// The other peer reads too slowly; holds the bytes that were waiting.
     Slow(usize),
-    /// A newer connection with the same peer took its place.
+    /// A newer or a direct connection with the same peer took its place.
     Replaced,
     /// The peer was cut off by [`super::NetHandle::cut`].
     Cut,
@@ -64,7 +64,7 @@ impl fmt::Display for LinkEnd {
             Self::Slow(bytes) => {
                 write!(f, "the other peer reads too slowly, {bytes} bytes were waiting")
             }
-            Self::Replaced => write!(f, "replaced by a newer connection"),
+            Self::Replaced => write!(f, "replaced by another connection"),
             Self::Cut => write!(f, "cut off"),
             Self::Shutdown => write!(f, "the network is shutting down"),
         }
@@ -117,6 +117,8 @@ pub(super) struct LinkSender {
 #[derive(Debug)]
 struct Shared {
     waiting_bytes: AtomicUsize,
+    /// Frames that went either way so far.
+    moved: AtomicU64,
     limits: LinkLimits,
     end: OnceLock<LinkEnd>,
     stop: watch::Sender<Option<Stop>>,
@@ -156,6 +158,17 @@ impl LinkSender {
         self.queue.send(frame).map_err(|_| SendError::Ended)
     }
 
+    /// How many frames went either way so far; a link on which this does not change
+    /// and nothing waits is at rest.
+    pub(super) fn moved(&self) -> u64 {
+        self.shared.moved.load(Ordering::Relaxed)
+    }
+
+    /// Whether frames wait to be sent.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.shared.waiting_bytes.load(Ordering::Relaxed) > 0
+    }
+
     /// Ends the link after what is queued was sent.
     pub(super) fn close(&self, end: LinkEnd) {
         self.stop(end, Stop::Flush);
@@ -190,6 +203,7 @@ pub(super) fn link<S>(
     let (done, ended) = oneshot::channel();
     let shared = Arc::new(Shared {
         waiting_bytes: AtomicUsize::new(0),
+        moved: AtomicU64::new(0),
         limits,
         end: OnceLock::new(),
         stop: watch::Sender::new(None),
@@ -247,6 +261,7 @@ async fn read_frames(
             continue;
         }
         tracing::trace!(?link, bytes = bytes.len(), "frame received");
+        shared.moved.fetch_add(1, Ordering::Relaxed);
         if events.send(NetEvent::Frame { link, bytes }).await.is_err() {
             return LinkEnd::Shutdown;
         }
@@ -304,6 +319,7 @@ async fn write_frames(
             return end;
         }
         shared.waiting_bytes.fetch_sub(FRAME_COST_BYTES + frame.len(), Ordering::Relaxed);
+        shared.moved.fetch_add(1, Ordering::Relaxed);
     }
 }
 

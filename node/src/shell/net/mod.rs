@@ -6,6 +6,10 @@
 //! nothing of bundles: frames go in and come out, and every queue between here
 //! and there has a bound.
 //!
+//! A peer behind a NAT reserves a place at a relay, registers at a rendezvous
+//! point if there is one, and gets out of the relay's way where the NATs allow
+//! (`reach`, DCUtR). The contact over a circuit is the contact over a socket.
+//!
 //! [`start`] spawns one task that owns the libp2p swarm (`driver`) and one per
 //! link (`link`); they end when [`NetHandle::shutdown`] is called or the event
 //! receiver is dropped.
@@ -13,10 +17,15 @@
 mod address;
 pub mod bare;
 mod behaviour;
+mod crowd;
+mod desk;
 mod driver;
 mod link;
 mod muxer;
+mod reach;
 mod redial;
+mod relay;
+mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -30,9 +39,11 @@ use longhaul_dtn::agent::{LINK_QUEUE_BYTES_MAX, LinkId};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use tokio::sync::mpsc;
 
-pub use address::{AddressError, PeerAddress, parse_address};
+pub use address::{AddressError, PeerAddress, Route, ServiceAddress, parse_address};
 pub use link::{LinkEnd, SendError};
 pub use redial::RedialPolicy;
+pub use relay::{RelayConfig, RelayServer};
+pub use serve::RelayLimits;
 
 use link::LinkSender;
 
@@ -54,12 +65,35 @@ pub struct NetConfig {
     pub members: BTreeSet<PeerId>,
     /// Look for members on the local network.
     pub mdns: bool,
+    /// How this peer gets through NATs, and what it does for others behind them.
+    pub reach: ReachConfig,
     /// Bounds on memory and connections.
     pub limits: NetLimits,
     /// How fast silence is noticed and peers are dialled again.
     pub timing: NetTiming,
     /// Spreads redials; need not be secret.
     pub spread_seed: [u8; 32],
+}
+
+/// How a peer gets through NATs, and what it does for others behind them; the
+/// default is neither.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReachConfig {
+    /// Relays at which to reserve a place; each id once.
+    pub via: Vec<ServiceAddress>,
+    /// Rendezvous points at which to register and to look for members; each id once.
+    pub rendezvous: Vec<ServiceAddress>,
+    /// The federation's name at a rendezvous point; at most 255 bytes.
+    pub namespace: String,
+    /// Addresses at which others reach this peer besides those it finds out, such
+    /// as a forwarded port.
+    pub announce: Vec<Multiaddr>,
+    /// Relay circuits for members, within these bounds.
+    pub relay: Option<RelayLimits>,
+    /// Be a rendezvous point for members.
+    pub serves_rendezvous: bool,
+    /// Dial members back that ask whether they can be reached (AutoNAT).
+    pub answers_probes: bool,
 }
 
 /// Bounds on memory and connections.

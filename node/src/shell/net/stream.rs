@@ -1,12 +1,13 @@
 //! Stream: the one contact stream of a connection.
 //!
 //! A libp2p behaviour that opens exactly one stream of the contact protocol on
-//! every connection: the dialer opens it, the other side accepts it, and both
-//! get a [`ContactEvent::Opened`]. It knows the connection behind a stream, which
+//! every connection with a member: the dialer opens it, the other side accepts it,
+//! and both get a [`ContactEvent::Opened`]. Relays and rendezvous points that are
+//! not members have no contact. It knows the connection behind a stream, which
 //! `libp2p-stream` (0.5.0-alpha) does not tell; that is why it exists.
 //! What runs over the stream is not its business.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};
 
 use libp2p::core::Endpoint;
@@ -21,10 +22,13 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
+use super::address::Route;
+
 /// The name and version of the contact protocol's carrier.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/longhaul/contact/1");
 
-/// Which side dialled a connection.
+/// Which side dialled a connection. Where both dialled at once to get through
+/// their NATs, it is the one whose part in the handshake is the dialer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialer {
     /// This peer.
@@ -37,15 +41,41 @@ pub(super) enum Dialer {
 #[derive(Debug)]
 pub(super) enum ContactEvent {
     /// The stream is open in both directions.
-    Opened { peer: PeerId, connection: ConnectionId, dialer: Dialer, stream: Stream },
+    Opened(Opened),
     /// The other side does not speak the protocol, or the connection broke.
     Failed { peer: PeerId, connection: ConnectionId, why: String },
 }
 
-/// Opens one contact stream per connection.
-#[derive(Debug, Default)]
+/// A contact stream that is open in both directions.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub peer: PeerId,
+    pub connection: ConnectionId,
+    pub dialer: Dialer,
+    pub route: Route,
+    pub stream: Stream,
+}
+
+/// Opens one contact stream per connection with a member.
+#[derive(Debug)]
 pub(super) struct Contacts {
+    members: BTreeSet<PeerId>,
     events: VecDeque<ContactEvent>,
+}
+
+impl Contacts {
+    pub(super) fn new(members: BTreeSet<PeerId>) -> Self {
+        Self { members, events: VecDeque::new() }
+    }
+
+    fn handler(&self, peer: &PeerId, dialer: Dialer, address: &Multiaddr) -> Handler {
+        let state = match dialer {
+            _ if !self.members.contains(peer) => State::Over,
+            Dialer::Here => State::ToRequest,
+            Dialer::There => State::Waiting,
+        };
+        Handler { dialer, route: Route::of(address), state }
+    }
 }
 
 impl NetworkBehaviour for Contacts {
@@ -55,22 +85,23 @@ impl NetworkBehaviour for Contacts {
     fn handle_established_inbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
+        peer: PeerId,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(Dialer::There))
+        Ok(self.handler(&peer, Dialer::There, local))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
+        peer: PeerId,
+        remote: &Multiaddr,
+        role: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new(Dialer::Here))
+        let dialer = if role.is_dialer() { Dialer::Here } else { Dialer::There };
+        Ok(self.handler(&peer, dialer, remote))
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -82,8 +113,8 @@ impl NetworkBehaviour for Contacts {
         event: THandlerOutEvent<Self>,
     ) {
         self.events.push_back(match event {
-            Opening::Done(dialer, stream) => {
-                ContactEvent::Opened { peer, connection, dialer, stream }
+            Opening::Done(dialer, route, stream) => {
+                ContactEvent::Opened(Opened { peer, connection, dialer, route, stream })
             }
             Opening::Failed(why) => ContactEvent::Failed { peer, connection, why },
         });
@@ -100,13 +131,14 @@ impl NetworkBehaviour for Contacts {
 /// How opening the stream went, from a connection's handler.
 #[derive(Debug)]
 pub(super) enum Opening {
-    Done(Dialer, Stream),
+    Done(Dialer, Route, Stream),
     Failed(String),
 }
 
 /// The part that lives on one connection.
 pub(super) struct Handler {
     dialer: Dialer,
+    route: Route,
     state: State,
 }
 
@@ -117,19 +149,11 @@ enum State {
     Waiting,
     /// The outcome has not been reported yet.
     ToReport(Opening),
-    /// Reported; whatever else is opened on this connection is dropped.
+    /// Reported, or not a member's; whatever is opened on this connection is dropped.
     Over,
 }
 
 impl Handler {
-    fn new(dialer: Dialer) -> Self {
-        let state = match dialer {
-            Dialer::Here => State::ToRequest,
-            Dialer::There => State::Waiting,
-        };
-        Self { dialer, state }
-    }
-
     fn report(&mut self, opening: Opening) {
         if matches!(self.state, State::Waiting) {
             self.state = State::ToReport(opening);
@@ -191,7 +215,7 @@ impl ConnectionHandler for Handler {
                     protocol: stream,
                     ..
                 }),
-            ) => self.report(Opening::Done(self.dialer, stream)),
+            ) => self.report(Opening::Done(self.dialer, self.route, stream)),
             (_, ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. })) => {
                 self.report(Opening::Failed(error.to_string()));
             }

@@ -39,6 +39,7 @@ fn config(byte: u8, members: &[u8], listen: &str) -> NetConfig {
         peers: Vec::new(),
         members: members.iter().map(|&member| id(member)).collect(),
         mdns: false,
+        reach: ReachConfig::default(),
         limits: NetLimits::default(),
         timing: NetTiming::default(),
         spread_seed: [byte; 32],

@@ -1,4 +1,4 @@
-//! Key: the file that holds the peer's secret.
+//! Key: the file that holds the secret of a peer, or of a relay.
 //!
 //! 64 hexadecimal digits and a line end, readable by the owner alone. A key
 //! that others may have read is refused, not repaired: whoever runs the peer
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
 
-use super::disk::{Access, Disk, replace};
+use super::disk::{Access, Disk, RealDisk, replace};
 use super::error::{StoreError, io_error};
 
 /// Bytes of a key file that are read at most; a key has 65.
@@ -22,20 +22,38 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("key")
 }
 
-/// Stores a new key.
+/// Stores a new key of a peer.
 pub(super) fn save(disk: &mut dyn Disk, dir: &Path, key: &SecretKey) -> Result<(), StoreError> {
-    let text = format!("{}\n", ContentHash::from_bytes(key.to_seed()));
-    let path = path(dir);
-    replace(disk, &path, text.as_bytes(), Access::Private).map_err(io_error("write", &path))
+    write(disk, &path(dir), key)
 }
 
-/// Reads the key.
+/// Reads the key of a peer.
 pub(super) fn load(dir: &Path) -> Result<SecretKey, StoreError> {
-    let path = path(dir);
+    read(path(dir))?.ok_or_else(|| StoreError::Absent(dir.to_path_buf()))
+}
+
+/// Reads the key of the relay in `dir`; if there is none, makes the directory and
+/// stores `fresh` in it.
+pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+    let path = dir.join("relay.key");
+    if let Some(key) = read(path.clone())? {
+        return Ok(key);
+    }
+    let mut disk = RealDisk;
+    disk.make_dir(dir).map_err(io_error("create", dir))?;
+    write(&mut disk, &path, fresh)?;
+    Ok(fresh.clone())
+}
+
+fn write(disk: &mut dyn Disk, path: &Path, key: &SecretKey) -> Result<(), StoreError> {
+    let text = format!("{}\n", ContentHash::from_bytes(key.to_seed()));
+    replace(disk, path, text.as_bytes(), Access::Private).map_err(io_error("write", path))
+}
+
+/// The key in a file; `None` if there is no such file.
+fn read(path: PathBuf) -> Result<Option<SecretKey>, StoreError> {
     let meta = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(StoreError::Absent(dir.to_path_buf()));
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(io_error("open", &path))?,
     };
     check_private(&path, &meta)?;
@@ -46,7 +64,7 @@ pub(super) fn load(dir: &Path) -> Result<SecretKey, StoreError> {
     // A seed and a hash have the same text form: 64 lower-case digits.
     let seed = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().parse().ok());
     match seed {
-        Some(seed) => Ok(SecretKey::from_seed(ContentHash::as_bytes(&seed))),
+        Some(seed) => Ok(Some(SecretKey::from_seed(ContentHash::as_bytes(&seed)))),
         None => Err(StoreError::KeyMalformed(path)),
     }
 }
@@ -64,4 +82,26 @@ fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), StoreError> {
 #[cfg(not(unix))]
 fn check_private(_: &Path, _: &fs::Metadata) -> Result<(), StoreError> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::from_seed(&[byte; 32])
+    }
+
+    #[test]
+    fn a_relay_keeps_the_key_that_it_began_with() {
+        let dir = std::env::temp_dir().join(format!("longhaul-relay-key-{}", std::process::id()));
+        let first = relay_key(&dir, &key(1)).expect("our own folder");
+        let second = relay_key(&dir, &key(2)).expect("our own folder");
+        assert_eq!((first.peer_id(), second.peer_id()), (key(1).peer_id(), key(1).peer_id()));
+        let file = dir.join("relay.key");
+        check_private(&file, &fs::metadata(&file).expect("it was stored")).expect("mode 0600");
+        fs::write(&file, "no key").expect("our own folder");
+        assert!(matches!(relay_key(&dir, &key(3)), Err(StoreError::KeyMalformed(_))));
+        fs::remove_dir_all(&dir).expect("our own folder");
+    }
 }
