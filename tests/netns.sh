@@ -10,6 +10,7 @@
 # Nothing outside its own namespaces and temporary folder is touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/peers.sh
 
 readonly EPOCHS=18 EPOCH_MS=1000
 readonly CUT_AT=4 HEAL_AT=11        # epochs at which the link goes down and up
@@ -21,64 +22,11 @@ readonly ADDRESS_A=10.77.31.1 ADDRESS_B=10.77.31.2 PORT=4001
 LONGHAUL=${LONGHAUL:-${CARGO_TARGET_DIR:-target}/release/longhaul}
 work="" pid_a="" pid_b=""
 
-skip() { echo "SKIP: $1"; exit 0; }
-say() { printf '[%s] %s\n' "$run" "$1"; }
-
-fail() {
-  echo "FAILED [$run]: $1" >&2
-  for peer in a b; do
-    echo "--- log of peer $peer (end)" >&2
-    tail -n 25 "$work/$run-$peer.log" >&2 || true
-  done
-  exit 1
-}
-
-stop_peers() {
-  for pid in $pid_a $pid_b; do
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-  done
-  pid_a="" pid_b=""
-}
-
 cleanup() {
   stop_peers
   ip netns delete "$NS_A" 2>/dev/null || true
   ip netns delete "$NS_B" 2>/dev/null || true
   if [ -n "$work" ]; then rm -rf "$work"; fi
-}
-
-# The value of one field of `status --json`; nothing while there is no report.
-field() { # PEER NAME
-  "$LONGHAUL" status --dir "$work/$run-$1" --json 2>/dev/null |
-    sed -n "s/^ *\"$2\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p"
-}
-
-# The number in a field; -1 while it is absent or null.
-number() { # PEER NAME
-  local value
-  value=$(field "$1" "$2") || true
-  case "$value" in '' | *[!0-9]*) echo -1 ;; *) echo "$value" ;; esac
-}
-
-wait_for_epoch() { # EPOCH
-  local deadline=$((SECONDS + STEP_S_MAX))
-  until [ "$(number a epoch)" -ge "$1" ] && [ "$(number b epoch)" -ge "$1" ]; do
-    kill -0 "$pid_a" 2>/dev/null || fail "peer a ended before epoch $1"
-    kill -0 "$pid_b" 2>/dev/null || fail "peer b ended before epoch $1"
-    [ "$SECONDS" -lt "$deadline" ] || fail "epoch $1 did not come within $STEP_S_MAX s"
-    sleep 0.2
-  done
-}
-
-wait_for_end() { # PEER PID
-  local deadline=$((SECONDS + STEP_S_MAX)) code=0
-  while kill -0 "$2" 2>/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "peer $1 did not drain within $STEP_S_MAX s"
-    sleep 0.2
-  done
-  wait "$2" || code=$?
-  [ "$code" -eq 0 ] || fail "peer $1 ended with exit code $code"
 }
 
 make_network() {
@@ -97,10 +45,6 @@ make_network() {
 
 link() { ip -n "$NS_A" link set longhaul0 "$1"; } # up | down
 
-peer_id() { # PEER
-  "$LONGHAUL" init "$work/$run-$1" --json | sed -n 's/.*"peer_id": *"\([^"]*\)".*/\1/p'
-}
-
 start_peer() { # PEER NAMESPACE ADDRESS [OTHER]
   local arguments=(up --dir "$work/$run-$1" --listen "/ip4/$3/tcp/$PORT" --until-drained)
   if [ -n "${4:-}" ]; then arguments+=(--peer "$4"); fi
@@ -109,13 +53,7 @@ start_peer() { # PEER NAMESPACE ADDRESS [OTHER]
 
 start_federation() { # given | found
   local id_a id_b other_a="" other_b=""
-  id_a=$(peer_id a) && id_b=$(peer_id b)
-  [ -n "$id_a" ] && [ -n "$id_b" ] || fail "init printed no peer id"
-  "$LONGHAUL" manifest new --dir "$work/$run-a" --member "$id_a" --member "$id_b" --quorum 2 \
-    --epochs "$EPOCHS" --epoch-ms "$EPOCH_MS" --start-in-ms 4000 --out "$work/$run.manifest" >/dev/null
-  for peer in a b; do
-    "$LONGHAUL" join "$work/$run.manifest" --dir "$work/$run-$peer" >/dev/null
-  done
+  make_federation
   if [ "$1" = given ]; then
     other_a="$id_a@/ip4/$ADDRESS_A/tcp/$PORT"
     other_b="$id_b@/ip4/$ADDRESS_B/tcp/$PORT"
@@ -124,31 +62,6 @@ start_federation() { # given | found
   pid_a=$!
   start_peer b "$NS_B" "$ADDRESS_B" "$other_a"
   pid_b=$!
-}
-
-# With a quorum of two, a term needs both peers: no contact, no new term.
-check_cut() {
-  local peer epoch newest
-  for peer in a b; do
-    epoch=$(number "$peer" epoch) newest=$(number "$peer" term_newest)
-    [ "$newest" -ge 0 ] || fail "peer $peer merged nothing before the cut"
-    [ $((epoch - newest)) -ge "$STALLED_MIN" ] ||
-      fail "peer $peer has the term of epoch $newest in epoch $epoch: the link was not cut"
-  done
-}
-
-check_end() {
-  local model_a model_b
-  model_a=$(field a model) && model_b=$(field b model)
-  [ -n "$model_a" ] || fail "peer a reports no model id"
-  [ "$model_a" = "$model_b" ] || fail "model ids differ: $model_a and $model_b"
-  [ "$(number a updates)" -eq "$(number b updates)" ] || fail "the peers hold different numbers of updates"
-  [ "$(number a term_newest)" -ge "$HEAL_AT" ] || fail "nothing was merged after the link came back"
-  for peer in a b; do
-    "$LONGHAUL" model export --dir "$work/$run-$peer" --out "$work/$run-$peer.safetensors" >/dev/null
-  done
-  cmp "$work/$run-a.safetensors" "$work/$run-b.safetensors" || fail "the exported models differ"
-  say "one model id, $model_a, from $(number a updates) updates"
 }
 
 train_across_a_cut() { # given | found

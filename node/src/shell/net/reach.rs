@@ -159,16 +159,26 @@ impl Reach {
         }
     }
 
+    /// Whether an answer of this relay is waited for: it is being connected to.
+    pub(super) fn is_asking(&self, id: &PeerId) -> bool {
+        let asks = |relay: &Relay| matches!(relay.state, RelayState::Asked(_));
+        self.relays.iter().any(|relay| relay.address.id() == *id && asks(relay))
+    }
+
     /// A listener ended; the relay whose reservation that was, or would have been,
-    /// is asked again after a pause.
-    pub(super) fn lost(&mut self, listener: ListenerId, now: Instant) -> Option<&ServiceAddress> {
+    /// is asked again after a pause. Says how often that has happened in a row.
+    pub(super) fn lost(
+        &mut self,
+        listener: ListenerId,
+        now: Instant,
+    ) -> Option<(&ServiceAddress, u32)> {
         let seed = self.seed;
         let relay = self.relays.iter_mut().find(|relay| match relay.state {
             RelayState::Asked(id) | RelayState::Held(id) => id == listener,
             RelayState::Due(_) => false,
         })?;
         relay.again(&seed, now);
-        Some(&relay.address)
+        Some((&relay.address, relay.failures))
     }
 
     /// A relay could not be asked.
@@ -288,7 +298,9 @@ mod tests {
         let mut reach = relays(now);
         assert_eq!(reach.take_due(now), [Task::Reserve(service())]);
         reach.asked(&service(), ListenerId::next());
+        assert!(reach.is_asking(&service().id()));
         reach.held(&service().id());
+        assert!(!reach.is_asking(&service().id()));
         assert_eq!((reach.take_due(now + 9_999 * SECOND), reach.next_due()), (vec![], None));
     }
 
@@ -304,7 +316,7 @@ mod tests {
             if round == 7 {
                 reach.held(&service().id());
             }
-            assert_eq!(reach.lost(listener, now), Some(&service()));
+            assert_eq!(reach.lost(listener, now).map(|lost| lost.0), Some(&service()));
             let due = reach.next_due().expect("asks again");
             pauses.push((due - now).as_secs_f64());
             now = due;

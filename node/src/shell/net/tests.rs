@@ -390,3 +390,101 @@ async fn notices_a_silent_connection_and_dials_again_soon_after_the_heal() {
     left.net.send(left_link, vec![5]).expect("room");
     assert_eq!(right.frame().await, vec![5]);
 }
+
+/// A relay and rendezvous point on loopback that serves until the test ends.
+async fn relay() -> ServiceAddress {
+    let config = RelayConfig {
+        key: key(100),
+        listen: vec![TCP.parse().expect("a multiaddr")],
+        announce: Vec::new(),
+        limits: RelayLimits::default(),
+        rendezvous: true,
+        answers_probes: false,
+        connections_max: 16,
+        connections_per_address_max: 16,
+        memory_bytes_max: 2 << 30,
+    };
+    let mut server = RelayServer::start(config).expect("loopback is there");
+    let address = tokio::time::timeout(PATIENCE, server.next()).await.expect("in time");
+    tokio::spawn(async move {
+        loop {
+            server.next().await;
+        }
+    });
+    address
+}
+
+fn through(relay: &ServiceAddress, byte: u8, members: &[u8]) -> NetConfig {
+    let reach = ReachConfig { via: vec![relay.clone()], ..ReachConfig::default() };
+    NetConfig { reach, ..config(byte, members, TCP) }
+}
+
+#[tokio::test]
+async fn members_meet_through_a_relay_and_go_on_directly() {
+    let relay = relay().await;
+    let mut left = node(through(&relay, 1, &[1, 2])).await;
+    let mut right = node(through(&relay, 2, &[1, 2])).await;
+    let ((left_link, peer), (right_link, _)) = tokio::join!(left.link_up(), right.link_up());
+    assert_eq!(peer, right.id);
+    left.net.send(left_link, b"relayed".to_vec()).expect("room");
+    assert_eq!(right.frame().await, b"relayed");
+    left.net.dial(right.address.clone()).await.expect("the net runs");
+    // Whoever finds the link at rest first ends it; the other follows.
+    let (left_end, right_end) = tokio::join!(left.link_down(), right.link_down());
+    assert_eq!((left_end.0, right_end.0), (left_link, right_link));
+    assert!([left_end.1, right_end.1].contains(&LinkEnd::Replaced));
+    let (left_link, _) = left.link_up().await;
+    right.link_up().await;
+    left.net.send(left_link, b"direct".to_vec()).expect("room");
+    assert_eq!(right.frame().await, b"direct");
+}
+
+#[tokio::test]
+async fn a_rendezvous_point_introduces_members() {
+    let relay = relay().await;
+    let mut nodes = Vec::new();
+    for byte in [1, 2] {
+        let mut config = through(&relay, byte, &[1, 2]);
+        config.reach.rendezvous = vec![relay.clone()];
+        config.reach.namespace = "longhaul/1/test".to_owned();
+        nodes.push(node(config).await);
+    }
+    for node in &mut nodes {
+        node.link_up().await;
+    }
+}
+
+#[tokio::test]
+async fn refuses_a_stranger_who_comes_through_a_relay() {
+    let relay = relay().await;
+    let mut member = node(through(&relay, 1, &[1, 2])).await;
+    let _stranger = node(through(&relay, 3, &[1, 3])).await;
+    assert_eq!(member.refused().await, (Some(id(3)), RefusedWhy::NotAMember));
+}
+
+#[tokio::test]
+async fn a_serving_member_relays_for_members() {
+    let mut serving = config(9, &[1, 2, 9], TCP);
+    serving.reach.relay = Some(RelayLimits::default());
+    // On loopback it has to be told that others reach it there.
+    serving.listen =
+        vec![format!("/ip4/127.0.0.1/tcp/{}", free_port()).parse().expect("well-formed")];
+    serving.reach.announce.clone_from(&serving.listen);
+    let relay = ServiceAddress::new(address::to_libp2p(&id(9)), serving.listen[0].clone());
+    let relay = relay.expect("dialable");
+    let _serving = node(serving).await;
+    let mut left = node(through(&relay, 1, &[1, 2, 9])).await;
+    let mut right = node(through(&relay, 2, &[1, 2, 9])).await;
+    for (node, other) in [(&mut left, 2), (&mut right, 1)] {
+        let mut met = BTreeSet::new();
+        while met.len() < 2 {
+            met.insert(node.link_up().await.1);
+        }
+        assert_eq!(met, [other, 9].map(id).into());
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}

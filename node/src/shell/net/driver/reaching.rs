@@ -124,13 +124,18 @@ impl Driver {
         }
     }
 
+    /// Connects to a rendezvous point, unless the relay that it is does so already: it
+    /// would give up if it found another dial under way.
     fn meet(&mut self, point: &ServiceAddress, now: Instant) {
+        if self.reaching.reach.is_asking(&point.id()) {
+            return;
+        }
         let dial = DialOpts::peer_id(point.id())
             .condition(PeerCondition::NotDialing)
             .addresses(vec![point.address().clone()])
             .build();
         match self.swarm.dial(dial) {
-            // A reservation at the same place is on its way; it is connected to soon.
+            // Another dial of it is under way, which ends in one way or the other.
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
             Err(error) => {
                 tracing::debug!(point = %point, %error, "cannot dial");
@@ -174,7 +179,10 @@ impl Driver {
             Err(error) => innermost(error),
         };
         match self.reaching.reach.lost(listener, Instant::now()) {
-            Some(relay) => tracing::warn!(relay = %relay, why, "no reservation, asking again"),
+            Some((relay, 1)) => {
+                tracing::warn!(relay = %relay, why, "no reservation, asking again");
+            }
+            Some((relay, _)) => tracing::debug!(relay = %relay, why, "still no reservation"),
             None => tracing::debug!(?listener, why, "listener closed"),
         }
     }
