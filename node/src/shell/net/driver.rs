@@ -276,6 +276,10 @@ impl Driver {
     }
 
     fn on_discovered(&mut self, peer: &libp2p::PeerId, address: &libp2p::Multiaddr) {
+        // Anybody on the local network can say anything; a relay is not taken from there.
+        if Route::of(address) == Route::Relayed {
+            return;
+        }
         match from_libp2p(peer) {
             Some(peer) if peer != self.me && self.members.contains(&peer) => {
                 let address = without_peer(address);
@@ -314,6 +318,11 @@ impl Driver {
                 },
                 _ = self.swarm.select_next_some() => {}
             }
+        }
+        // Those with relays and rendezvous points have no link.
+        let others: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in others {
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
         while self.swarm.network_info().connection_counters().num_established() > 0 {
             self.swarm.select_next_some().await;

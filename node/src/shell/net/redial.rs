@@ -166,7 +166,7 @@ impl Redial {
             .addresses
             .retain(|address, source| *source != Source::Registered || addresses.contains(address));
         let new = |address| self.learn(peer, address, Source::Registered, now);
-        addresses.into_iter().map(new).fold(false, |any, new| any || new)
+        addresses.into_iter().map(new).filter(|new| *new).count() > 0
     }
 
     /// The earliest moment at which a peer becomes due.

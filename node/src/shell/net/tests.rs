@@ -422,21 +422,23 @@ fn through(relay: &ServiceAddress, byte: u8, members: &[u8]) -> NetConfig {
 #[tokio::test]
 async fn members_meet_through_a_relay_and_go_on_directly() {
     let relay = relay().await;
-    let mut left = node(through(&relay, 1, &[1, 2])).await;
     let mut right = node(through(&relay, 2, &[1, 2])).await;
+    // Only the right one can be reached at the relay, so that one link comes up.
+    let mut left = config(1, &[1, 2], TCP);
+    left.peers = vec![PeerAddress::new(right.id, relay.circuit()).expect("dialable")];
+    let mut left = node(left).await;
     let ((left_link, peer), (right_link, _)) = tokio::join!(left.link_up(), right.link_up());
     assert_eq!(peer, right.id);
-    left.net.send(left_link, b"relayed".to_vec()).expect("room");
-    assert_eq!(right.frame().await, b"relayed");
     left.net.dial(right.address.clone()).await.expect("the net runs");
     // Whoever finds the link at rest first ends it; the other follows.
     let (left_end, right_end) = tokio::join!(left.link_down(), right.link_down());
     assert_eq!((left_end.0, right_end.0), (left_link, right_link));
     assert!([left_end.1, right_end.1].contains(&LinkEnd::Replaced));
-    let (left_link, _) = left.link_up().await;
-    right.link_up().await;
-    left.net.send(left_link, b"direct".to_vec()).expect("room");
-    assert_eq!(right.frame().await, b"direct");
+    let (left_link, right_link) = tokio::join!(settle(&mut left), settle(&mut right));
+    left.net.send(left_link, b"left".to_vec()).expect("the link is up");
+    right.net.send(right_link, b"right".to_vec()).expect("the link is up");
+    assert_eq!(right.frame().await, b"left");
+    assert_eq!(left.frame().await, b"right");
 }
 
 #[tokio::test]
