@@ -77,6 +77,8 @@ struct Point {
     failures: u32,
     /// Answers in a row that brought nothing new.
     quiet: u32,
+    /// Something changed while an answer was waited for, which may not speak of it.
+    hurried: bool,
     /// When this peer registered, while the point lists it.
     registered: Option<Instant>,
     state: PointState,
@@ -101,6 +103,7 @@ impl Reach {
             address,
             failures: 0,
             quiet: 0,
+            hurried: false,
             registered: None,
             state: PointState::Due(now),
         };
@@ -217,6 +220,7 @@ impl Reach {
             point.registered = None;
         }
         let pause = match answer.misses_somebody {
+            _ if std::mem::take(&mut point.hurried) => AGAIN.first,
             true => ASK.pause(point.quiet, spread(&seed, &id.to_bytes(), point.quiet)),
             false => ASK_AT_REST,
         };
@@ -239,8 +243,12 @@ impl Reach {
     pub(super) fn hurry(&mut self, now: Instant) {
         for point in &mut self.points {
             point.quiet = 0;
-            if let PointState::Due(moment) = point.state {
-                point.state = PointState::Due(moment.min(now + AGAIN.first));
+            match point.state {
+                PointState::Due(moment) => {
+                    point.state = PointState::Due(moment.min(now + AGAIN.first));
+                }
+                PointState::Connecting => {}
+                PointState::Asked => point.hurried = true,
             }
         }
     }
@@ -398,6 +406,22 @@ mod tests {
         reach.answered(&service().id(), Answer { misses_somebody: false, ..NOTHING_NEW }, now);
         reach.hurry(now);
         assert_eq!(reach.next_due(), Some(now + AGAIN.first));
+    }
+
+    #[test]
+    fn asks_again_soon_when_something_changed_before_the_answer() {
+        let now = Instant::now();
+        let mut reach = points(now);
+        for soon in [true, false] {
+            reach.take_due(now + 9_999 * SECOND);
+            reach.connected(&service().id(), now);
+            if soon {
+                reach.hurry(now);
+            }
+            reach.answered(&service().id(), NOTHING_NEW, now);
+            let pause = reach.next_due().expect("asks again") - now;
+            assert_eq!(pause == AGAIN.first, soon, "{pause:?}");
+        }
     }
 
     #[test]
