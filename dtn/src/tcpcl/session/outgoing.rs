@@ -101,7 +101,8 @@ impl Outgoing {
             .ok_or(InputError::NoTransfer)
     }
 
-    /// Notes an acknowledgement; none if it fits nothing that was sent.
+    /// Notes an acknowledgement; none if it fits nothing that was sent. One of all bytes is the last
+    /// one whatever its flags are, since only the last segment completes them: dtnd 0.21 sets none.
     fn acknowledge(&mut self, ack: Ack) -> Option<Meaning> {
         let at = self.transfers.iter().position(|sending| sending.id == ack.id)?;
         let sending = self.transfers.get_mut(at)?;
@@ -109,11 +110,9 @@ impl Outgoing {
             return None;
         }
         sending.acked = ack.length;
-        if !ack.flags.ends() {
-            return Some(Meaning::Part);
-        }
         let meaning = match sending.state {
             State::Sent if ack.length == sending.length => Meaning::Whole,
+            _ if !ack.flags.ends() => return Some(Meaning::Part),
             State::CutShort if ack.length == sending.sent => Meaning::CutShort,
             _ => return None,
         };
@@ -301,5 +300,20 @@ mod tests {
         assert_eq!(ack(14, SegmentFlags::END), None);
         assert_eq!(ack(15, SegmentFlags::END), Some(Meaning::Whole));
         assert_eq!(ack(15, SegmentFlags::END), None);
+    }
+
+    #[test]
+    fn takes_an_acknowledgement_of_all_bytes_for_the_last_one_without_its_flag() {
+        let mut session = established();
+        let (now, id) = (Timestamp::default(), TransferId::FIRST);
+        session.handle(now, Input::Offer { length: 15 }).unwrap();
+        session.handle(now, Input::Data { id, bytes: &[0; 10] }).unwrap();
+        session.handle(now, Input::Data { id, bytes: &[0; 5] }).unwrap();
+        let outgoing = &mut session.outgoing;
+        let mut ack =
+            |length| outgoing.acknowledge(Ack { flags: SegmentFlags::MIDDLE, id, length });
+        assert_eq!(ack(10), Some(Meaning::Part));
+        assert_eq!(ack(15), Some(Meaning::Whole));
+        assert_eq!(ack(15), None);
     }
 }
