@@ -20,7 +20,7 @@ use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey, Symbol};
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_node::shell::clock;
 use longhaul_node::shell::net::{
-    self, NetConfig, NetEvent, NetHandle, NetLimits, NetTiming, PeerAddress,
+    self, NetConfig, NetEvent, NetHandle, NetLimits, NetTiming, PeerAddress, ReachConfig,
 };
 use longhaul_node::shell::store::Store;
 use longhaul_registry::SignedManifest;
@@ -65,6 +65,7 @@ impl Attacker {
             peers: vec![self.victim.clone()],
             members: BTreeSet::from([self.victim.peer()]),
             mdns: false,
+            reach: ReachConfig::default(),
             limits: NetLimits::default(),
             timing: NetTiming::default(),
             spread_seed: [7; 32],

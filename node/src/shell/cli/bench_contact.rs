@@ -28,7 +28,9 @@ use super::say;
 use crate::peer::{PersistRequest, Ticket};
 use crate::shell::clock;
 use crate::shell::driver::disk::{Disk, Stored};
-use crate::shell::net::{self, NetConfig, NetEvent, NetHandle, NetLimits, NetTiming, PeerAddress};
+use crate::shell::net::{
+    self, NetConfig, NetEvent, NetHandle, NetLimits, NetTiming, PeerAddress, ReachConfig,
+};
 use crate::shell::store::Store;
 
 /// How long a run may take before it is given up.
@@ -181,7 +183,7 @@ impl Drop for Server {
 
 async fn serve_bare(args: &ContactArgs) -> anyhow::Result<()> {
     let said = |address: &_| println!("{address}");
-    Ok(net::bare::send(&key(1), LISTEN.parse()?, total(args), said).await?)
+    Ok(net::bare::send(&key(1), key(2).peer_id(), LISTEN.parse()?, total(args), said).await?)
 }
 
 fn limits(args: &ContactArgs) -> BundleLimits {
@@ -223,6 +225,7 @@ fn start_net(number: u8, peers: Vec<PeerAddress>) -> anyhow::Result<Net> {
         peers,
         members: BTreeSet::from([key(1).peer_id(), key(2).peer_id()]),
         mdns: false,
+        reach: ReachConfig::default(),
         limits: NetLimits::default(),
         timing: NetTiming::default(),
         spread_seed: [number; 32],

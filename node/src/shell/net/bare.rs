@@ -3,47 +3,49 @@
 //! The same TCP, Noise and Yamux as contacts have, opened by the same behaviour;
 //! no frames, no agent, no disk.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, Stream};
-use longhaul_dtn::identity::SecretKey;
+use longhaul_dtn::identity::{PeerId, SecretKey};
 
 use super::address::{keypair, to_libp2p};
 use super::behaviour::{Links, STREAMS_MAX, direct};
-use super::stream::{ContactEvent, Contacts};
+use super::stream::{ContactEvent, Contacts, Opened};
 use super::{NetError, NetTiming, PeerAddress};
 
 /// Bytes of one write or read.
 const CHUNK: usize = 64 * 1024;
 
-fn swarm(key: &SecretKey) -> Result<Swarm<Contacts>, NetError> {
+fn swarm(key: &SecretKey, with: PeerId) -> Result<Swarm<Contacts>, NetError> {
     let keypair = keypair(key);
     let me = keypair.public().to_peer_id();
     let settings = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_secs(600));
     let links = Links { alive_every: NetTiming::default().alive_every, streams_max: STREAMS_MAX };
     let transport = direct(&links, &keypair)?;
-    Ok(Swarm::new(transport, Contacts::default(), me, settings))
+    Ok(Swarm::new(transport, Contacts::new(BTreeSet::from([to_libp2p(&with)])), me, settings))
 }
 
-/// Listens, says where, and sends `bytes` bytes to whoever comes first; ends when the other
+/// Listens, says where, and sends `bytes` bytes to `to` when it comes; ends when the other
 /// side has closed.
 pub async fn send(
     key: &SecretKey,
+    to: PeerId,
     listen: Multiaddr,
     bytes: u64,
     mut listening: impl FnMut(&Multiaddr),
 ) -> Result<(), NetError> {
     let failed = |error: &dyn ToString| NetError::Transport(error.to_string());
-    let mut swarm = swarm(key)?;
+    let mut swarm = swarm(key, to)?;
     swarm.listen_on(listen).map_err(|error| failed(&error))?;
     let mut stream = loop {
         match swarm.select_next_some().await {
             SwarmEvent::NewListenAddr { address, .. } => listening(&address),
-            SwarmEvent::Behaviour(ContactEvent::Opened { stream, .. }) => break stream,
+            SwarmEvent::Behaviour(ContactEvent::Opened(Opened { stream, .. })) => break stream,
             _ => {}
         }
     };
@@ -69,12 +71,12 @@ pub async fn receive<T>(
     mut clock: impl FnMut() -> T,
 ) -> Result<(u64, T, T), NetError> {
     let failed = |error: &dyn ToString| NetError::Transport(error.to_string());
-    let mut swarm = swarm(key)?;
+    let mut swarm = swarm(key, from.peer())?;
     let options =
         DialOpts::peer_id(to_libp2p(&from.peer())).addresses(vec![from.address().clone()]);
     swarm.dial(options.build()).map_err(|error| failed(&error))?;
     let mut stream: Stream = loop {
-        if let SwarmEvent::Behaviour(ContactEvent::Opened { stream, .. }) =
+        if let SwarmEvent::Behaviour(ContactEvent::Opened(Opened { stream, .. })) =
             swarm.select_next_some().await
         {
             break stream;
