@@ -48,6 +48,7 @@ cleanup() {
 
 wait_for_line() { # FILE PATTERN COUNT WHAT
   local deadline=$((SECONDS + STEP_S_MAX))
+  touch "$1"
   until [ "$(grep -cE "$2" "$1" || true)" -ge "$3" ]; do
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 40 "$1" >&2; fail "$4"; }
     sleep 0.2

@@ -15,7 +15,7 @@ use crate::shell::net::{ReachConfig, RelayLimits, ServiceAddress, parse_address}
 /// Most relays, and most rendezvous points, of one peer.
 const SERVICES_MAX: usize = 16;
 
-/// How a peer gets through NATs. Addresses are texts that [`ReachOptions::net`] checks.
+/// How a peer gets through NATs. Addresses are texts that [`super::Config::net`] checks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReachOptions {
     /// Relays at which to reserve a place.

@@ -39,7 +39,7 @@ use longhaul_dtn::agent::{LINK_QUEUE_BYTES_MAX, LinkId};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use tokio::sync::mpsc;
 
-pub use address::{AddressError, PeerAddress, Route, ServiceAddress, parse_address};
+pub use address::{AddressError, PeerAddress, ServiceAddress, parse_address};
 pub use link::{LinkEnd, SendError};
 pub use redial::RedialPolicy;
 pub use relay::{RelayConfig, RelayServer};
