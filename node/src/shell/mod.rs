@@ -1,9 +1,9 @@
 //! Everything of a peer that touches the world: disk, network, clock, entropy
 //! and the command line. Only here may time be read or a file opened.
 
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no daemon stores bundles yet"))]
-pub(crate) mod bundles;
+pub mod bundles;
 pub mod clock;
+pub mod courier;
 pub mod entropy;
 pub mod net;
 pub mod store;

@@ -18,6 +18,8 @@ pub(super) struct Incoming {
     refused: Option<(TransferId, RefuseReason)>,
     /// Answers in the order of their segments; the first one is not ready.
     answers: VecDeque<Answer>,
+    /// The highest id that ever waited for the store.
+    last_waiting: Option<TransferId>,
 }
 
 /// A transfer that is not complete.
@@ -94,7 +96,12 @@ impl Incoming {
 
     /// True when a transfer of this id came whole and is not stored.
     fn awaits(&self, id: TransferId) -> bool {
-        self.answers.iter().any(|answer| matches!(answer, Answer::Waiting(ack) if ack.id == id))
+        // Ids ascend, as a rule.
+        self.last_waiting.is_some_and(|last| id <= last)
+            && self
+                .answers
+                .iter()
+                .any(|answer| matches!(answer, Answer::Waiting(ack) if ack.id == id))
     }
 
     /// Drops the transfer if it is the current one; true when it was.
@@ -188,6 +195,7 @@ impl Session {
         if flags.ends() {
             self.incoming.current = None;
             self.incoming.answers.push_back(Answer::Waiting(ack));
+            self.incoming.last_waiting = self.incoming.last_waiting.max(Some(id));
             self.outputs.push_back(Output::TransferFinished { id, length: received });
         } else {
             self.incoming.answers.push_back(Answer::Ready(Message::Ack(ack)));

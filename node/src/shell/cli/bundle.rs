@@ -10,7 +10,7 @@ use longhaul_dtn::bundle::{BundleHead, BundleLimits};
 use longhaul_dtn::time::{Span, Timestamp};
 use serde::Serialize;
 
-use super::{DirArg, say};
+use super::{DirArg, bundle_send, say};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
 use crate::shell::folder::{self, BundleFile};
 use crate::shell::store::Store;
@@ -44,6 +44,14 @@ pub(super) enum BundleCommand {
     #[command(after_help = "Example:\n  longhaul bundle import /media/usb/longhaul\n\n\
         The peer must not be running; a running one takes them from its `folders`.")]
     Import(ImportArgs),
+    /// Make a bundle of a file, for any DTN node.
+    #[command(after_help = "Example:\n  longhaul bundle new --source dtn://me/out \
+        --destination dtn://you/in --out note.bundle note.txt")]
+    New(bundle_send::NewArgs),
+    /// Send bundles to a DTN node over TCPCLv4, and wait until it answers for them.
+    #[command(after_help = "Example:\n  longhaul bundle send --to 10.0.0.7:4556 \
+        --node-id dtn://me/ note.bundle")]
+    Send(bundle_send::SendArgs),
 }
 
 /// Arguments of `bundle ls`.
@@ -86,6 +94,8 @@ pub(super) fn bundle(command: &BundleCommand) -> anyhow::Result<ExitCode> {
         BundleCommand::Ls(args) => ls(args),
         BundleCommand::Export(args) => export(args),
         BundleCommand::Import(args) => import(args),
+        BundleCommand::New(args) => bundle_send::new(args),
+        BundleCommand::Send(args) => bundle_send::send_all(args),
     }
 }
 

@@ -10,6 +10,8 @@ mod bench_contact;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 mod bench_store;
 mod bundle;
+mod bundle_send;
+mod courier;
 mod export;
 mod inspect;
 mod model;
@@ -94,6 +96,9 @@ enum Command {
         after_help = "Example:\n  longhaul export --out run.audit && longhaul-audit replay run.audit"
     )]
     Export(export::ExportArgs),
+    /// Run a store-and-forward agent for bundles of any DTN node, over TCPCLv4.
+    #[command(after_help = COURIER_EXAMPLES)]
+    Courier(courier::CourierArgs),
     /// Run a federation of real processes on this machine, cut it apart, heal
     /// it, and compare.
     #[command(after_help = DEMO_EXAMPLES)]
@@ -110,6 +115,11 @@ enum Command {
     )]
     Bench(bench::BenchArgs),
 }
+
+const COURIER_EXAMPLES: &str = "\
+Example:
+  longhaul courier --listen tcpcl:0.0.0.0:4556 --node-id dtn://me/ --dir courier-data \
+--peer 10.0.0.7:4556=dtn://you/";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -168,6 +178,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Model(command) => model::model(&command),
         Command::Bundle(command) => bundle::bundle(&command),
         Command::Export(args) => export::export(&args),
+        Command::Courier(args) => courier::courier(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Store(command) => store::store(&command),
         Command::Relay(args) => relay::relay(&args),

@@ -1,0 +1,136 @@
+//! Facts: what an agent has to know of a bundle, read from its bytes once.
+
+use longhaul_dtn::bpv7::{
+    BlockFlags, BlockType, Bundle, BundleError, BundleKey as Identity, EndpointId, Extension,
+    Limits,
+};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::tcpcl::RefuseReason;
+use longhaul_dtn::time::{Span, Timestamp};
+
+use crate::shell::bundles::BundleKey;
+
+/// The hash context of [`key_of`].
+const KEY_CONTEXT: &str = "longhaul 2026 node bundle identity v1";
+/// The hash context of [`NodeNumber::of`].
+const NODE_CONTEXT: &str = "longhaul 2026 node neighbour number v1";
+
+/// What an agent knows of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Names the bundle.
+    pub key: BundleKey,
+    /// The node that it is for.
+    pub destination: NodeNumber,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// True when it may take no further hop.
+    pub is_spent: bool,
+}
+
+/// Stands for a node: a hash of its id, so that the same node has the same number in every run.
+/// Whoever sends is not authenticated, so that a forged collision gains nothing over a forged name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeNumber(u32);
+
+/// Why a bundle is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is not a bundle.
+    #[error("not a bundle: {0}")]
+    Malformed(#[from] BundleError),
+    /// Its lifetime is over.
+    #[error("the bundle is expired")]
+    Expired,
+    /// It is for another node and may take no further hop.
+    #[error("the bundle has taken all its hops")]
+    Spent,
+    /// A block asks for the bundle to be deleted where the block is not known.
+    #[error("block {0} is unknown here and asks for the bundle to be deleted")]
+    Unknown(u64),
+    /// The quota is used by bundles that still have to go somewhere.
+    #[error("the quota is used up")]
+    Quota,
+}
+
+impl Unfit {
+    /// What to tell the neighbour: only a full quota is worth another try.
+    pub const fn reason(&self) -> RefuseReason {
+        match self {
+            Self::Quota => RefuseReason::NO_RESOURCES,
+            _ => RefuseReason::NOT_ACCEPTABLE,
+        }
+    }
+}
+
+impl NodeNumber {
+    /// Stands for ourselves; no node has it.
+    pub const OURS: Self = Self(0);
+
+    /// The number of an endpoint's node.
+    pub fn of(endpoint: &EndpointId) -> Self {
+        let hash = ContentHash::derive(NODE_CONTEXT, endpoint.node().to_string().as_bytes());
+        let first = hash.as_bytes().first_chunk().expect("a hash has more than four bytes");
+        Self(u32::from_be_bytes(*first).max(1))
+    }
+
+    /// The number that the store keeps.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The node of a number that the store kept.
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl Facts {
+    /// Reads what came at `now`.
+    pub fn read(bytes: &[u8], now: Timestamp, limits: &Limits) -> Result<Self, Unfit> {
+        let bundle = Bundle::decode(bytes, limits)?;
+        if let Some(block) = bundle.blocks().iter().find(|block| {
+            !is_known(block.kind) && block.flags.has(BlockFlags::DELETE_BUNDLE_UNPROCESSED)
+        }) {
+            return Err(Unfit::Unknown(block.number));
+        }
+        let left = bundle.remaining(now, Span::default()).ok_or(Unfit::Expired)?;
+        let is_spent = matches!(
+            bundle.extension(BlockType::HOP_COUNT),
+            Some(Extension::HopCount { limit, count }) if count >= limit
+        );
+        Ok(Self {
+            key: key_of(&bundle.key()),
+            destination: NodeNumber::of(&bundle.primary().destination),
+            expires: now.plus(left),
+            bytes: bytes.len() as u64,
+            is_spent,
+        })
+    }
+}
+
+/// True for blocks that this node understands or carries without having to.
+pub fn is_known(kind: BlockType) -> bool {
+    [
+        BlockType::PAYLOAD,
+        BlockType::PREVIOUS_NODE,
+        BlockType::BUNDLE_AGE,
+        BlockType::HOP_COUNT,
+        BlockType::INTEGRITY,
+        BlockType::CONFIDENTIALITY,
+    ]
+    .contains(&kind)
+}
+
+/// The name of a bundle: source, creation timestamp and for a fragment its place and length
+/// (RFC 9171 section 4.2.7), hashed. An `ipn` source has one name in both its forms.
+pub fn key_of(identity: &Identity) -> BundleKey {
+    let Identity { source, created, fragment } = identity;
+    let mut text = format!("{source} {} {}", created.time.dtn_ms(), created.sequence);
+    if let Some((place, len)) = fragment {
+        text.push_str(&format!(" {} {} {len}", place.offset, place.total));
+    }
+    BundleKey::from_bytes(*ContentHash::derive(KEY_CONTEXT, text.as_bytes()).as_bytes())
+}

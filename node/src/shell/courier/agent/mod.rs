@@ -1,0 +1,354 @@
+//! Agent: which bundle goes to whom, as a machine without IO.
+//!
+//! Store and forward for any bundles of RFC 9171. What comes is stored, then acknowledged, then
+//! offered to every neighbour that does not have it (epidemic routing): a neighbour has a bundle
+//! when it gave it to us or has acknowledged it; what a bundle says of its way is not believed.
+//! Bundles for our own node are delivered and go nowhere else. A bundle that was delivered, or that
+//! its destination has acknowledged, is done: it goes nowhere any more, is kept so that duplicates
+//! are known, and is the first to give way when the quota is used up. Bundles that are not done
+//! never give way: new ones are refused instead. Expired bundles are deleted.
+//!
+//! Drive it with [`Agent::handle`], then [`Agent::poll`] until it gives nothing, then wait for an
+//! input or for [`Agent::wake_at`]. What a bundle needs on its way out is in [`super::relay`].
+//!
+//! Not here: status reports, which RFC 9171 leaves to a node's policy, fragmentation, and any
+//! routing but epidemic.
+
+mod event;
+mod facts;
+mod links;
+mod shelf;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use longhaul_dtn::bpv7::{EndpointId, Limits};
+use longhaul_dtn::tcpcl::RefuseReason;
+use longhaul_dtn::time::{Span, Timestamp};
+
+pub use self::event::{Arrival, Input, LinkId, Output, SendOutcome};
+pub use self::facts::{Facts, NodeNumber, Unfit, is_known, key_of};
+
+use self::links::Links;
+use self::shelf::{Held, Shelf};
+use crate::shell::bundles::{BundleKey, Entry};
+
+/// What an agent must know.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Our node id.
+    pub node: EndpointId,
+    /// What a bundle may be at most.
+    pub limits: Limits,
+    /// Most bytes of bundles held.
+    pub quota_bytes: u64,
+    /// Most bundles held; bounds memory, about 300 bytes each.
+    pub bundles_max: usize,
+    /// Most bundles under way to one neighbour.
+    pub window_bundles: usize,
+    /// No further bundle is sent to a neighbour while so many bytes are under way.
+    pub window_bytes: u64,
+    /// How long a neighbour that has no room is left alone.
+    pub pause: Span,
+    /// Most bundles that are read from the store at once after a restart.
+    pub loads_max: usize,
+}
+
+/// What an agent has done since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counts {
+    /// Bundles that came and were taken.
+    pub received: u64,
+    /// Bundles that came again.
+    pub duplicates: u64,
+    /// Bundles that came and were refused.
+    pub refused: u64,
+    /// Bundles delivered here.
+    pub delivered: u64,
+    /// Acknowledgements of neighbours.
+    pub forwarded: u64,
+    /// Bundles deleted because they expired.
+    pub expired: u64,
+    /// Bundles that were done and gave way to others.
+    pub evicted: u64,
+}
+
+/// A bundle on its way into the store.
+#[derive(Debug)]
+struct Storing {
+    facts: Facts,
+    arrivals: Vec<Arrival>,
+}
+
+/// The machine. See the module for how to drive it.
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+    us: NodeNumber,
+    shelf: Shelf,
+    links: Links,
+    storing: BTreeMap<BundleKey, Storing>,
+    /// Bundles of the store that were not read yet, and how many are being read.
+    unread: VecDeque<BundleKey>,
+    loading: usize,
+    outputs: VecDeque<Output>,
+    counts: Counts,
+}
+
+impl Agent {
+    /// An agent that holds nothing.
+    pub fn new(config: AgentConfig) -> Self {
+        Self {
+            us: NodeNumber::of(&config.node),
+            config,
+            shelf: Shelf::default(),
+            links: Links::default(),
+            storing: BTreeMap::new(),
+            unread: VecDeque::new(),
+            loading: 0,
+            outputs: VecDeque::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Restored { key, entry, holders } => self.on_restored(key, entry, holders),
+            Input::Loaded { key, bytes } => self.on_loaded(now, key, bytes),
+            Input::LinkUp { link, node, bundle_bytes_max } => {
+                let node = node.filter(|node| !node.is_none()).map(|node| NodeNumber::of(&node));
+                self.links.up(link, node, bundle_bytes_max);
+            }
+            Input::LinkDown(link) => self.links.down(link),
+            Input::Received { arrival, bytes } => self.on_received(now, arrival, bytes),
+            Input::Stored(keys) => keys.into_iter().for_each(|key| self.on_stored(key)),
+            Input::Unstored(keys) => keys.into_iter().for_each(|key| self.on_unstored(key)),
+            Input::Delivered(keys) => keys.into_iter().for_each(|key| self.on_delivered(key)),
+            Input::Sent { link, key, outcome } => self.on_sent(now, link, key, outcome),
+            Input::Wake => {}
+        }
+        self.expire(now);
+        self.load();
+        self.pump(now);
+    }
+
+    /// The next thing to do; none until the next input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Wake`] if nothing else happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        [self.shelf.next_expiry(), self.links.next_retry()].into_iter().flatten().min()
+    }
+
+    /// What was done so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bundles held, and their bytes.
+    pub fn held(&self) -> (usize, u64) {
+        (self.shelf.len(), self.shelf.bytes())
+    }
+
+    fn on_restored(&mut self, key: BundleKey, entry: Entry, holders: Vec<NodeNumber>) {
+        // One that was delivered is done; of the others we have to know whom they are for.
+        let is_delivered = holders.contains(&NodeNumber::OURS);
+        self.shelf.put(key, Held::restored(entry, holders));
+        match is_delivered {
+            true => self.shelf.finish(key),
+            false => self.unread.push_back(key),
+        }
+    }
+
+    fn on_loaded(&mut self, now: Timestamp, key: BundleKey, bytes: Option<Arc<Vec<u8>>>) {
+        self.loading = self.loading.saturating_sub(1);
+        let facts = bytes.map(|bytes| Facts::read(&bytes, now, &self.config.limits));
+        match facts {
+            Some(Ok(facts)) => {
+                self.shelf.know(key, &facts, self.us);
+                if let Some(place) = self.shelf.order_of(key) {
+                    self.links.retry_everywhere(place);
+                }
+                self.route(key, &facts);
+            }
+            // It is kept: another run may be able to read it.
+            Some(Err(_)) | None => self.shelf.hold_back(key),
+        }
+    }
+
+    fn on_received(&mut self, now: Timestamp, arrival: Arrival, bytes: Arc<Vec<u8>>) {
+        match self.judge(now, arrival, bytes) {
+            Ok(()) => {}
+            Err(why) => {
+                self.counts.refused += 1;
+                self.outputs.push_back(Output::Refuse { arrival, why });
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Timestamp,
+        arrival: Arrival,
+        bytes: Arc<Vec<u8>>,
+    ) -> Result<(), Unfit> {
+        let facts = Facts::read(&bytes, now, &self.config.limits)?;
+        let giver = self.links.node_of(arrival.link);
+        if self.shelf.has(facts.key) {
+            self.counts.duplicates += 1;
+            self.mark_giver(&facts, giver);
+            self.outputs.push_back(Output::Accept(arrival));
+            return Ok(());
+        }
+        if let Some(storing) = self.storing.get_mut(&facts.key) {
+            self.counts.duplicates += 1;
+            storing.arrivals.push(arrival);
+            return Ok(());
+        }
+        if facts.is_spent && facts.destination != self.us {
+            return Err(Unfit::Spent);
+        }
+        self.make_room(facts.bytes)?;
+        let Facts { key, expires, .. } = facts;
+        self.shelf.reserve(facts.bytes);
+        self.storing.insert(key, Storing { facts, arrivals: vec![arrival] });
+        self.outputs.push_back(Output::Store { key, expires, bytes });
+        Ok(())
+    }
+
+    /// Makes room for a bundle of `bytes`: what is done gives way, the soonest to expire first.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Unfit> {
+        while !self.fits(bytes) {
+            self.evict().ok_or(Unfit::Quota)?;
+        }
+        Ok(())
+    }
+
+    fn fits(&self, bytes: u64) -> bool {
+        self.shelf.bytes().saturating_add(bytes) <= self.config.quota_bytes
+            && self.shelf.len() + self.storing.len() < self.config.bundles_max
+    }
+
+    /// Drops the bundle that is done and expires first; none if none is done.
+    fn evict(&mut self) -> Option<()> {
+        let key = self.shelf.first_done()?;
+        self.counts.evicted += 1;
+        self.drop_bundle(key);
+        Some(())
+    }
+
+    fn on_stored(&mut self, key: BundleKey) {
+        let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
+        self.counts.received += 1;
+        self.shelf.unreserve(facts.bytes);
+        self.shelf.put(key, Held::new(&facts, self.us));
+        for arrival in arrivals {
+            self.mark_giver(&facts, self.links.node_of(arrival.link));
+            self.outputs.push_back(Output::Accept(arrival));
+        }
+        self.route(key, &facts);
+    }
+
+    fn on_unstored(&mut self, key: BundleKey) {
+        let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
+        self.shelf.unreserve(facts.bytes);
+        // The disk is fuller than what we count: make room for the next one.
+        let before = self.shelf.bytes();
+        while before - self.shelf.bytes() < facts.bytes && self.evict().is_some() {}
+        self.counts.refused += arrivals.len() as u64;
+        let refused = arrivals.into_iter();
+        self.outputs.extend(refused.map(|arrival| Output::Refuse { arrival, why: Unfit::Quota }));
+    }
+
+    /// What follows from what a bundle says.
+    fn route(&mut self, key: BundleKey, facts: &Facts) {
+        if facts.destination == self.us {
+            self.outputs.push_back(Output::Deliver(key));
+        }
+    }
+
+    fn on_delivered(&mut self, key: BundleKey) {
+        self.counts.delivered += 1;
+        self.mark(key, Some(NodeNumber::OURS));
+        self.shelf.finish(key);
+    }
+
+    fn on_sent(&mut self, now: Timestamp, link: LinkId, key: BundleKey, outcome: SendOutcome) {
+        let node = self.links.node_of(link);
+        self.links.answered(link, key);
+        match outcome {
+            SendOutcome::Acknowledged => {
+                self.counts.forwarded += 1;
+                self.mark(key, node);
+            }
+            // It has it, or will never take it.
+            SendOutcome::Refused(
+                RefuseReason::COMPLETED
+                | RefuseReason::NOT_ACCEPTABLE
+                | RefuseReason::EXTENSION_FAILURE,
+            ) => self.mark(key, node),
+            SendOutcome::Refused(_) => {
+                self.links.pause(link, now.plus(self.config.pause));
+                self.links.retry(link, self.shelf.order_of(key));
+            }
+            SendOutcome::Lost => self.links.retry(link, self.shelf.order_of(key)),
+            SendOutcome::Unreadable => self.shelf.hold_back(key),
+        }
+    }
+
+    /// Notes that the node that gave a bundle has it. Not so its destination: whoever takes that
+    /// name would end the bundle's way.
+    fn mark_giver(&mut self, facts: &Facts, giver: Option<NodeNumber>) {
+        self.mark(facts.key, giver.filter(|&giver| giver != facts.destination));
+    }
+
+    /// Notes that a node has a bundle.
+    fn mark(&mut self, key: BundleKey, node: Option<NodeNumber>) {
+        if let Some(node) = node
+            && self.shelf.mark(key, node)
+        {
+            self.outputs.push_back(Output::Note { key, node });
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        while let Some(key) = self.shelf.first_expired(now) {
+            self.counts.expired += 1;
+            self.drop_bundle(key);
+        }
+    }
+
+    fn drop_bundle(&mut self, key: BundleKey) {
+        if self.shelf.take(key) {
+            self.outputs.push_back(Output::Delete(key));
+        }
+    }
+
+    /// Asks for bundles of the store that were not read yet.
+    fn load(&mut self) {
+        while self.loading < self.config.loads_max {
+            let Some(key) = self.unread.pop_front() else { return };
+            if self.shelf.has(key) {
+                self.loading += 1;
+                self.outputs.push_back(Output::Load(key));
+            }
+        }
+    }
+
+    /// Gives each neighbour what it lacks and has room for.
+    fn pump(&mut self, now: Timestamp) {
+        let (bundles, bytes) = (self.config.window_bundles, self.config.window_bytes);
+        for link in self.links.open_links(now, bundles, bytes) {
+            while let Some((key, expires)) = self.links.next_for(link, &self.shelf, bundles, bytes)
+            {
+                self.outputs.push_back(Output::Send { link, key, expires });
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Shelf: the bundles that an agent holds, without their bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longhaul_dtn::time::Timestamp;
+
+use super::facts::{Facts, NodeNumber};
+use crate::shell::bundles::{BundleKey, Entry};
+
+/// A bundle that is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// Its place among all that are held; given by [`Shelf::put`].
+    order: u64,
+    bytes: u64,
+    expires: Timestamp,
+    /// Where it is for; none before its bytes were read after a restart.
+    destination: Option<NodeNumber>,
+    /// True when it may go to others.
+    may_leave: bool,
+    /// True when nothing is left to do with it.
+    is_done: bool,
+    /// Who has it, in order.
+    holders: Vec<NodeNumber>,
+}
+
+/// A bundle to be sent: its name, its bytes and when it expires.
+pub(super) type Wanted = (BundleKey, u64, Timestamp);
+
+/// All that are stored, by name, age of arrival and expiry.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    bundles: BTreeMap<BundleKey, Held>,
+    by_order: BTreeMap<u64, BundleKey>,
+    by_expiry: BTreeSet<(Timestamp, BundleKey)>,
+    done: BTreeSet<(Timestamp, BundleKey)>,
+    /// Bytes of what is held, and of what is on its way into the store.
+    bytes: u64,
+    next: u64,
+}
+
+impl Held {
+    /// A bundle of which all is known.
+    pub fn new(facts: &Facts, us: NodeNumber) -> Self {
+        Self {
+            order: 0,
+            bytes: facts.bytes,
+            expires: facts.expires,
+            destination: Some(facts.destination),
+            may_leave: facts.destination != us && !facts.is_spent,
+            is_done: false,
+            holders: Vec::new(),
+        }
+    }
+
+    /// A bundle that the store has, before it was read.
+    pub fn restored(entry: Entry, mut holders: Vec<NodeNumber>) -> Self {
+        holders.sort_unstable();
+        holders.dedup();
+        Self {
+            order: 0,
+            bytes: entry.bytes,
+            expires: entry.expires,
+            destination: None,
+            may_leave: false,
+            is_done: false,
+            holders,
+        }
+    }
+
+    /// True when `node` lacks it and may have it.
+    fn is_for(&self, node: NodeNumber, bytes_max: u64) -> bool {
+        let lacks = self.holders.binary_search(&node).is_err();
+        self.may_leave && !self.is_done && self.bytes <= bytes_max && lacks
+    }
+}
+
+impl Shelf {
+    /// Bundles held.
+    pub fn len(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Bytes of what is held and reserved.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Keeps room for a bundle that is not held yet.
+    pub fn reserve(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Gives up what [`Shelf::reserve`] kept.
+    pub fn unreserve(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub fn has(&self, key: BundleKey) -> bool {
+        self.bundles.contains_key(&key)
+    }
+
+    /// Takes a bundle in, behind all others.
+    pub fn put(&mut self, key: BundleKey, mut held: Held) {
+        held.order = self.next;
+        self.next += 1;
+        self.reserve(held.bytes);
+        self.by_order.insert(held.order, key);
+        self.by_expiry.insert((held.expires, key));
+        let before = self.bundles.insert(key, held);
+        debug_assert!(before.is_none(), "a bundle is put once");
+    }
+
+    /// Forgets a bundle; false if it is not held.
+    pub fn take(&mut self, key: BundleKey) -> bool {
+        let Some(held) = self.bundles.remove(&key) else { return false };
+        self.unreserve(held.bytes);
+        self.by_order.remove(&held.order);
+        self.by_expiry.remove(&(held.expires, key));
+        self.done.remove(&(held.expires, key));
+        true
+    }
+
+    /// Learns what a restored bundle says.
+    pub fn know(&mut self, key: BundleKey, facts: &Facts, us: NodeNumber) {
+        let Some(held) = self.bundles.get_mut(&key) else { return };
+        held.destination = Some(facts.destination);
+        held.may_leave = facts.destination != us && !facts.is_spent;
+        if held.holders.contains(&facts.destination) {
+            self.finish(key);
+        }
+    }
+
+    /// Notes that a node has a bundle; false if that was known. A bundle that its destination has
+    /// is done.
+    pub fn mark(&mut self, key: BundleKey, node: NodeNumber) -> bool {
+        let Some(held) = self.bundles.get_mut(&key) else { return false };
+        let Err(at) = held.holders.binary_search(&node) else { return false };
+        held.holders.insert(at, node);
+        if held.destination == Some(node) {
+            self.finish(key);
+        }
+        true
+    }
+
+    /// A bundle goes nowhere in this run.
+    pub fn hold_back(&mut self, key: BundleKey) {
+        if let Some(held) = self.bundles.get_mut(&key) {
+            held.may_leave = false;
+        }
+    }
+
+    /// Nothing is left to do with a bundle.
+    pub fn finish(&mut self, key: BundleKey) {
+        let Some(held) = self.bundles.get_mut(&key) else { return };
+        held.is_done = true;
+        self.done.insert((held.expires, key));
+    }
+
+    /// The bundle that is done and expires first.
+    pub fn first_done(&self) -> Option<BundleKey> {
+        self.done.first().map(|&(_, key)| key)
+    }
+
+    /// A bundle that is expired at `now`.
+    pub fn first_expired(&self, now: Timestamp) -> Option<BundleKey> {
+        self.by_expiry.first().filter(|&&(at, _)| at <= now).map(|&(_, key)| key)
+    }
+
+    /// When the next bundle expires.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.by_expiry.first().map(|&(at, _)| at)
+    }
+
+    /// The place of a bundle.
+    pub fn order_of(&self, key: BundleKey) -> Option<u64> {
+        self.bundles.get(&key).map(|held| held.order)
+    }
+
+    /// The place behind all bundles.
+    pub fn end(&self) -> u64 {
+        self.next
+    }
+
+    /// The first bundle from place `from` on that `node` lacks and may have, and its place.
+    pub fn first_for(&self, from: u64, node: NodeNumber, bytes_max: u64) -> Option<(u64, Wanted)> {
+        let mut places = self.by_order.range(from..);
+        places.find_map(|(&place, key)| Some((place, self.wanted(*key, node, bytes_max)?)))
+    }
+
+    /// The bundle at a place, if `node` lacks it and may have it.
+    pub fn wanted_at(&self, place: u64, node: NodeNumber, bytes_max: u64) -> Option<Wanted> {
+        self.wanted(*self.by_order.get(&place)?, node, bytes_max)
+    }
+
+    fn wanted(&self, key: BundleKey, node: NodeNumber, bytes_max: u64) -> Option<Wanted> {
+        let held = self.bundles.get(&key)?;
+        held.is_for(node, bytes_max).then_some((key, held.bytes, held.expires))
+    }
+}

@@ -1,0 +1,302 @@
+//! Carriers on loopback: real connections, and raw ones that misbehave.
+
+use longhaul_dtn::tcpcl::{NodeId, TransferId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::Receiver;
+
+use super::*;
+
+const MRU: u64 = 1 << 20;
+
+fn config(name: &str) -> CarrierConfig {
+    let node_id = NodeId::new(&format!("dtn://{name}/")).expect("a node id");
+    let redial_first = Duration::from_millis(5);
+    CarrierConfig { redial_first, redial_longest: redial_first, ..CarrierConfig::new(node_id, MRU) }
+}
+
+fn parcel(bytes: Vec<u8>) -> Parcel {
+    Parcel::whole(Arc::new(bytes))
+}
+
+fn key(n: u8) -> BundleKey {
+    BundleKey::from_bytes([n; 32])
+}
+
+async fn up(events: &mut Receiver<Event>) -> (LinkId, Option<EndpointId>, LinkSender) {
+    loop {
+        match events.recv().await.expect("it runs") {
+            Event::Up { link, node, sender, .. } => return (link, node, sender),
+            Event::Missed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The next event, other than that a dial failed.
+async fn next(events: &mut Receiver<Event>) -> Event {
+    loop {
+        match events.recv().await.expect("it runs") {
+            Event::Missed { .. } => {}
+            event => return event,
+        }
+    }
+}
+
+struct Pair {
+    a: Receiver<Event>,
+    b: Receiver<Event>,
+    to_b: LinkSender,
+    to_a: LinkSender,
+    /// Kept so that the carriers live.
+    _carriers: (Carrier, Carrier),
+}
+
+/// Carrier a dials carrier b.
+async fn pair(config_a: CarrierConfig, config_b: CarrierConfig) -> Pair {
+    let (carrier_b, mut b) = Carrier::new(config_b);
+    let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+    let (carrier_a, mut a) = Carrier::new(config_a);
+    carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+    let (_, node, to_b) = up(&mut a).await;
+    assert_eq!(node.map(|node| node.to_string()), Some("dtn://b/".to_owned()));
+    let (_, node, to_a) = up(&mut b).await;
+    assert_eq!(node.map(|node| node.to_string()), Some("dtn://a/".to_owned()));
+    Pair { a, b, to_b, to_a, _carriers: (carrier_a, carrier_b) }
+}
+
+#[tokio::test]
+async fn acknowledges_when_told_and_not_before() {
+    let mut pair = pair(config("a"), config("b")).await;
+    pair.to_b.tell(Command::Send { key: key(1), parcel: parcel(vec![1; 300]) });
+    pair.to_b.tell(Command::Send { key: key(2), parcel: parcel(vec![2; 300]) });
+    let mut arrivals = Vec::new();
+    for n in 1..=2 {
+        let Event::Received { arrival, bytes } = next(&mut pair.b).await else { panic!("{n}") };
+        assert_eq!(bytes, vec![n; 300]);
+        arrivals.push(arrival.transfer);
+    }
+    // The second is durable first: answers keep the order of the bundles, so nothing is said.
+    pair.to_a.tell(Command::Accept(arrivals[1]));
+    let quiet = tokio::time::timeout(Duration::from_millis(50), pair.a.recv()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    pair.to_a.tell(Command::Accept(arrivals[0]));
+    for n in 1..=2 {
+        let event = next(&mut pair.a).await;
+        let expected = SendOutcome::Acknowledged;
+        assert!(
+            matches!(event, Event::Sent { key: found, outcome, .. } if found == key(n) && outcome == expected),
+            "{event:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn carries_bundles_of_all_sizes_in_both_directions_at_once() {
+    let mut pair = pair(config("a"), config("b")).await;
+    let sizes = [1_usize, 64 << 10, (64 << 10) + 1, 1 << 20, 5, 300_000];
+    for (n, &size) in sizes.iter().enumerate() {
+        let n = u8::try_from(n).expect("few");
+        pair.to_b.tell(Command::Send { key: key(n), parcel: parcel(vec![n; size]) });
+        pair.to_a.tell(Command::Send { key: key(n), parcel: parcel(vec![n + 100; size]) });
+    }
+    for (events, back, first) in [(&mut pair.b, &pair.to_a, 0_u8), (&mut pair.a, &pair.to_b, 100)] {
+        let mut found = Vec::new();
+        while found.len() < sizes.len() {
+            if let Event::Received { arrival, bytes } = next(events).await {
+                assert!(bytes.iter().all(|&byte| usize::from(byte - first) == found.len()));
+                found.push(bytes.len());
+                back.tell(Command::Accept(arrival.transfer));
+            }
+        }
+        assert_eq!(found, sizes);
+    }
+}
+
+#[tokio::test]
+async fn passes_refusals_on() {
+    let mut pair = pair(config("a"), config("b")).await;
+    pair.to_b.tell(Command::Send { key: key(1), parcel: parcel(vec![1; 3]) });
+    // Longer than b says that it takes.
+    pair.to_b.tell(Command::Send { key: key(2), parcel: parcel(vec![0; 1 + (1 << 20)]) });
+    let Event::Received { arrival, .. } = next(&mut pair.b).await else { panic!("no bundle") };
+    let reason = RefuseReason::NO_RESOURCES;
+    pair.to_a.tell(Command::Refuse { transfer: arrival.transfer, reason });
+    let mut outcomes = std::collections::BTreeMap::new();
+    while outcomes.len() < 2 {
+        let Event::Sent { key, outcome, .. } = next(&mut pair.a).await else { panic!("no answer") };
+        outcomes.insert(key, outcome);
+    }
+    assert_eq!(outcomes[&key(1)], SendOutcome::Refused(RefuseReason::NO_RESOURCES));
+    assert_eq!(outcomes[&key(2)], SendOutcome::Refused(RefuseReason::NOT_ACCEPTABLE));
+}
+
+#[tokio::test]
+async fn dials_again_after_a_session_ended() {
+    let mut pair = pair(config("a"), config("b")).await;
+    pair.to_a.tell(Command::End);
+    assert!(matches!(next(&mut pair.a).await, Event::Down(_)));
+    assert!(matches!(next(&mut pair.b).await, Event::Down(_)));
+    up(&mut pair.a).await;
+    up(&mut pair.b).await;
+}
+
+#[tokio::test]
+async fn talks_to_no_other_node_than_the_one_that_was_named() {
+    let (carrier_b, mut b) = Carrier::new(config("b"));
+    let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+    let (carrier_a, mut a) = Carrier::new(config("a"));
+    let node = Some("dtn://c/".parse().expect("a node id"));
+    carrier_a.dial(PeerAddress { address, node }, [1; 32]);
+    let Some(Event::Missed { why, .. }) = a.recv().await else { panic!("no attempt ended") };
+    assert!(why.contains("dtn://b/"), "{why}");
+    let (link, ..) = up(&mut b).await;
+    assert!(matches!(b.recv().await, Some(Event::Down(down)) if down == link));
+}
+
+/// A raw connection that has said hello to b, and what b answered.
+async fn raw(config_b: CarrierConfig) -> (TcpStream, Receiver<Event>, LinkSender, Carrier) {
+    let (carrier, mut events) = Carrier::new(config_b);
+    let address = carrier.listen("127.0.0.1:0").await.expect("a free port");
+    // Small, so that it is full soon.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 << 10).expect("any size will do");
+    let mut stream = socket.connect(address).await.expect("it listens");
+    stream.write_all(b"dtn!\x04\x00").await.expect("open");
+    let mut header = [0; 6];
+    stream.read_exact(&mut header).await.expect("open");
+    // Version 4, and no TLS.
+    assert_eq!(&header, b"dtn!\x04\x00");
+    let mut init = vec![7, 0, 30];
+    init.extend((1_u64 << 16).to_be_bytes());
+    init.extend((1_u64 << 20).to_be_bytes());
+    init.extend(b"\x00\x08dtn://a/\x00\x00\x00\x00");
+    stream.write_all(&init).await.expect("open");
+    let mut answer = vec![0; init.len()];
+    stream.read_exact(&mut answer).await.expect("open");
+    assert_eq!(answer[0], 7);
+    let (_, _, sender) = up(&mut events).await;
+    (stream, events, sender, carrier)
+}
+
+/// The head of a first segment of `len` bytes of a bundle of `whole`; it is the last, too, if all
+/// is in it.
+fn segment(id: u64, whole: u64, len: u64) -> Vec<u8> {
+    let mut bytes = vec![1, if whole == len { 3 } else { 2 }];
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(13_u32.to_be_bytes());
+    bytes.extend([0, 0, 1, 0, 8]);
+    bytes.extend(whole.to_be_bytes());
+    bytes.extend(len.to_be_bytes());
+    bytes
+}
+
+#[tokio::test]
+async fn stops_reading_while_too_many_bundles_wait() {
+    let few = CarrierConfig { session_bundles_max: 3, ..config("b") };
+    let (mut stream, mut events, sender, _carrier) = raw(few).await;
+    let mut sent = 0;
+    // Until the connection takes no more: b does not read.
+    let bundle = [&segment(0, 60_000, 60_000)[..], &[0; 60_000]].concat();
+    loop {
+        let mut bundle = bundle.clone();
+        bundle[2..10].copy_from_slice(&u64::to_be_bytes(sent));
+        let write = stream.write_all(&bundle);
+        if tokio::time::timeout(Duration::from_millis(300), write).await.is_err() {
+            break;
+        }
+        sent += 1;
+        assert!(sent < 2_000, "b takes whatever comes");
+    }
+    let mut waiting = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        let Event::Received { arrival, .. } = event else { panic!("{event:?}") };
+        waiting.push(arrival.transfer);
+    }
+    // One read may hold some more than the limit.
+    assert!((3..=8).contains(&waiting.len()), "{}", waiting.len());
+    // It reads on once they are answered for.
+    waiting.into_iter().for_each(|id| sender.tell(Command::Accept(id)));
+    assert!(matches!(events.recv().await, Some(Event::Received { .. })));
+}
+
+#[tokio::test]
+async fn ends_a_session_in_which_a_bundle_stands_still() {
+    let hasty = CarrierConfig { stall_max: Duration::from_millis(50), ..config("b") };
+    let (mut stream, mut events, _sender, _carrier) = raw(hasty).await;
+    stream.write_all(&segment(0, 1_000, 500)).await.expect("open");
+    stream.write_all(&[0; 10]).await.expect("open");
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.expect("closed in good order");
+    // SESS_TERM, idle timeout.
+    assert_eq!(rest, [5, 0, 1]);
+}
+
+#[tokio::test]
+async fn ends_a_session_that_takes_nothing() {
+    let hasty = CarrierConfig { stall_max: Duration::from_millis(100), ..config("b") };
+    let (stream, mut events, sender, _carrier) = raw(hasty).await;
+    // More than the connection holds; nobody reads it.
+    for n in 0..40 {
+        sender.tell(Command::Send { key: key(n), parcel: parcel(vec![n; 1 << 20]) });
+    }
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_bundle_that_finds_no_room_for_long_is_refused() {
+    let poor = CarrierConfig {
+        in_flight_bytes_max: 64 << 10,
+        stall_max: Duration::from_millis(100),
+        ..config("b")
+    };
+    let (mut stream, mut events, sender, _carrier) = raw(poor).await;
+    // The first bundle takes nearly all and is not answered; the second one begins.
+    stream.write_all(&segment(0, 60_000, 60_000)).await.expect("open");
+    stream.write_all(&[0; 60_000]).await.expect("open");
+    let Some(Event::Received { arrival, .. }) = events.recv().await else { panic!("no bundle") };
+    stream.write_all(&segment(1, 60_000, 30_000)).await.expect("open");
+    stream.write_all(&[0; 30_000]).await.expect("open");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    sender.tell(Command::Accept(arrival.transfer));
+    // The acknowledgements of the first bundle and of a segment of the second one.
+    let mut answer = [0; 2 * 18 + 10];
+    stream.read_exact(&mut answer).await.expect("open");
+    assert_eq!(answer[..10], [2, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(answer[18..28], [2, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+    // XFER_REFUSE, no resources, transfer 1.
+    assert_eq!(answer[36..], [3, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn drops_connections_beyond_the_limit_and_takes_others_later() {
+    let lonely = CarrierConfig { sessions_max: 1, ..config("b") };
+    let (stream, mut events, _sender, carrier) = raw(lonely).await;
+    let address = carrier.listen("127.0.0.1:0").await.expect("a free port");
+    let mut second = TcpStream::connect(address).await.expect("it listens");
+    let mut rest = Vec::new();
+    second.read_to_end(&mut rest).await.expect("closed");
+    assert_eq!(rest, b"");
+    drop(stream);
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
+    let mut third = TcpStream::connect(address).await.expect("it listens");
+    third.write_all(b"dtn!\x04\x00").await.expect("open");
+    third.read_exact(&mut [0; 6]).await.expect("answered");
+}
+
+#[tokio::test]
+async fn what_a_broken_connection_had_under_way_is_over_with_it() {
+    let (mut stream, mut events, sender, _carrier) = raw(config("b")).await;
+    sender.tell(Command::Send { key: key(1), parcel: parcel(vec![1; 10]) });
+    stream.read_exact(&mut [0; 10]).await.expect("it is sent");
+    drop(stream);
+    loop {
+        match events.recv().await.expect("it runs") {
+            Event::Sent { outcome, .. } => assert_eq!(outcome, SendOutcome::Lost),
+            Event::Down(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    sender.tell(Command::Accept(TransferId::FIRST));
+}

@@ -1,0 +1,18 @@
+//! Courier: a bundle agent for any node of a DTN, over TCPCL version 4.
+//!
+//! [`agent`] decides what goes to whom and does no IO; [`carrier`] has the sessions; [`relay`] says
+//! what changes in a bundle on its way. [`run`] joins them with the store of bundles, in one task
+//! beside the sessions and a thread for the disk; [`send`] hands over bundles from files.
+
+pub mod agent;
+pub mod carrier;
+mod delivery;
+mod disk;
+mod driver;
+pub mod relay;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use driver::{CourierOptions, Deliver, Report, run};
+pub use send::{SendOptions, SendReport, send};
