@@ -32,3 +32,52 @@ pub fn needs(config: &PeerConfig, restored: Restored) -> Result<Needs, PeerError
     let held = state.held.iter().map(|held| held.head.payload_hash());
     Ok(Needs { payloads: held.chain(seals).collect(), missing: state.missing.len() })
 }
+
+#[cfg(all(test, feature = "shell"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::shell::store::testing::{key, manifest, requests};
+
+    fn stored() -> (PeerConfig, Restored) {
+        let manifest = Arc::new(manifest("test"));
+        let config = PeerConfig { manifest, key: key(), nonce: [0; 32], memo: None };
+        let requests = requests(12);
+        let entries = requests.iter().flat_map(|request| request.entries.clone()).collect();
+        let payloads = requests.into_iter().filter_map(|request| request.payload).collect();
+        (config, Restored { entries, payloads, torn: false })
+    }
+
+    #[test]
+    fn every_update_of_an_open_epoch_needs_its_payload() {
+        let (config, restored) = stored();
+        let expected = restored.payloads.keys().copied().collect();
+        let found = needs(&config, restored).expect("a log of this peer");
+        assert_eq!(found, Needs { payloads: expected, missing: 0 });
+    }
+
+    #[test]
+    fn what_the_log_does_not_name_is_not_needed() {
+        let (config, mut restored) = stored();
+        let stray = ContentHash::of(b"stray");
+        restored.payloads.insert(stray, (*b"stray").into());
+        let found = needs(&config, restored).expect("a log of this peer");
+        assert!(!found.payloads.contains(&stray));
+    }
+
+    #[test]
+    fn updates_without_their_payload_are_counted() {
+        let (config, mut restored) = stored();
+        restored.payloads.pop_first();
+        let found = needs(&config, restored).expect("a log of this peer");
+        assert!(found.missing > 0);
+    }
+
+    #[test]
+    fn a_peer_that_is_no_member_of_its_log_is_an_error() {
+        let (config, mut restored) = stored();
+        restored.entries.remove(0);
+        assert!(needs(&config, restored).is_err());
+    }
+}

@@ -140,3 +140,57 @@ pub(super) fn free_name(folder: &Path, stem: &str) -> PathBuf {
         .find(|path| !path.exists())
         .expect("a folder has fewer than 2^64 files")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Folder;
+    use super::*;
+
+    fn file(bytes: &[u8]) -> (Folder, PathBuf) {
+        let folder = Folder::new();
+        let path = folder.0.join("file");
+        fs::write(&path, bytes).expect("our own folder");
+        (folder, path)
+    }
+
+    #[test]
+    fn settling_changes_no_byte() {
+        for from in [0, 3, 9] {
+            let (_folder, path) = file(b"some text");
+            RealDisk.settle(&path, from).expect("it is there");
+            assert_eq!(fs::read(&path).expect("it is there"), b"some text");
+        }
+    }
+
+    #[test]
+    fn overwriting_keeps_what_is_behind() {
+        let (_folder, path) = file(b"some text");
+        RealDisk.overwrite(&path, b"same").expect("it is there");
+        assert_eq!(fs::read(&path).expect("it is there"), b"same text");
+    }
+
+    #[test]
+    fn replacing_leaves_one_file() {
+        let (folder, path) = file(b"old");
+        replace(&mut RealDisk, &path, b"new", Access::Private).expect("room on the disk");
+        assert_eq!(fs::read(&path).expect("it is there"), b"new");
+        assert_eq!(fs::read_dir(&folder.0).expect("our own folder").count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_appended_to_what_is_not_there() {
+        let (folder, _) = file(b"");
+        assert!(RealDisk.append(&folder.0.join("other"), b"x").is_err());
+        assert!(RealDisk.overwrite(&folder.0.join("other"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_free_name_is_the_first_that_is_not_taken() {
+        let (folder, _) = file(b"");
+        for number in 1..4 {
+            let name = free_name(&folder.0, "torn");
+            assert_eq!(name, folder.0.join(format!("torn-{number}")));
+            fs::write(name, b"").expect("our own folder");
+        }
+    }
+}

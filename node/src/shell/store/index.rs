@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longhaul_dtn::hash::{ContentHash, HASH_BYTES};
 
@@ -31,6 +32,9 @@ const FOLDER: &str = "index";
 /// First byte of the key of a payload.
 const PAYLOAD: u8 = b'p';
 
+/// How often, and after what pause, a locked index is tried again.
+const OPEN_TRIES: u32 = 100;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 /// How often sled writes what it holds.
 const FLUSH_EVERY_MS: u64 = 500;
 /// Key of the number of acknowledged log entries.
@@ -150,7 +154,7 @@ impl Index {
             // sled writes now and then, which a kill survives; the durable
             // flushes are ours, once at start and once at the end.
             let config = sled::Config::new().path(&folder).cache_capacity(CACHE_BYTES);
-            let db = config.flush_every_ms(Some(FLUSH_EVERY_MS)).open()?;
+            let db = open_patiently(&config.flush_every_ms(Some(FLUSH_EVERY_MS)))?;
             flush(&db, &folder)?;
             Ok(db)
         })
@@ -279,6 +283,21 @@ impl Drop for Index {
     }
 }
 
+/// Opens sled, whose threads may hold the lock of its files for a moment after it was closed. Only
+/// this process can: it has the lock of the data directory.
+#[expect(clippy::disallowed_methods, reason = "sled does not say when its threads have ended")]
+fn open_patiently(config: &sled::Config) -> Result<sled::Db, sled::Error> {
+    for _ in 0..OPEN_TRIES {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    config.open()
+}
+
 /// Writes out what sled holds and syncs the files that it does not.
 fn flush(db: &sled::Db, folder: &Path) -> Result<(), IndexError> {
     db.flush()?;
@@ -305,4 +324,49 @@ fn read_item(key: &[u8], value: &[u8]) -> Option<(ContentHash, u64)> {
     let hash = key.strip_prefix(&[PAYLOAD])?.try_into().ok()?;
     let len = value.try_into().ok()?;
     Some((ContentHash::from_bytes(hash), u64::from_be_bytes(len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn a_missing_index_says_nothing_and_is_removed_without_complaint() {
+        let (folder, scratch) = (Folder::new(), Folder::new());
+        assert_eq!(read_copy(&folder.0, &scratch.0), Ok(None));
+        assert!(Index::open_existing(&folder.0).is_none());
+        remove(&folder.0).expect("there is nothing to remove");
+    }
+
+    #[test]
+    fn a_copy_says_what_the_index_says() {
+        let (folder, scratch) = (Folder::new(), Folder::new());
+        let mut index = Index::open(&folder.0);
+        let lens = [(ContentHash::of(b"a"), 1), (ContentHash::of(b"b"), 2)].into();
+        index.rebuild(&lens);
+        let said = index.said();
+        assert_eq!((&said.payloads, said.entries, said.tag), (&lens, 0, None));
+        drop(index);
+        assert_eq!(read_copy(&folder.0, &scratch.0), Ok(Some(said)));
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_an_index_is_broken_and_can_be_removed() {
+        let (folder, scratch) = (Folder::new(), Folder::new());
+        fs::write(folder.0.join(FOLDER), b"a file").expect("our own folder");
+        assert!(read_copy(&folder.0, &scratch.0).is_err());
+        remove(&folder.0).expect("it is ours");
+        assert!(!folder.0.join(FOLDER).exists());
+    }
+
+    #[test]
+    fn a_rebuilt_index_forgets_what_is_gone() {
+        let folder = Folder::new();
+        let mut index = Index::open(&folder.0);
+        index.rebuild(&[(ContentHash::of(b"a"), 1), (ContentHash::of(b"b"), 2)].into());
+        let left = [(ContentHash::of(b"b"), 3)].into();
+        index.rebuild(&left);
+        assert_eq!(index.payloads(), left);
+    }
 }

@@ -36,6 +36,12 @@ mod pack;
 mod payload;
 mod repair;
 mod space;
+/// What tests elsewhere take from the tests of the store.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::crash::restored::requests;
+    pub(crate) use super::tests::{key, manifest};
+}
 #[cfg(test)]
 mod tests;
 mod vouch;
@@ -165,6 +171,8 @@ impl Store {
     /// Reads everything that is stored, repairs what a power loss may leave
     /// behind, and reports what it moved aside.
     pub fn load(&mut self) -> Result<Loaded, StoreError> {
+        // Closed first, if this is not the first time.
+        self.memory = None;
         let mut index = Index::open(&self.dir);
         let opened = load::load(&mut *self.disk, &self.dir, &mut index)?;
         let entries = opened.loaded.restored.entries.len() as u64;

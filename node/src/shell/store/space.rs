@@ -108,3 +108,54 @@ fn is_part(path: &Path) -> bool {
 fn name(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name().unwrap_or_default().to_string_lossy()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::super::tests::{Folder, key};
+    use super::*;
+
+    fn made() -> Folder {
+        let folder = Folder::new();
+        Store::create(&folder.0, &key()).expect("an empty directory");
+        folder
+    }
+
+    #[test]
+    fn a_new_directory_has_nothing_left_over() {
+        assert_eq!(leftovers(&made().0).expect("it is there"), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn finds_what_is_left_over_wherever_it_lies_and_removes_that_alone() {
+        let folder = made();
+        let names =
+            ["key.part", "index.broken-1", "log/torn-3", "payload/aside/x", "payload/ab/x.part"];
+        fs::create_dir_all(folder.0.join("payload/ab")).expect("our own folder");
+        fs::create_dir_all(folder.0.join("payload/aside")).expect("our own folder");
+        names.iter().for_each(|name| fs::write(folder.0.join(name), b"x").expect("our own folder"));
+        fs::write(folder.0.join("payload/ab/mine"), b"x").expect("our own folder");
+        assert_eq!(leftovers(&folder.0).expect("it is there").len(), names.len());
+        let freed = remove_leftovers(&folder.0).expect("they can be removed");
+        assert_eq!(freed, names.len() as u64 * BLOCK_BYTES);
+        assert_eq!(leftovers(&folder.0).expect("it is there").len(), 0);
+        assert!(folder.0.join("payload/ab/mine").exists() && folder.0.join("key").exists());
+    }
+
+    #[test]
+    fn counts_in_blocks_and_each_file_once() {
+        let folder = made();
+        fs::create_dir_all(folder.0.join("payload/ab")).expect("our own folder");
+        fs::write(folder.0.join("payload/ab/x.part"), [1; 5_000]).expect("our own folder");
+        fs::write(folder.0.join("payload/ab/y"), [1; 4_097]).expect("our own folder");
+        let space = measure(&folder.0, 4_097).expect("it is there");
+        let block = BLOCK_BYTES;
+        assert_eq!((space.payloads, space.leftovers, space.log), (2 * block, 2 * block, 0));
+        assert_eq!((space.total(), space.live), (4 * block, 4_097));
+    }
+
+    #[test]
+    fn the_ratio_of_an_empty_directory_is_a_number() {
+        assert!(Space::default().ratio().abs() < f64::EPSILON);
+    }
+}

@@ -32,11 +32,11 @@ impl Drop for Folder {
     }
 }
 
-pub(super) fn key() -> SecretKey {
+pub(crate) fn key() -> SecretKey {
     SecretKey::from_seed(&[1; 32])
 }
 
-pub(super) fn manifest(name: &str) -> SignedManifest {
+pub(crate) fn manifest(name: &str) -> SignedManifest {
     let weights = TensorSpec::new("weights", vec![3], Init::Zero).expect("a tensor");
     let schema = Arc::new(Schema::new(vec![weights]).expect("a schema"));
     let manifest = Manifest {
@@ -246,13 +246,13 @@ fn stays_in_its_federation_once_the_log_has_begun() {
 
 #[test]
 fn keeps_a_torn_end_aside_and_cuts_it() {
-    let (_folder, store, story) = stored(4);
+    let (_folder, mut store, story) = stored(4);
     let path = log::path(&store.dir);
     let whole = fs::read(&path).expect("a log");
     let last = frame_len(&story, 3);
     for missing in [1, 64, last - 1] {
         fs::write(&path, &whole[..whole.len() - missing]).expect("our own file");
-        let mut again = reopen(&store);
+        let mut again = reopen(&mut store);
         let loaded = again.load().expect("a torn end is not fatal");
         let (mut entries, _) = story.after(4);
         entries.pop();
@@ -264,8 +264,11 @@ fn keeps_a_torn_end_aside_and_cuts_it() {
     }
 }
 
-/// A second handle without the lock, for changes behind the first one's back.
-fn reopen(store: &Store) -> Store {
+/// A second handle without the lock, for changes behind the first one's back; without an index, which
+/// would remember more.
+fn reopen(store: &mut Store) -> Store {
+    store.memory = None;
+    index::remove(&store.dir).expect("our own folder");
     let file = Folder::new();
     fs::create_dir_all(&file.0).expect("a temporary directory");
     let lock = lock::take(&file.0).expect("nobody else's");
@@ -327,14 +330,14 @@ fn a_sector_that_never_arrived_is_torn_behind_the_mark_and_corrupt_before_it() {
 
 #[test]
 fn refuses_a_flipped_byte_of_the_log_and_changes_nothing() {
-    let (_folder, store, _) = stored(4);
+    let (_folder, mut store, _) = stored(4);
     let path = log::path(&store.dir);
     let whole = fs::read(&path).expect("a log");
     for at in (0..whole.len()).step_by(37).chain([whole.len() - 1]) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         fs::write(&path, &bytes).expect("our own file");
-        let error = reopen(&store).load().expect_err("it is corrupt");
+        let error = reopen(&mut store).load().expect_err("it is corrupt");
         let StoreError::LogCorrupt { offset, .. } = &error else { panic!("{error}") };
         assert!(*offset <= at, "{error}");
         let text = error.to_string();
@@ -561,4 +564,131 @@ fn a_changed_log_is_noticed_although_its_beginning_was_checked_before() {
         let error = Store::open(&dir).and_then(|mut store| store.load()).expect_err("changed");
         assert!(matches!(error, StoreError::LogCorrupt { .. }), "{error}");
     }
+}
+
+/// A store with a pack of ten payloads, closed; and the pack.
+fn packed() -> (Folder, PathBuf, Payloads, PathBuf) {
+    let (folder, mut store, _) = stored(1);
+    let payloads = small(0..10);
+    store.write(&payloads, [].iter()).expect("room on the disk");
+    let (dir, pack) = (store.dir.clone(), payload::pack_path(&store.dir.join("payload"), 1));
+    (folder, dir, payloads, pack)
+}
+
+fn open(dir: &Path) -> (Store, Loaded) {
+    let mut store = Store::open(dir).expect("nobody has it");
+    let loaded = store.load().expect("nothing is fatal");
+    (store, loaded)
+}
+
+#[test]
+fn the_torn_end_of_the_newest_pack_goes_without_a_word() {
+    let (_folder, dir, payloads, pack) = packed();
+    let whole = fs::read(&pack).expect("a pack");
+    for torn in [&whole[..30], &whole[..900], &[0; 5_000]] {
+        fs::write(&pack, [&whole[..], torn].concat()).expect("our own file");
+        // Without an index: it would know the payload, which is in there twice.
+        let (_store, loaded) = open(&dir);
+        assert_eq!((loaded.report, &loaded.restored.payloads), (LoadReport::default(), &payloads));
+        assert_eq!(fs::read(&pack).expect("a pack"), whole);
+    }
+}
+
+#[test]
+fn bytes_of_an_older_pack_that_are_no_record_are_kept_aside() {
+    let (_folder, dir, payloads, pack) = packed();
+    fs::write(payload::pack_path(&dir.join("payload"), 2), b"").expect("our own folder");
+    let whole = fs::read(&pack).expect("a pack");
+    fs::write(&pack, [b"what is this", &whole[..]].concat()).expect("our own file");
+    let (_store, loaded) = open(&dir);
+    assert_eq!(loaded.restored.payloads, payloads);
+    let [kept] = &loaded.report.regions[..] else { panic!("{:?}", loaded.report) };
+    assert_eq!(fs::read(kept).expect("kept aside"), b"what is this");
+    assert_eq!(loaded.report.lines().count(), 1);
+    assert_eq!(fs::read(&pack).expect("a pack"), whole);
+}
+
+#[test]
+fn a_pack_that_is_gone_is_reported_payload_by_payload() {
+    let (_folder, dir, payloads, pack) = packed();
+    fs::remove_file(pack).expect("our own file");
+    let (_store, loaded) = open(&dir);
+    assert_eq!(loaded.report.missing, payloads.into_keys().collect::<Vec<_>>());
+    assert_eq!(loaded.report.lines().count(), 10);
+}
+
+#[test]
+fn what_is_forgotten_stays_forgotten_while_packs_are_emptied() {
+    let (_folder, dir, mut payloads, _) = packed();
+    let (mut store, _) = open(&dir);
+    let gone: Vec<_> = payloads.keys().take(4).copied().collect();
+    store.forget(&gone.iter().collect::<Vec<_>>()).expect("they are there");
+    gone.iter().for_each(|hash| drop(payloads.remove(hash)));
+    for _ in 0..3 {
+        store.compact_payloads().expect("room on the disk");
+        let (again, loaded) = reload(store).expect("nothing is wrong");
+        assert_eq!((&loaded.restored.payloads, loaded.report), (&payloads, LoadReport::default()));
+        store = again;
+    }
+}
+
+#[test]
+fn a_forgotten_payload_can_be_stored_again() {
+    let (_folder, dir, payloads, _) = packed();
+    let (mut store, _) = open(&dir);
+    store.forget(&payloads.keys().collect::<Vec<_>>()).expect("they are there");
+    store.write(&payloads, [].iter()).expect("room on the disk");
+    store.compact_payloads().expect("room on the disk");
+    let (_store, loaded) = reload(store).expect("nothing is wrong");
+    assert_eq!((loaded.restored.payloads, loaded.report), (payloads, LoadReport::default()));
+}
+
+#[test]
+fn a_pack_that_rots_while_the_store_is_open_is_not_emptied() {
+    let (_folder, dir, payloads, pack) = packed();
+    let (mut store, _) = open(&dir);
+    let (first, _) = payloads.first_key_value().expect("it has ten");
+    store.forget(&[first]).expect("it is there");
+    let mut bytes = fs::read(&pack).expect("a pack");
+    bytes[5 * 1_048 + 500] ^= 1;
+    fs::write(&pack, bytes).expect("our own file");
+    store.compact_payloads().expect("it leaves the pack alone");
+    let (_store, loaded) = reload(store).expect("not fatal");
+    assert_eq!(loaded.report.damaged.len(), 1);
+    assert_eq!(loaded.restored.payloads.len(), 8);
+}
+
+#[test]
+fn a_compact_store_is_left_as_it_is() {
+    let (_folder, dir, _, pack) = packed();
+    let (mut store, _) = open(&dir);
+    store.compact_payloads().expect("room on the disk");
+    assert!(pack.exists() && !payload::pack_path(&dir.join("payload"), 2).exists());
+}
+
+#[test]
+fn a_file_that_a_power_loss_brings_back_is_not_kept_beside_its_pack() {
+    let (_folder, dir, payloads, _) = packed();
+    let (hash, bytes) = payloads.first_key_value().expect("it has ten");
+    let name = hash.to_string();
+    let folder = dir.join("payload").join(&name[..2]);
+    fs::create_dir_all(&folder).expect("our own folder");
+    fs::write(folder.join(&name), bytes).expect("our own folder");
+    let (_store, loaded) = open(&dir);
+    assert_eq!(
+        (loaded.restored.payloads, loaded.report),
+        (payloads.clone(), LoadReport::default())
+    );
+    assert!(!folder.join(name).exists());
+}
+
+#[test]
+fn strange_files_among_the_packs_are_left_alone() {
+    let (_folder, dir, payloads, _) = packed();
+    let strange =
+        ["notes.txt", "x.pack", "1.pack.old"].map(|name| dir.join("payload/pack").join(name));
+    strange.iter().for_each(|path| fs::write(path, b"mine").expect("our own folder"));
+    let (_store, loaded) = open(&dir);
+    assert_eq!(loaded.restored.payloads, payloads);
+    assert!(strange.iter().all(|path| path.exists()));
 }

@@ -59,7 +59,7 @@ pub(in super::super) fn start() -> Timestamp {
 }
 
 /// What a peer alone asks to store in a life of its own.
-pub(in super::super) fn requests(count: usize) -> Vec<PersistRequest> {
+pub(crate) fn requests(count: usize) -> Vec<PersistRequest> {
     let mut peer = Alone::start(Restored::default(), start());
     let next = |number| {
         let request = peer.next_request(0.01 * number as f32)?;
