@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use longhaul_dtn::agent::{Agent, AgentConfig, Held, Input, Output, Verdict};
 use longhaul_dtn::bundle::{BundleDraft, BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::eid::Eid;
-use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::hash::{ContentHash, mix64};
 use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{FederationId, LogWriter, Record};
@@ -200,10 +200,10 @@ fn agent(args: &ContactArgs, number: u8) -> Agent {
 }
 
 fn held(args: &ContactArgs, number: u32, now: Timestamp) -> anyhow::Result<Held> {
-    // Nothing on the way compresses; the bytes only have to differ.
-    let seed = u64::from(number) << 32;
-    let payload: Vec<u8> =
-        (0..args.bytes.into()).map(|at: u64| (seed + at).wrapping_mul(0x9e37_79b9) as u8).collect();
+    // Payloads must differ: equal ones are one file in a store that names them by hash.
+    let (seed, words) = (u64::from(number) << 32, u64::from(args.bytes).div_ceil(8));
+    let mut payload: Vec<u8> = (0..words).flat_map(|at| mix64(seed + at).to_le_bytes()).collect();
+    payload.truncate(args.bytes as usize);
     let draft = BundleDraft {
         destination: Eid::none(),
         created: now,

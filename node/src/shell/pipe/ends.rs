@@ -29,7 +29,7 @@ pub(super) struct Ends {
     pub child: Option<Guard>,
 }
 
-/// Kills a command when its contact is over.
+/// Kills a command when its contact is over; what it started itself sees its input end.
 pub(super) struct Guard(Child);
 
 impl Drop for Guard {
@@ -219,14 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn speaks_to_a_command_and_kills_it() {
+    fn speaks_to_a_command_that_ends_with_its_input() {
         let mut ends = PipeAddress::Command("cat".to_owned()).open().unwrap();
         ends.writer.say_once(b"over and back".to_vec());
         let mut bytes = [0; 13];
         ends.reader.read_exact(&mut bytes).unwrap();
         assert_eq!(&bytes, b"over and back");
-        drop(ends.child);
+        ends.writer.close();
         assert_eq!(ends.reader.read(&mut bytes).unwrap(), 0);
+        drop(ends.child);
     }
 
     #[test]
