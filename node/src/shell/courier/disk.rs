@@ -248,3 +248,76 @@ fn insert(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Carries a group out on a fresh store; gives the store, its answers and its directory.
+    fn after(
+        group: Vec<Request>,
+        quota_bytes: u64,
+    ) -> (BundleStore, Vec<Answer>, std::path::PathBuf) {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("longhaul-disk-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let mut opened = open(&dir, quota_bytes, 1 << 20).expect("an empty directory");
+        let (sender, mut answers) = unbounded_channel();
+        carry_out(&mut opened.store, group, &sender).expect("room on the disk");
+        let answers = std::iter::from_fn(|| answers.try_recv().ok()).collect();
+        (opened.store, answers, dir)
+    }
+
+    fn key(n: u8) -> BundleKey {
+        BundleKey::from_bytes([n; 32])
+    }
+
+    fn store(n: u8) -> Request {
+        let expires = Timestamp::from_dtn_ms(1 << 50);
+        Request::Store { key: key(n), expires, bytes: Arc::new(vec![n; 100]) }
+    }
+
+    #[test]
+    fn a_group_is_durable_before_it_is_answered_and_once_for_all() {
+        let (opened, answers, dir) = after(vec![store(1), store(2)], 1 << 20);
+        assert!(matches!(&answers[..], [Answer::Stored(keys)] if *keys == [key(1), key(2)]));
+        drop(opened);
+        let opened = open(&dir, 1 << 20, 1 << 20).expect("it was closed");
+        assert_eq!(opened.restored.len(), 2);
+        std::fs::remove_dir_all(dir).expect("our own directory");
+    }
+
+    #[test]
+    fn a_bundle_that_is_deleted_and_comes_again_in_one_group_stays() {
+        let group = vec![store(1), Request::Delete(key(1)), store(1)];
+        let (opened, answers, dir) = after(group, 1 << 20);
+        assert_eq!(answers.len(), 2);
+        assert_eq!(opened.get(&key(1)).expect("readable"), Some(vec![1; 100]));
+        std::fs::remove_dir_all(dir).expect("our own directory");
+    }
+
+    #[test]
+    fn a_bundle_that_comes_and_is_deleted_in_one_group_is_gone() {
+        let (opened, _, dir) = after(vec![store(1), Request::Delete(key(1))], 1 << 20);
+        assert_eq!(opened.get(&key(1)).expect("readable"), None);
+        std::fs::remove_dir_all(dir).expect("our own directory");
+    }
+
+    #[test]
+    fn says_what_finds_no_room() {
+        let group = (0..=255).map(store).chain([Request::Load(key(0))]);
+        // Room for some of them, at 128 to 256 bytes each.
+        let (_, answers, dir) = after(group.collect(), 32 << 10);
+        let [Answer::Stored(stored), Answer::Full(full), Answer::Loaded { bytes, .. }] =
+            &answers[..]
+        else {
+            panic!("{answers:?}")
+        };
+        assert!(stored.len() > 50 && full.len() > 1, "{} {}", stored.len(), full.len());
+        assert_eq!(stored.len() + full.len(), 256);
+        assert_eq!(bytes.as_deref(), Some(&vec![0; 100]));
+        std::fs::remove_dir_all(dir).expect("our own directory");
+    }
+}

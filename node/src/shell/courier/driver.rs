@@ -427,3 +427,21 @@ async fn sleep(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_keeps_the_newest_bundles_within_its_bound() {
+        let key = |n| BundleKey::from_bytes([n; 32]);
+        let mut cache = Cache::default();
+        for n in 0..20 {
+            cache.put(key(n), Arc::new(vec![n; 2 << 20]));
+            assert!(cache.bytes <= CACHE_BYTES_MAX);
+        }
+        assert!(cache.bundles.contains_key(&key(19)) && !cache.bundles.contains_key(&key(0)));
+        (0..20).for_each(|n| cache.remove(key(n)));
+        assert_eq!((cache.bytes, cache.bundles.len()), (0, 0));
+    }
+}

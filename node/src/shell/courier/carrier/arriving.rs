@@ -153,3 +153,63 @@ impl Arriving {
         drop(paid.split(spare));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_dtn::tcpcl::NodeId;
+
+    use super::*;
+
+    fn config() -> CarrierConfig {
+        CarrierConfig::new(NodeId::new("dtn://a/").expect("a node id"), 1 << 20)
+    }
+
+    fn arriving(units: usize) -> (Arriving, Arc<Semaphore>) {
+        let budget = Arc::new(Semaphore::new(units));
+        (Arriving::new(budget.clone()), budget)
+    }
+
+    #[tokio::test]
+    async fn pays_for_what_came_until_it_is_answered() {
+        let (mut arriving, budget) = arriving(10);
+        arriving.start(TransferId::FIRST, Some(3_000));
+        arriving.data(vec![1; 1_500]);
+        arriving.data(vec![2; 1_500]);
+        arriving.pay();
+        assert_eq!(budget.available_permits(), 7);
+        let bytes = arriving.finish(TransferId::FIRST);
+        assert_eq!(bytes, [vec![1; 1_500], vec![2; 1_500]].concat());
+        arriving.pay();
+        assert_eq!(budget.available_permits(), 7);
+        arriving.answered(TransferId::FIRST);
+        assert_eq!(budget.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_fails_gives_back_what_it_paid() {
+        let (mut arriving, budget) = arriving(10);
+        arriving.start(TransferId::FIRST, None);
+        arriving.data(vec![0; 5_000]);
+        arriving.pay();
+        arriving.fail(TransferId::from_number(7));
+        assert_eq!(budget.available_permits(), 5);
+        arriving.fail(TransferId::FIRST);
+        assert_eq!(budget.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn waits_for_the_bytes_of_others() {
+        let (mut arriving, budget) = arriving(4);
+        let others = budget.clone().try_acquire_many_owned(3).expect("free");
+        arriving.start(TransferId::FIRST, None);
+        arriving.data(vec![0; 2_048]);
+        arriving.pay();
+        assert!(arriving.is_full(&config()));
+        let (id, _) = arriving.starved_at(&config()).expect("it waits");
+        assert_eq!(id, TransferId::FIRST);
+        drop(others);
+        arriving.payment().await;
+        assert!(!arriving.is_full(&config()));
+        assert_eq!(budget.available_permits(), 2);
+    }
+}

@@ -441,3 +441,18 @@ impl fmt::Display for End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_node_ids_as_others_write_them() {
+        let node = |text| node_of(text).map(|id| id.to_string());
+        assert_eq!(node("dtn://b/"), Some("dtn://b/".to_owned()));
+        assert_eq!(node("dtn://b"), Some("dtn://b/".to_owned()));
+        assert_eq!(node("dtn://b/service"), Some("dtn://b/".to_owned()));
+        assert_eq!(node("ipn:5.0"), Some("ipn:5.0".to_owned()));
+        assert_eq!(node("b"), None);
+    }
+}
