@@ -6,7 +6,8 @@
 //!
 //! `cargo test --release -p longhaul-dtn --test fuzz -- --ignored --nocapture`
 //!
-//! for as many seconds each as `FUZZ_SECONDS` says (60), from the seed `FUZZ_SEED`. A finding is a panic
+//! for as many seconds each as `FUZZ_SECONDS` says (60), from the seed `FUZZ_SEED`; `FUZZ_TARGET` names
+//! one of them. A finding is a panic
 //! behind a line with the input's bytes.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
@@ -353,7 +354,11 @@ fn all_bodies_for_a_while() {
         ("agent", attack::agent_under_attack, attacks()),
         ("plan", body::plan, plans()),
     ];
+    let only = std::env::var("FUZZ_TARGET").ok();
     for (name, body, seeds) in bodies {
+        if only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
         let end = Instant::now() + Duration::from_secs(seconds);
         let cases = run(body, seeds, seed, |_| Instant::now() < end);
         println!("{name}: {cases} cases in {seconds} s, none broke a promise");
