@@ -341,6 +341,35 @@ mod tests {
         assert_eq!(GroupIndex(1).len_in(u64::MAX), None);
     }
 
+    #[test]
+    fn a_payload_is_covered_by_its_groups_and_by_nothing_else() {
+        for len in [0, 1, GROUP_BYTES, GROUP_BYTES + 1, 7 * GROUP_BYTES - 1] {
+            let all: u64 = (0..groups_in(len))
+                .map(|it| GroupIndex::new(it).unwrap().len_in(len).unwrap())
+                .sum();
+            assert_eq!(all, len);
+            assert_eq!(GroupIndex::new(groups_in(len)).unwrap().len_in(len), None);
+        }
+    }
+
+    #[test]
+    fn a_proof_is_of_one_place_alone() {
+        // Two groups with equal bytes have proofs that do not stand for each other.
+        let payload = vec![5; 4 * GROUP];
+        let (root, tree) = (ContentHash::of(&payload), GroupTree::of(&payload));
+        let [first, third] = [0, 2].map(|it| GroupIndex::new(it).unwrap());
+        let proof = tree.proof(first).unwrap();
+        let check = |index| proof.check(&root, payload.len() as u64, index, &payload[..GROUP]);
+        assert_eq!((check(first), check(third)), (Ok(()), Err(GroupError::Hash)));
+    }
+
+    #[test]
+    fn a_tree_knows_how_long_its_payload_is() {
+        for len in [0, 9, 3 * GROUP + 1] {
+            assert_eq!(GroupTree::of(&payload(len)).payload_len(), len as u64);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_changed_bit_anywhere_is_found(

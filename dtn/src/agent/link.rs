@@ -346,4 +346,22 @@ mod tests {
         link.ask(Timestamp::default(), group(1, 1));
         assert!(!link.has_room(9));
     }
+    #[test]
+    fn owes_nothing_until_something_is_asked() {
+        let mut link = link();
+        assert!(!link.is_owed() && !link.has_asked(&Ask::Head(id(1))));
+        link.ask(Timestamp::default(), Ask::Head(id(1)));
+        assert!(link.is_owed() && link.has_asked(&Ask::Head(id(1))));
+        assert!(!link.has_asked(&Ask::Head(id(2))) && !link.has_asked(&group(1, 0)));
+    }
+
+    #[test]
+    fn an_answer_wakes_a_stalled_link() {
+        let mut link = link();
+        link.stage = Stage::Ready;
+        link.pace = Pace::Stalled;
+        assert!(!link.may_ask());
+        link.went_on(Timestamp::from_dtn_ms(7));
+        assert!(link.may_ask() && link.progress == Timestamp::from_dtn_ms(7));
+    }
 }

@@ -243,4 +243,21 @@ mod tests {
         assert_eq!(transfers.busy_ids().collect::<Vec<_>>(), [&id(2)]);
         assert_eq!(transfers.asked_of(LinkId(2)).count(), 1);
     }
+    #[test]
+    fn a_short_last_group_counts_as_one() {
+        let mut partial = Partial::default();
+        for (bytes, groups) in [(0, 0), (1, 1), (GROUP_BYTES, 1), (GROUP_BYTES + 1, 2)] {
+            partial.payload = vec![0; bytes as usize];
+            assert_eq!(partial.groups(), groups);
+        }
+        assert!(!partial.is_whole(), "without a head nobody knows");
+    }
+
+    #[test]
+    fn forgets_what_is_not_wanted_any_more() {
+        let mut transfers = Transfers::new(1);
+        transfers.begin(id(1), LinkId(1));
+        assert!(transfers.forget(&id(1)).is_some() && transfers.forget(&id(1)).is_none());
+        assert!(transfers.has_room() && transfers.begin(id(2), LinkId(1)));
+    }
 }

@@ -429,6 +429,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn says_in_a_word_what_a_frame_is_about() {
+        let words = examples().into_iter().map(|(_, frame)| Frame::kind_of(&frame.encode()));
+        let expected = [
+            "hello", "ids", "ids", "want", "want", "head", "payload", "answer", "answer", "answer",
+            "bye", "sketch", "sketch", "sketch", "ids",
+        ];
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+        assert_eq!((Frame::kind_of(&[]), Frame::kind_of(&[0x81, 15])), ("other", "other"));
+    }
+
+    #[test]
+    fn a_cut_frame_is_no_frame() {
+        for (name, frame) in examples() {
+            let bytes = frame.encode();
+            for end in 0..bytes.len() {
+                assert!(Frame::decode(&bytes[..end]).is_err(), "{name} cut to {end} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn room_and_stay_of_zero_are_said() {
+        let terms = Terms { held: 0, room_bytes: Some(0), stay: Some(Span::from_ms(0)) };
+        let scope = ContentHash::of(b"scope");
+        let hello = Frame::Hello { versions: Versions::SPOKEN, scope, nonce: [0; 32], terms };
+        assert_eq!(Frame::decode(&hello.encode()), Ok(hello));
+    }
+
+    #[test]
+    fn asks_for_at_least_one_cell_and_at_most_all() {
+        for (count, is_good) in [(0, false), (1, true), (1 << 20, true), ((1 << 20) + 1, false)] {
+            let mut writer = Writer::new();
+            writer.array(2).unsigned(MORE_CELLS).unsigned(count);
+            assert_eq!(Frame::decode(&writer.into_bytes()).is_ok(), is_good, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_group_beyond_any_payload_is_no_frame() {
+        for (index, is_good) in [(GROUPS_MAX - 1, true), (GROUPS_MAX, false), (u64::MAX, false)] {
+            let mut writer = Writer::new();
+            write_about(&mut writer, 3, WANT_GROUP, &BundleId::from_hash(ContentHash::of(b"x")));
+            writer.unsigned(index);
+            assert_eq!(Frame::decode(&writer.into_bytes()).is_ok(), is_good, "{index}");
+        }
+    }
+
     proptest! {
         #[test]
         fn reads_back_frames(frame in arb_frame()) {
