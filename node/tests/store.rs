@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Federation, Plan, arg, longhaul, longhaul_ok, pause, text};
+use support::{Federation, Plan, arg, fresh_dir, longhaul, longhaul_ok, pause, text};
 
 fn store(command: &str, dir: &Path) -> (Option<i32>, Value, String) {
     let output = longhaul(&["store", command, "--json", "--dir", arg(dir)]);
@@ -49,4 +49,17 @@ fn a_directory_is_held_then_sound_then_damaged_then_cared_for() {
     let people = longhaul_ok(&["store", "check", "--dir", arg(&dir)]);
     assert!(people.ends_with("sound\n"), "{people}");
     federation.remove();
+}
+
+#[test]
+fn the_bench_measures_a_store_of_its_own_and_leaves_nothing() {
+    let root = fresh_dir("benchstore");
+    let at = root.join("at");
+    std::fs::create_dir(&at).unwrap();
+    let args = ["bench", "store", "--bundles", "200", "--payload-bytes", "500", "--json", "--at"];
+    let out = longhaul_ok(&[&args[..], &[arg(&at)]].concat());
+    let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert!(value.is_object(), "{out}");
+    assert_eq!(std::fs::read_dir(&at).unwrap().count(), 0);
+    std::fs::remove_dir_all(root).unwrap();
 }

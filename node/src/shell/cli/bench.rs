@@ -60,7 +60,8 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         Some(Other::Contact(args)) => return bench_contact::contact(args),
         Some(Other::Store(args)) => {
             return bench_store::bench(args, |dir, peer| {
-                let plan = ManifestPlan { members: vec![peer], ..ManifestPlan::demo_sensors() };
+                let (members, quorum) = (vec![peer], Some(1));
+                let plan = ManifestPlan { members, quorum, ..ManifestPlan::demo_sensors() };
                 make_manifest(dir, &plan)
             });
         }
