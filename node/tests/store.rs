@@ -55,11 +55,13 @@ fn a_directory_is_held_then_sound_then_damaged_then_cared_for() {
 fn the_bench_measures_a_store_of_its_own_and_leaves_nothing() {
     let root = fresh_dir("benchstore");
     let at = root.join("at");
-    std::fs::create_dir(&at).unwrap();
     let args = ["bench", "store", "--bundles", "200", "--payload-bytes", "500", "--json", "--at"];
     let out = longhaul_ok(&[&args[..], &[arg(&at)]].concat());
     let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert!(value.is_object(), "{out}");
-    assert_eq!(std::fs::read_dir(&at).unwrap().count(), 0);
+    assert!(!at.exists());
+    let taken = longhaul(&[&args[..], &[arg(&root)]].concat());
+    assert!(!taken.status.success());
+    assert!(text(&taken.stderr).contains("name a new directory with --at"));
     std::fs::remove_dir_all(root).unwrap();
 }

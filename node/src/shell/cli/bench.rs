@@ -60,8 +60,8 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         Some(Other::Contact(args)) => return bench_contact::contact(args),
         Some(Other::Store(args)) => {
             return bench_store::bench(args, |dir, peer| {
-                let (members, quorum) = (vec![peer], Some(1));
-                let plan = ManifestPlan { members, quorum, ..ManifestPlan::demo_sensors() };
+                let (members, quorum, epochs) = (vec![peer], Some(1), 1_000_000);
+                let plan = ManifestPlan { members, quorum, epochs, ..ManifestPlan::demo_sensors() };
                 make_manifest(dir, &plan)
             });
         }
