@@ -51,6 +51,12 @@ impl PipeAddress {
                 child: None,
             },
             Self::Path(path) => {
+                let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+                if kind.is_file() || kind.is_dir() {
+                    return Err(format!(
+                        "{self} is a file or folder, which a greeting would overwrite; name a device or a named pipe"
+                    ));
+                }
                 let writing = OpenOptions::new().read(true).write(true).open(path);
                 let reading = File::open(path).map_err(failed)?;
                 Ends {
@@ -254,6 +260,18 @@ mod tests {
         assert_eq!(writer.next_chunk().as_deref(), Some(&b"proof"[..]));
         writer.close();
         assert_eq!(writer.next_chunk(), None);
+    }
+
+    #[test]
+    fn a_file_is_no_pipe_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        std::fs::write(&path, b"precious").unwrap();
+        for path in [folder.path(), &path] {
+            let Err(error) = PipeAddress::Path(path.into()).open() else { panic!("no pipe") };
+            assert!(error.contains("name a device or a named pipe"), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
     }
 
     #[test]
