@@ -1,6 +1,6 @@
 //! Bundles: a durable store of whole bundles (RFC 9171) for a node that stores and forwards.
 //!
-//! Bundles lie as records in append-only segment files ([`record`] has the
+//! Bundles lie as records in append-only segment files (`record` has the
 //! format). A group of insertions or deletions is one write and one sync,
 //! and is durable when the call returns. What is stored where is known in memory; it is
 //! read from the index of each closed segment when the store is opened, or from
@@ -12,7 +12,7 @@
 //! and until when, is its user's business.
 //!
 //! Changes to the disk go through one trait, so that tests let each of them fail and
-//! build what a power loss may leave behind ([`disk`]).
+//! build what a power loss may leave behind (`disk`).
 
 mod aside;
 #[cfg(test)]
