@@ -1,6 +1,5 @@
 //! The life of a link: up, hello, frames in turn, deadlines, close.
 
-use super::link::Ask;
 use super::link::{Link, Pace, Stage};
 use super::{Agent, AgentConfig, CloseReason, LinkId, Output};
 use crate::frame::{Frame, NONCE_BYTES, Terms, Versions};
@@ -82,7 +81,7 @@ impl Agent {
             Frame::WantGroup { id, index } => self.on_want_group(link, id, index),
             Frame::Head { id, head } => self.on_head(now, link, id, &head),
             Frame::Group { id, index, proof, bytes } => {
-                self.on_group(now, link, Ask::Group { id, index }, &proof, &bytes);
+                self.on_group(now, link, id, index, &proof, &bytes);
             }
             Frame::Cells(batch) => self.on_cells(now, link, &batch),
             Frame::MoreCells(count) => self.on_more_cells(now, link, count),

@@ -103,13 +103,13 @@ impl Agent {
         &mut self,
         now: Timestamp,
         link: LinkId,
-        ask: Ask,
+        id: BundleId,
+        index: GroupIndex,
         proof: &GroupProof,
         bytes: &[u8],
     ) {
-        let Ask::Group { id, index } = ask else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
-        if state.answered(now, |open| *open == ask).is_none() {
+        if state.answered(now, |ask| *ask == Ask::Group { id, index }).is_none() {
             return self.on_unrequested(link, id);
         }
         let Some(partial) = self.transfers.partial_mut(&id) else {

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::inventory::Place;
+use super::inventory::{Inventory, Place};
 use super::link::{Link, Listing};
 use super::{Agent, CloseReason, LinkId};
 use crate::bundle::BundleId;
@@ -48,8 +48,6 @@ pub(super) enum Sketching {
 #[derive(Debug)]
 pub(super) struct Encoding {
     encoder: Encoder,
-    /// Cells sent.
-    cells: u32,
     /// Frames of symbols answered.
     resolves: u32,
 }
@@ -118,7 +116,8 @@ impl Agent {
             return;
         }
         let Some(set) = self.keyed_ids(key) else { return self.give_up_sketch(link) };
-        self.send_cells(link, Encoding { encoder: Encoder::new(set), cells: 0, resolves: 0 });
+        let encoding = Encoding { encoder: Encoder::new(set), resolves: 0 };
+        self.send_cells(link, encoding, CellCount::FIRST);
     }
 
     /// The ids held, for a sketch; none where the memory for sketches is in use.
@@ -137,15 +136,10 @@ impl Agent {
         self.list_all(link);
     }
 
-    fn send_cells(&mut self, link: LinkId, encoding: Encoding) {
-        self.send_more_cells(link, encoding, CellCount::FIRST);
-    }
-
-    fn send_more_cells(&mut self, link: LinkId, mut encoding: Encoding, count: CellCount) {
+    fn send_cells(&mut self, link: LinkId, mut encoding: Encoding, count: CellCount) {
         let Ok(batch) = encoding.encoder.batch(count) else {
             return self.give_up_sketch(link);
         };
-        encoding.cells = encoding.cells.saturating_add(batch.cells.len() as u32);
         if let Some(state) = self.links.get_mut(&link) {
             state.sketch = Sketching::Encoding(Box::new(encoding));
         }
@@ -154,7 +148,7 @@ impl Agent {
 
     pub(super) fn on_more_cells(&mut self, now: Timestamp, link: LinkId, count: CellCount) {
         match self.take_sketch(now, link) {
-            Sketching::Encoding(encoding) => self.send_more_cells(link, *encoding, count),
+            Sketching::Encoding(encoding) => self.send_cells(link, *encoding, count),
             _ => self.close(link, CloseReason::OutOfOrder("a question for cells")),
         }
     }
@@ -220,7 +214,7 @@ impl Agent {
             return self.close(link, CloseReason::OutOfOrder("symbols"));
         };
         encoding.resolves += 1;
-        if encoding.resolves > RESOLVES_LEAST + encoding.cells / CELLS_PER_RESOLVE {
+        if encoding.resolves > RESOLVES_LEAST + encoding.encoder.sent() / CELLS_PER_RESOLVE {
             return self.close(link, CloseReason::OutOfOrder("more symbols than cells"));
         }
         if !symbols.is_empty() {
@@ -254,7 +248,7 @@ impl Agent {
     }
 
     /// Lists everything, from the newest on.
-    pub(super) fn list_all(&mut self, link: LinkId) {
+    fn list_all(&mut self, link: LinkId) {
         if let Some(state) = self.links.get_mut(&link) {
             state.outgoing = Outgoing::Inventory(None);
         }
@@ -269,7 +263,7 @@ impl Agent {
     }
 }
 
-fn next_page(inventory: &super::inventory::Inventory, state: &mut Link) -> (Vec<BundleId>, Page) {
+fn next_page(inventory: &Inventory, state: &mut Link) -> (Vec<BundleId>, Page) {
     let (ids, more) = match &mut state.outgoing {
         Outgoing::Inventory(place) => {
             let (ids, next) = inventory.page(*place, HAVE_IDS_MAX);
@@ -327,7 +321,7 @@ mod tests {
     fn only_the_sides_of_a_sketch_keep_ids_and_are_owed_something() {
         let key = *set(0).key();
         let encoder = Encoder::new(set(30));
-        let encoding = Encoding { encoder, cells: 0, resolves: 0 };
+        let encoding = Encoding { encoder, resolves: 0 };
         let decoder = Decoder::new(set(20), CellCount::FIRST);
         for (sketch, ids, is_owed) in [
             (Sketching::Idle, 0, false),

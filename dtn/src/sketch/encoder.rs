@@ -120,6 +120,11 @@ impl Encoder {
         &self.set
     }
 
+    /// Cells made so far.
+    pub const fn sent(&self) -> u32 {
+        self.sent
+    }
+
     /// The next cells: `asked` of them, but at least a sixteenth of what has
     /// been sent, and at most [`BATCH_CELLS_MAX`].
     pub fn batch(&mut self, asked: CellCount) -> Result<SketchBatch, SketchError> {
