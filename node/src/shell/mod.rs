@@ -5,6 +5,7 @@ pub mod bundles;
 pub mod clock;
 pub mod courier;
 pub mod entropy;
+mod lock;
 pub mod net;
 pub mod store;
 
