@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{DirArg, bundle_send, say};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
-use crate::shell::folder::{self, BundleFile};
+use crate::shell::folder::{self, BundleFile, Written, bundle_bytes_max};
 use crate::shell::store::Store;
 use crate::shell::{clock, entropy};
 
@@ -24,8 +24,6 @@ const LOOK: BundleLimits = BundleLimits {
     payload_bytes_max: 1 << 30,
     lifetime_max: Span::from_ms(u64::MAX),
 };
-/// What is around a payload, at most.
-const AROUND_BYTES_MAX: u64 = 64 * 1024;
 
 /// Bundles as files.
 #[derive(Debug, Subcommand)]
@@ -186,7 +184,7 @@ fn ls(args: &LsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn look(path: &Path) -> anyhow::Result<BundleHead> {
-    let bytes = folder::read(path, LOOK.payload_bytes_max + AROUND_BYTES_MAX)?;
+    let bytes = folder::read(path, bundle_bytes_max(LOOK.payload_bytes_max))?;
     let (head, _) = BundleHead::from_bundle(&bytes, &LOOK).context("not a bundle of a peer")?;
     Ok(head)
 }
@@ -229,23 +227,12 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let held = held(&args.dir.dir)?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("create {}", args.to.display()))?;
     let there = folder::list(&args.to, FILES_MAX)?;
-    let claimed: std::collections::BTreeSet<_> =
-        there.iter().filter_map(|file| file.claimed).collect();
-    let lacked: Vec<&Held> =
-        held.iter().filter(|held| !claimed.contains(&held.head.id())).collect();
-    let mut bytes = 0;
-    for held in &lacked {
-        let bundle = held.head.to_bundle(&held.payload);
-        bytes += bundle.len();
-        folder::write(&args.to, &held.head.id(), &bundle)?;
-    }
+    let Written { bundles, bytes, problem } = folder::write_lacked(&args.to, &there, &held);
+    problem.map_or(Ok(()), Err)?;
     let pruned = if args.prune { prune(&there)? } else { 0 };
     let to = args.to.display();
-    eprintln!(
-        "Wrote {} of {} bundles to {to}, {bytes} bytes; deleted {pruned}.",
-        lacked.len(),
-        held.len()
-    );
+    let all = held.len();
+    eprintln!("Wrote {bundles} of {all} bundles to {to}, {bytes} bytes; deleted {pruned}.");
     eprintln!("Next, where the other peer is: longhaul bundle import {to}");
     Ok(ExitCode::SUCCESS)
 }
@@ -276,7 +263,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         .context("open the data directory (a running peer takes bundles from its `folders`)")?;
     let loaded = store.load()?;
     loaded.report.lines().for_each(|line| eprintln!("warning: {line}"));
-    let bundle_bytes_max = loaded.manifest.bundle_limits().payload_bytes_max + AROUND_BYTES_MAX;
+    let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().payload_bytes_max);
     let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
     let (files, mut imported) = (files(&args.paths)?, Imported::default());
     for file in &files {

@@ -10,6 +10,8 @@ use longhaul_dtn::hash::ContentHash;
 /// The ending of a bundle's file.
 pub(in crate::shell) const ENDING: &str = "bundle";
 const PART_ENDING: &str = "part";
+/// What is around a payload in a bundle, at most: blocks, header, security.
+const AROUND_BYTES_MAX: u64 = 64 * 1024;
 
 /// A file that is named like a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,11 @@ fn bundle_file(path: PathBuf) -> Option<BundleFile> {
 fn claimed(stem: &Path) -> Option<BundleId> {
     let hash: ContentHash = stem.to_str()?.trim_end_matches(".bundle").parse().ok()?;
     Some(BundleId::from_hash(hash))
+}
+
+/// Most bytes of a bundle whose payload has at most `payload_bytes_max`.
+pub(in crate::shell) const fn bundle_bytes_max(payload_bytes_max: u64) -> u64 {
+    payload_bytes_max.saturating_add(AROUND_BYTES_MAX)
 }
 
 /// Reads a file of at most `bytes_max` bytes.

@@ -15,6 +15,8 @@ mod file;
 mod scan;
 mod watch;
 
-pub(in crate::shell) use file::{BundleFile, list, read, write};
-pub(in crate::shell) use scan::Found;
+#[cfg(test)]
+pub(in crate::shell) use file::write;
+pub(in crate::shell) use file::{BundleFile, bundle_bytes_max, list, read};
+pub(in crate::shell) use scan::{Found, Written, write_lacked};
 pub(in crate::shell) use watch::{Scanned, Watch};

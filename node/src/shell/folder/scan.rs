@@ -76,19 +76,41 @@ pub(in crate::shell) fn scan(
             Err(error) => scan.problems.push(error),
         }
     }
+    let written = write_lacked(folder, &files, held);
+    scan.written = written.bundles;
+    scan.problems.extend(written.problem);
+    Ok(scan)
+}
+
+/// What was written into a folder.
+#[derive(Debug, Default)]
+pub(in crate::shell) struct Written {
+    /// Number of bundles.
+    pub bundles: usize,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// What ended it: a full or write-protected disk fails for all that follow.
+    pub problem: Option<FolderError>,
+}
+
+/// Writes those of `held` into a folder that its files do not claim to be.
+pub(in crate::shell) fn write_lacked(
+    folder: &Path,
+    files: &[BundleFile],
+    held: &[Held],
+) -> Written {
     let there: BTreeSet<BundleId> = files.iter().filter_map(|file| file.claimed).collect();
+    let mut written = Written::default();
     for held in held.iter().filter(|held| !there.contains(&held.head.id())) {
         let bytes = held.head.to_bundle(&held.payload);
-        match file::write(folder, &held.head.id(), &bytes) {
-            Ok(_) => scan.written += 1,
-            Err(error) => {
-                // A full or write-protected disk fails for all of them.
-                scan.problems.push(error);
-                break;
-            }
+        if let Err(error) = file::write(folder, &held.head.id(), &bytes) {
+            written.problem = Some(error);
+            break;
         }
+        written.bundles += 1;
+        written.bytes += bytes.len() as u64;
     }
-    Ok(scan)
+    written
 }
 
 #[cfg(test)]

@@ -11,14 +11,13 @@ use anyhow::Context;
 use longhaul_dtn::agent::Held;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::file::bundle_bytes_max;
 use super::scan::{Found, Scan, ScanBounds, Seen, scan};
 
 /// Bundles that one scan of one folder reads.
 const READS_MAX: usize = 32;
 /// Files that a scan looks at in a folder.
 const FILES_MAX: usize = 65_536;
-/// What is around a payload in a bundle, at most: blocks, header, security.
-const AROUND_BYTES_MAX: u64 = 64 * 1024;
 
 /// The scan of all folders.
 #[derive(Debug, Default)]
@@ -52,7 +51,7 @@ impl Watch {
         let bounds = ScanBounds {
             files_max: FILES_MAX,
             reads_max: READS_MAX,
-            bundle_bytes_max: payload_bytes_max.saturating_add(AROUND_BYTES_MAX),
+            bundle_bytes_max: bundle_bytes_max(payload_bytes_max),
         };
         std::thread::spawn(move || serve(&folders, bounds, &incoming, &answers));
         Self { requests: Some(requests), scanned, is_busy: false }
