@@ -68,11 +68,7 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
         "a courier without --listen and --peer meets nobody; give one of them"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stop = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "interrupts cannot be watched; the courier stops");
-        }
-    };
+    let stop = crate::shell::driver::signal();
     runtime.block_on(courier::run(&options, stop, |report| tell(report, args.json)))?;
     Ok(ExitCode::SUCCESS)
 }
