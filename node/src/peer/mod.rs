@@ -273,20 +273,22 @@ impl Peer {
     /// and takes and gives bundles. [`Input::Start`] does it as well.
     pub fn offer_restored(&mut self, now: Timestamp) {
         self.now = now.max(self.now);
-        for held in std::mem::take(&mut self.restored) {
-            self.tell_agent(agent::Input::Publish(held));
-        }
+        self.publish_restored();
         if self.log.is_empty() {
             self.record_genesis();
+        }
+    }
+
+    fn publish_restored(&mut self) {
+        for held in std::mem::take(&mut self.restored) {
+            self.tell_agent(agent::Input::Publish(held));
         }
     }
 
     fn start(&mut self) {
         assert!(!self.started, "a peer is started once");
         self.started = true;
-        for held in std::mem::take(&mut self.restored) {
-            self.tell_agent(agent::Input::Publish(held));
-        }
+        self.publish_restored();
         if self.torn {
             self.attempted = self.attempted.max(self.manifest().epoch_at(self.now));
         }

@@ -24,6 +24,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{FederationId, LogWriter, Record};
 use tokio::sync::mpsc;
 
+use super::bench_store::cpu_s;
 use super::say;
 use crate::peer::{PersistRequest, Ticket};
 use crate::shell::clock;
@@ -139,13 +140,9 @@ fn key(number: u8) -> SecretKey {
     SecretKey::from_seed(&[number; 32])
 }
 
-/// User and system time of this process; zero where the system does not say.
+/// Processor time of this process; zero where the system does not say.
 fn cpu_seconds() -> f64 {
-    const TICKS_PER_S: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = behind_name.split_whitespace().skip(11).take(2);
-    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
+    cpu_s().unwrap_or_default()
 }
 
 /// The process at the other end.

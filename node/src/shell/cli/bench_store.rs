@@ -126,7 +126,7 @@ fn least(seconds: &[f64]) -> f64 {
 
 /// Seconds of processor time that this process has used, on Linux (proc(5): fields 14 and 15 of
 /// `stat`, in hundredths of a second).
-fn cpu_s() -> Option<f64> {
+pub(super) fn cpu_s() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
