@@ -56,7 +56,7 @@ impl RedialPolicy {
     }
 
     /// The pause after so many failures in a row, times `spread`.
-    pub(super) fn pause(self, failures: u32, spread: f64) -> Duration {
+    pub(in crate::shell) fn pause(self, failures: u32, spread: f64) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.min(DOUBLINGS_MAX));
         doubled.min(self.longest).mul_f64(spread)
     }
@@ -260,7 +260,7 @@ impl Redial {
 }
 
 /// A factor from 0.75 to 1.25, different for each peer and failure.
-pub(super) fn spread(seed: &[u8; 32], peer: &[u8], failures: u32) -> f64 {
+pub(in crate::shell) fn spread(seed: &[u8; 32], peer: &[u8], failures: u32) -> f64 {
     let bytes = [&seed[..], peer, &failures.to_be_bytes()].concat();
     let hash = ContentHash::derive("longhaul 2026 node redial spread v1", &bytes);
     0.75 + f64::from(hash.as_bytes()[0]) / 510.0

@@ -34,6 +34,7 @@ use self::session::Conversation;
 use super::agent::{Arrival, LinkId, SendOutcome};
 use super::relay::Parcel;
 use crate::shell::bundles::BundleKey;
+use crate::shell::net::RedialPolicy;
 
 /// Bytes of one unit of the budget of bytes in flight.
 const UNIT_BYTES: usize = 1024;
@@ -63,10 +64,8 @@ pub struct CarrierConfig {
     pub segment_bytes_max: usize,
     /// Ends a session that stands still in a bundle, or takes nothing of ours, for so long.
     pub stall_max: Duration,
-    /// The pause after a failed dial, which doubles up to `redial_longest`.
-    pub redial_first: Duration,
-    /// The longest pause.
-    pub redial_longest: Duration,
+    /// The pauses after failed dials.
+    pub redial: RedialPolicy,
 }
 
 /// A node to dial.
@@ -182,8 +181,10 @@ impl CarrierConfig {
             session_bundles_max: 4_096,
             segment_bytes_max: 64 << 10,
             stall_max: Duration::from_secs(30),
-            redial_first: Duration::from_millis(500),
-            redial_longest: Duration::from_secs(30),
+            redial: RedialPolicy {
+                first: Duration::from_millis(500),
+                longest: Duration::from_secs(30),
+            },
         }
     }
 

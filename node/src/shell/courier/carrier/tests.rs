@@ -10,8 +10,9 @@ const MRU: u64 = 1 << 20;
 
 fn config(name: &str) -> CarrierConfig {
     let node_id = NodeId::new(&format!("dtn://{name}/")).expect("a node id");
-    let redial_first = Duration::from_millis(5);
-    CarrierConfig { redial_first, redial_longest: redial_first, ..CarrierConfig::new(node_id, MRU) }
+    let first = Duration::from_millis(5);
+    let redial = RedialPolicy { first, longest: first };
+    CarrierConfig { redial, ..CarrierConfig::new(node_id, MRU) }
 }
 
 fn parcel(bytes: Vec<u8>) -> Parcel {
