@@ -273,17 +273,13 @@ pub enum Care {
 mod tests {
     use super::super::StoreError;
     use super::super::crash::restored::requests;
-    use super::super::tests::{Folder, key, manifest};
+    use super::super::tests::{Folder, joined, key};
     use super::*;
 
     /// A directory with a real peer's log and payloads, and one payload that nothing asks for.
     fn cared_for() -> (Folder, PathBuf) {
-        let folder = Folder::new();
-        let dir = folder.0.join("peer");
-        Store::create(&dir, &key()).expect("a new directory");
-        let mut store = Store::open(&dir).expect("made just now");
-        store.join(&manifest("test")).expect("no manifest yet");
-        store.load().expect("nothing is wrong");
+        let (folder, mut store) = joined();
+        let dir = store.dir.clone();
         for request in requests(12) {
             store.persist(&request).expect("room on the disk");
         }

@@ -110,14 +110,20 @@ impl Story {
     }
 }
 
-/// A joined data directory with the story's requests stored.
-fn stored(requests: u64) -> (Folder, Store, Story) {
+/// A data directory that has joined and holds nothing.
+pub(super) fn joined() -> (Folder, Store) {
     let folder = Folder::new();
     let dir = folder.0.join("peer");
     Store::create(&dir, &key()).expect("a new directory");
     let mut store = Store::open(&dir).expect("made just now");
     store.join(&manifest("test")).expect("no manifest yet");
     store.load().expect("nothing is wrong");
+    (folder, store)
+}
+
+/// A joined data directory with the story's requests stored.
+fn stored(requests: u64) -> (Folder, Store, Story) {
+    let (folder, mut store) = joined();
     let story = Story::new(requests);
     for (payloads, entries) in &story.requests {
         store.write(payloads, entries.iter()).expect("room on the disk");
