@@ -23,7 +23,7 @@ use longhaul_node::shell::net::{
     self, NetConfig, NetEvent, NetHandle, NetLimits, NetTiming, PeerAddress, ReachConfig,
 };
 use longhaul_node::shell::store::Store;
-use longhaul_registry::SignedManifest;
+use longhaul_registry::{Record, SignedManifest};
 use support::{Federation, Plan, pause};
 use tokio::sync::mpsc::Receiver;
 
@@ -304,6 +304,12 @@ async fn bundles(attacker: &mut Attacker) {
     contact.end(attacker).await;
 }
 
+/// How many updates a peer's log says that it has published.
+fn published(dir: &Path) -> usize {
+    let entries = Store::read(dir).expect("the log is whole").restored.entries;
+    entries.iter().filter(|entry| matches!(entry.record(), Record::Update { .. })).count()
+}
+
 fn resident_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says it");
@@ -355,7 +361,10 @@ fn a_hostile_member_costs_neither_memory_nor_disk_nor_the_honest_contact() {
     federation.wait();
     let [victim, honest] = [VICTIM, HONEST].map(|it| federation.status(it));
     assert_eq!(victim["model"], honest["model"], "{victim:#?} {honest:#?}");
-    assert_eq!(victim["updates"], 80, "{victim:#?}");
+    // A busy machine skips epochs; whatever either has published, the victim has.
+    let published: usize = [VICTIM, HONEST].map(|it| published(&federation.dir(it))).iter().sum();
+    assert_eq!(victim["updates"], published, "{victim:#?}");
+    assert!(published > 40, "only {published} updates were published");
     assert!(victim["refused"].as_u64() > Some(100), "the attack arrived: {victim:#?}");
     let [ours, theirs] = [VICTIM, HONEST].map(|it| bytes_in(&federation.dir(it)));
     assert!(ours <= theirs + DISK_GROWTH_MAX, "{ours} bytes, the honest peer has {theirs}");
