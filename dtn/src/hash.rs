@@ -39,6 +39,11 @@ impl ContentHash {
         Self(blake3::derive_key(context, bytes))
     }
 
+    /// Hashes `bytes` keyed with `key`: who lacks it can't tell what was hashed.
+    pub fn keyed(key: &[u8; 32], bytes: &[u8]) -> Self {
+        Self(*blake3::keyed_hash(key, bytes).as_bytes())
+    }
+
     /// Takes 32 bytes that are a hash already, as read from the wire.
     pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
         Self(bytes)

@@ -9,6 +9,9 @@ use std::cell::Cell;
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+use crate::hash::ContentHash;
 
 /// Length of a peer id (an Ed25519 public key) in bytes.
 pub const PEER_ID_BYTES: usize = 32;
@@ -17,6 +20,7 @@ pub const SIGNATURE_BYTES: usize = 64;
 /// Length of the text form of a peer id.
 pub const PEER_ID_CHARS: usize = 52;
 
+const PSEUDONYM_CONTEXT: &str = "longhaul 2026 pseudonym v1";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What a signature is for; the tag is part of the signed bytes.
@@ -28,6 +32,8 @@ pub enum Domain {
     LogEntry,
     /// The proof of key possession in a contact's hello.
     Hello,
+    /// An author's word for a key that signs bundles in its place.
+    Pseudonym,
 }
 
 impl Domain {
@@ -36,6 +42,7 @@ impl Domain {
             Self::Manifest => b"longhaul.manifest.v1\0",
             Self::LogEntry => b"longhaul.log-entry.v1\0",
             Self::Hello => b"longhaul.hello.v1\0",
+            Self::Pseudonym => b"longhaul.pseudonym.v1\0",
         }
     }
 }
@@ -154,6 +161,26 @@ impl SecretKey {
     pub(crate) fn sign_cose(&self, structure: &[u8]) -> Signature {
         debug_assert!(structure.first().is_some_and(|head| head >> 5 == 4));
         Signature(self.0.sign(structure).to_bytes())
+    }
+
+    /// The key that signs in this one's place in a scope and a period: nobody else can tell whose it
+    /// is, or that two of them have one owner.
+    pub fn pseudonym(&self, scope: &ContentHash, period: u64) -> Self {
+        let bytes = [&scope.as_bytes()[..], &period.to_be_bytes()].concat();
+        Self::from_seed(&self.derive(PSEUDONYM_CONTEXT, &bytes))
+    }
+
+    /// A secret hash of `bytes`, the same whenever it is asked for.
+    pub(crate) fn derive(&self, context: &'static str, bytes: &[u8]) -> [u8; 32] {
+        let bytes = Zeroizing::new([&self.to_seed()[..], bytes].concat());
+        *ContentHash::derive(context, &bytes).as_bytes()
+    }
+
+    /// What this key and the owner of `other` alone can compute (X25519, RFC 7748, on the Montgomery
+    /// forms of both keys; using one key for Ed25519 and X25519 is covered by eprint 2021/509).
+    pub(crate) fn shared_secret(&self, other: &PeerId) -> [u8; 32] {
+        let other = VerifyingKey::from_bytes(&other.0).expect("a peer id is a usable key");
+        (self.0.to_scalar() * other.to_montgomery()).to_bytes()
     }
 
     /// Signs `message` for `domain`.
@@ -311,6 +338,26 @@ mod tests {
         let mut one = [0; 32];
         one[0] = 1;
         assert_eq!(PeerId::from_bytes(one), Err(IdentityError::Key));
+    }
+
+    #[test]
+    fn pseudonyms_differ_by_owner_scope_and_period_and_stay_the_same() {
+        let scopes = [ContentHash::of(b"one"), ContentHash::of(b"two")];
+        let all: std::collections::BTreeSet<_> = (1..4)
+            .flat_map(|owner| scopes.map(|scope| (owner, scope)))
+            .flat_map(|(owner, scope)| (0..4).map(move |period| (owner, scope, period)))
+            .map(|(owner, scope, period)| key(owner).pseudonym(&scope, period).peer_id())
+            .collect();
+        assert_eq!(all.len(), 3 * 2 * 4);
+        let again = key(1).pseudonym(&scopes[0], 2).peer_id();
+        assert_eq!(again, key(1).pseudonym(&scopes[0], 2).peer_id());
+    }
+
+    #[test]
+    fn both_ends_share_one_secret() {
+        let both = |a: u8, b: u8| key(a).shared_secret(&key(b).peer_id());
+        assert_eq!(both(1, 2), both(2, 1));
+        assert_ne!(both(1, 2), both(1, 3));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod groups;
 pub mod hash;
 pub mod identity;
+pub mod keyring;
 pub mod routing;
 pub mod sketch;
 pub mod tcpcl;

@@ -54,7 +54,6 @@ const SIGN1_P384: &str = "9f890700028201692f2f6473742f7376638201692f2f7372632f73
     7e4a695e563eae8601010002466568656c6c6f444ec359d2ff";
 
 /// A payload encrypted with AES-256-GCM.
-#[cfg(feature = "encryption")]
 const ENCRYPT0: &str = "9f890700028201692f2f6473742f7376638201692f2f7372632f7376638201662f2f\
     7372632f821b000000bd51281400001a000f42404482a081c9850c03000058318101\
     03018201662f2f7372632f818205a20001200181818210578343a10103a2044a4578\
@@ -128,7 +127,6 @@ fn the_signature_of_the_example_holds_over_our_structure() {
     assert!(public.verify(&found.structure[1..], &found.message.proof).is_err());
 }
 
-#[cfg(feature = "encryption")]
 #[test]
 fn the_ciphertext_of_the_example_opens() {
     use longhaul_dtn::bpsec::{ContentKey, decrypt};
@@ -268,7 +266,6 @@ fn a_signature_over_what_cannot_be_signed_is_refused_and_leaves_no_block() {
     assert_eq!(operation(&bundle, number, 2), Err(missing));
 }
 
-#[cfg(feature = "encryption")]
 #[test]
 fn members_read_what_others_only_carry() {
     use longhaul_dtn::bpsec::{ContentKey, Nonce, decrypt, encrypt};

@@ -16,8 +16,8 @@ use super::scope::AadScope;
 use crate::bpv7::{BlockType, Bundle, Draft, EndpointId, SecurityValue};
 
 /// AES-256-GCM with a tag of 128 bits (RFC 9053 section 4.1).
-const A256GCM: i64 = 3;
-const NONCE_BYTES: usize = 12;
+pub(crate) const A256GCM: i64 = 3;
+pub(crate) const NONCE_BYTES: usize = 12;
 
 /// A key that members share; it never shows itself.
 #[derive(Clone)]
@@ -48,6 +48,39 @@ impl ContentKey {
 
     fn cipher(&self) -> Aes256Gcm {
         Aes256Gcm::new(&Key::<Aes256Gcm>::from(self.bytes))
+    }
+
+    /// Encrypts under a nonce that no other message has, bound to `structure`.
+    pub(crate) fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        structure: &[u8],
+        mut data: Vec<u8>,
+    ) -> Vec<u8> {
+        let done = self.cipher().encrypt_in_place(&nonce.into(), structure, &mut data);
+        done.expect("fewer bytes than the cipher allows, 64 GiB");
+        data
+    }
+
+    /// Decrypts; none if it is another key's, or anything was changed.
+    pub(crate) fn open(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        structure: &[u8],
+        mut data: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let done = self.cipher().decrypt_in_place(&nonce.into(), structure, &mut data);
+        done.ok().map(|()| data)
+    }
+
+    /// [`ContentKey::seal`] with a key that encrypts nothing else.
+    pub(crate) fn seal_once(&self, bound: &[u8], data: &[u8]) -> Vec<u8> {
+        self.seal([0; NONCE_BYTES], bound, data.to_vec())
+    }
+
+    /// Opens what [`ContentKey::seal_once`] made.
+    pub(crate) fn open_once(&self, bound: &[u8], data: &[u8]) -> Option<Vec<u8>> {
+        self.open([0; NONCE_BYTES], bound, data.to_vec())
     }
 
     /// The nonce that a message means.

@@ -12,14 +12,13 @@
 //!
 //! Not here: certificates, COSE messages of several layers (COSE_Sign, COSE_Mac, COSE_Encrypt).
 
-#[cfg(feature = "encryption")]
 mod confidentiality;
 mod integrity;
 mod message;
 mod operation;
 mod scope;
 
-#[cfg(feature = "encryption")]
+pub(crate) use self::confidentiality::{A256GCM, NONCE_BYTES};
 pub use self::confidentiality::{ContentKey, Nonce, decrypt, encrypt};
 pub use self::integrity::{ED25519, Signed, sign, verify};
 pub use self::message::{CoseMessage, MessageKind};

@@ -1,7 +1,7 @@
 //! Canonical blocks (RFC 9171 section 4.3.2) and their CRC-32C (section 4.2.1).
 //!
 //! A canonical block is `[type, number, flags, crc type, data, crc]`. The flags
-//! are always zero: a courier that does not know a private-use block keeps the
+//! follow from the kind ([`BlockKind::flags`]): a courier that does not know a private-use block keeps the
 //! block and the bundle and reports nothing (section 4.2.4).
 
 use super::error::{BlockKind, BundleError};
@@ -14,8 +14,6 @@ pub(super) const CRC_TYPE_CRC32C: u64 = CrcType::Crc32c.code();
 const CRC_BYTES: usize = CrcType::Crc32c.len();
 /// What follows the data of a block: the CRC, a byte string with a head of one byte.
 pub(super) const BEHIND_DATA_BYTES: usize = 1 + CRC_BYTES;
-/// Neither delete the block or bundle nor report when a block is unknown.
-const BLOCK_FLAGS: u64 = 0;
 
 /// A canonical block as it stands in the bytes; its CRC is checked.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub(super) struct Block<'a> {
 pub(super) fn write_block(writer: &mut Writer, kind: BlockKind, data: &[u8]) {
     let mut block = Writer::new();
     block.array(6).unsigned(kind.type_code()).unsigned(kind.number());
-    block.unsigned(BLOCK_FLAGS).unsigned(CRC_TYPE_CRC32C).bytes(data);
+    block.unsigned(kind.flags()).unsigned(CRC_TYPE_CRC32C).bytes(data);
     writer.raw(&with_crc(block));
 }
 
@@ -73,7 +71,7 @@ pub(super) fn read_block<'a>(
         return Err(BundleError::BlockNumber { block: kind, found: number });
     }
     let found = reader.unsigned(u64::MAX).map_err(kind.error())?;
-    if found != BLOCK_FLAGS {
+    if found != kind.flags() {
         return Err(BundleError::Flags { block: kind, found });
     }
     read_crc_type(reader, kind)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::codec::{CodecError, CodecErrorKind};
 use crate::eid::EidError;
+use crate::keyring::KeyId;
 
 /// The blocks of a bundle, in the order in which they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum BlockKind {
     Integrity,
     /// The security block: a block integrity block (RFC 9172) about the integrity block.
     Security,
+    /// The confidentiality block (RFC 9172): header and payload are encrypted. Not in every bundle.
+    Confidentiality,
     /// The hop count block (RFC 9171 section 4.4.3).
     HopCount,
     /// The bundle age block (RFC 9171 section 4.4.2).
@@ -24,11 +27,13 @@ pub enum BlockKind {
     Payload,
 }
 
-/// The blocks behind the primary block, in the one order that is accepted.
-pub(super) const LAYOUT: [BlockKind; 6] = [
+/// The blocks behind the primary block, in the one order that is accepted; a bundle in clear has no
+/// confidentiality block.
+pub(super) const LAYOUT: [BlockKind; 7] = [
     BlockKind::UpdateHeader,
     BlockKind::Integrity,
     BlockKind::Security,
+    BlockKind::Confidentiality,
     BlockKind::HopCount,
     BlockKind::BundleAge,
     BlockKind::Payload,
@@ -43,6 +48,7 @@ impl BlockKind {
             Self::BundleAge => 7,
             Self::HopCount => 10,
             Self::Security => 11,
+            Self::Confidentiality => 12,
             Self::UpdateHeader => 192,
             Self::Integrity => 193,
         }
@@ -58,6 +64,16 @@ impl BlockKind {
             Self::HopCount => 4,
             Self::BundleAge => 5,
             Self::Security => 6,
+            Self::Confidentiality => 7,
+        }
+    }
+
+    /// Processing flags: none, so that a courier that does not know a block keeps it and reports nothing;
+    /// what encrypts a payload must be in each fragment of it (RFC 9172 section 3.8).
+    pub const fn flags(self) -> u64 {
+        match self {
+            Self::Confidentiality => 1,
+            _ => 0,
         }
     }
 
@@ -78,6 +94,7 @@ impl fmt::Display for BlockKind {
             Self::UpdateHeader => "update header block",
             Self::Integrity => "integrity block",
             Self::Security => "security block",
+            Self::Confidentiality => "confidentiality block",
             Self::HopCount => "hop count block",
             Self::BundleAge => "bundle age block",
             Self::Payload => "payload block",
@@ -172,6 +189,24 @@ pub enum BundleError {
     /// The signature is not the author's over the integrity block and the primary block.
     #[error("security block: the signature is not the author's")]
     Signature,
+    /// The confidentiality block is not the one that follows from the integrity block.
+    #[error("confidentiality block: not the one that follows from the integrity block")]
+    ConfidentialityForm,
+    /// The bundle is not encrypted.
+    #[error("the bundle is not encrypted")]
+    NotConfidential,
+    /// The bundle is encrypted under another key; holds that key's id.
+    #[error("the bundle is encrypted under the federation key {0}")]
+    ForeignKey(KeyId),
+    /// A block does not decrypt under the key that the bundle names.
+    #[error("the {0} does not decrypt under the key that the bundle names")]
+    Decryption(BlockKind),
+    /// The author in an encrypted header does not vouch for who signed the bundle.
+    #[error("update header block: its author does not vouch for who signed the bundle")]
+    Pseudonym,
+    /// The payload is not the one whose salted root is signed.
+    #[error("integrity block: the salted root is not that of the payload")]
+    SaltedRoot,
     /// The header is larger than allowed.
     #[error("update header block: {len} bytes are above the limit of {max}")]
     HeaderTooLarge {

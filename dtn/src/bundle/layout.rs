@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::canonical::read_block;
+use super::confidential::{CONFIDENTIAL_HEADER_BYTES, CONFIDENTIALITY_BYTES_MAX, TAG_BYTES};
 use super::error::{BlockKind, BundleError, LAYOUT};
 use super::integrity::INTEGRITY_BYTES_MAX;
 use super::primary::Primary;
@@ -29,13 +30,15 @@ pub(super) enum Form {
 pub(super) struct Blocks<'a> {
     pub primary: Primary,
     pub primary_bytes: &'a [u8],
-    /// The blocks that never change, up to and including the security block.
+    /// The blocks that never change, up to and including the security block, or the confidentiality
+    /// block where there is one.
     pub sealed: &'a [u8],
     /// Where in `sealed` the update header is.
     pub header: Range<usize>,
     /// The data of the blocks of [`LAYOUT`]; the payload is empty in a head.
     pub data: [&'a [u8]; LAYOUT.len()],
     pub last_data_end: usize,
+    pub has_confidentiality: bool,
 }
 
 /// The data of the hop count and age blocks of a head that begins with the blocks
@@ -64,10 +67,14 @@ impl<'a> Blocks<'a> {
         let primary = Primary::read(&mut reader)?;
         let primary_bytes = reader.since(primary_start);
         let data_max = |kind| match kind {
-            BlockKind::UpdateHeader => limits.header_bytes_max.min(HEADER_BYTES_MAX),
+            BlockKind::UpdateHeader => {
+                (limits.header_bytes_max + CONFIDENTIAL_HEADER_BYTES).min(HEADER_BYTES_MAX)
+            }
             BlockKind::Integrity => INTEGRITY_BYTES_MAX,
             BlockKind::Security => SECURITY_BYTES_MAX,
-            BlockKind::Payload => usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX),
+            BlockKind::Confidentiality => CONFIDENTIALITY_BYTES_MAX,
+            BlockKind::Payload => usize::try_from(limits.payload_bytes_max)
+                .map_or(usize::MAX, |max| max.saturating_add(TAG_BYTES)),
             _ => SMALL_DATA_BYTES_MAX,
         };
         let mut blocks = Self {
@@ -77,10 +84,14 @@ impl<'a> Blocks<'a> {
             header: 0..0,
             data: Default::default(),
             last_data_end: 0,
+            has_confidentiality: false,
         };
         let count = LAYOUT.len() - usize::from(form == Form::Head);
         let mut seen = vec![BlockKind::Primary.number()];
         for (expected, slot) in LAYOUT.into_iter().zip(&mut blocks.data).take(count) {
+            if expected == BlockKind::Confidentiality && !next_is(&reader, expected) {
+                continue;
+            }
             if reader.at_break().map_err(BundleError::Frame)? {
                 return Err(BundleError::MissingBlock(expected));
             }
@@ -92,6 +103,10 @@ impl<'a> Blocks<'a> {
             *slot = block.data;
             blocks.last_data_end = block.data_end;
             match expected {
+                BlockKind::Confidentiality => {
+                    blocks.has_confidentiality = true;
+                    blocks.sealed = reader.since(primary_start);
+                }
                 BlockKind::UpdateHeader => {
                     let end = block.data_end - primary_start;
                     blocks.header = end - block.data.len()..end;
@@ -107,4 +122,10 @@ impl<'a> Blocks<'a> {
         reader.finish().map_err(BundleError::Frame)?;
         Ok(blocks)
     }
+}
+
+/// True if what comes next begins as a block of that kind does.
+fn next_is(reader: &Reader<'_>, kind: BlockKind) -> bool {
+    let mut ahead = reader.clone();
+    ahead.tuple(6).is_ok() && ahead.unsigned(u64::MAX) == Ok(kind.type_code())
 }

@@ -3,15 +3,17 @@
 //! A bundle is an indefinite array of a primary block, the update header
 //! (private use 192, opaque here), the integrity block (private use 193), a block
 //! integrity block with the author's COSE signature over it (RFC 9172), hop
-//! count, bundle age and payload, in this order, each with a CRC-32C. There is
+//! count, bundle age and payload, in this order, each with a CRC-32C. Where header and payload are
+//! encrypted ([`Encryption`]), a confidentiality block stands behind the security block. There is
 //! one accepted encoding of each field; blocks that couriers of other
 //! implementations might add are refused. [`BundleHead`] is everything but the
 //! payload's bytes: what contacts exchange first and logs keep. Its signature
 //! is checked when it is read, so a value of that type is always authentic.
 //!
-//! Not here: other bundles, which [`crate::bpv7`] reads; encryption.
+//! Not here: other bundles, which [`crate::bpv7`] reads; who has which keys.
 
 mod canonical;
+mod confidential;
 mod error;
 mod id;
 mod integrity;
@@ -24,11 +26,15 @@ mod security;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use self::confidential::{
+    CONFIDENTIAL_HEADER_BYTES, Confidential, Encryption, TAG_BYTES, salted_root,
+};
 pub use self::error::{BlockKind, BundleError};
 pub use self::id::BundleId;
 pub use self::memo::BundleMemo;
 
 use self::canonical::write_block;
+use self::confidential::{Ciphertexts, Opened};
 use self::integrity::Claims;
 use self::layout::{Blocks, Form};
 use self::mutable::Mutable;
@@ -38,6 +44,7 @@ use crate::codec::Writer;
 use crate::eid::Eid;
 use crate::hash::ContentHash;
 use crate::identity::{PeerId, SecretKey};
+use crate::keyring::FederationKey;
 use crate::time::{Span, Timestamp};
 
 /// Most header bytes of any bundle, so that a head fits into one frame.
@@ -81,6 +88,8 @@ pub struct BundleDraft<'a> {
 pub struct BundleHead {
     sealed: Arc<Sealed>,
     mutable: Mutable,
+    /// What is inside, where it was encrypted and has been opened.
+    opened: Option<Arc<Opened>>,
 }
 
 /// What an author signed, with a signature that is known to be good.
@@ -89,7 +98,7 @@ struct Sealed {
     id: BundleId,
     primary: Primary,
     /// The blocks that never change, as they are sent: primary block, update
-    /// header, integrity block and security block.
+    /// header, integrity block, security block and, where there is one, confidentiality block.
     blocks: Vec<u8>,
     /// Where in them the header's bytes are.
     header: Range<usize>,
@@ -99,33 +108,80 @@ struct Sealed {
 impl BundleHead {
     /// Makes and signs a bundle of the owner of `key`.
     pub fn seal(draft: BundleDraft<'_>, key: &SecretKey) -> Result<Self, BundleError> {
-        if draft.created == Timestamp::default() {
-            return Err(BundleError::NoCreationTime);
-        }
-        let mutable = Mutable::checked(draft.hop_limit, 0, Span::default())?;
-        check_header_len(draft.header.len(), HEADER_BYTES_MAX)?;
-        let primary = Primary {
-            author: key.peer_id(),
-            destination: draft.destination,
-            created: draft.created,
-            sequence: draft.sequence,
-            lifetime: draft.lifetime,
-        };
-        let primary_bytes = primary.encode()?;
+        let (primary, primary_bytes, mutable) = front(&draft, key)?;
         let claims = Claims {
             header: ContentHash::of(&draft.header),
             payload: ContentHash::of(draft.payload),
             payload_len: draft.payload.len() as u64,
+            confidential: None,
         };
-        let claimed = claims.encode();
-        let message =
-            Message { primary: &primary, primary_bytes: &primary_bytes, claims: &claimed };
-        let signature = message.sign(key)?;
-        let id = BundleId::of(&primary_bytes, &claimed, &signature);
-        let security = security::encode(&primary, &signature)?;
-        let (blocks, header) = sealed_blocks(&primary_bytes, &draft.header, &claimed, &security);
-        let sealed = Sealed { id, primary, blocks, header, claims };
-        Ok(Self { sealed: Arc::new(sealed), mutable })
+        let sealed = Sealed::sign((primary, &primary_bytes), &draft.header, claims, key)?;
+        Ok(Self { sealed: Arc::new(sealed), mutable, opened: None })
+    }
+
+    /// Makes a bundle whose header and payload are encrypted, signed by a pseudonym; gives the
+    /// payload's ciphertext too, which takes the payload's place. The head is an opened one.
+    ///
+    /// Deterministic: the same draft and keys make the same bundle. The ciphertext is
+    /// [`TAG_BYTES`] longer than the payload, the header at most [`CONFIDENTIAL_HEADER_BYTES`].
+    pub fn seal_encrypted(
+        draft: BundleDraft<'_>,
+        encryption: &Encryption<'_>,
+    ) -> Result<(Self, Vec<u8>), BundleError> {
+        let (primary, primary_bytes, mutable) = front(&draft, encryption.pseudonym)?;
+        let (header, payload) = (&draft.header, draft.payload);
+        check_header_len(header.len(), HEADER_BYTES_MAX - CONFIDENTIAL_HEADER_BYTES)?;
+        let Ciphertexts { header, payload, claim } =
+            encryption.encrypt(&primary, &primary_bytes, header, payload)?;
+        let claims = Claims {
+            header: ContentHash::of(&header),
+            payload: ContentHash::of(&payload),
+            payload_len: payload.len() as u64,
+            confidential: Some(claim),
+        };
+        let parts = (primary, &primary_bytes[..]);
+        let sealed = Sealed::sign(parts, &header, claims, encryption.pseudonym)?;
+        let opened = Some(Arc::new(Opened::of(&sealed, encryption.key)?));
+        Ok((Self { sealed: Arc::new(sealed), mutable, opened }, payload))
+    }
+
+    /// How header and payload are encrypted, if they are.
+    pub fn confidential(&self) -> Option<Confidential> {
+        self.sealed.claims.confidential
+    }
+
+    /// Decrypts the header: [`BundleHead::author`] and [`BundleHead::header`] are those inside from
+    /// then on. Nothing to do for a bundle in clear, or one that is open.
+    ///
+    /// # Errors
+    /// If `key` is not the one that the bundle names, or what is inside is malformed or was made by
+    /// somebody for whom its author does not vouch. The verdict is the same for whoever has the key.
+    pub fn open(mut self, key: &FederationKey) -> Result<Self, BundleError> {
+        if self.confidential().is_some() && self.opened.is_none() {
+            self.opened = Some(Arc::new(Opened::of(&self.sealed, key)?));
+        }
+        Ok(self)
+    }
+
+    /// True unless header and payload are encrypted and have not been opened.
+    pub fn is_readable(&self) -> bool {
+        self.opened.is_some() || self.confidential().is_none()
+    }
+
+    /// Decrypts the payload of an opened bundle, `ciphertext` being what has the payload's hash.
+    pub fn open_payload(
+        &self,
+        ciphertext: &[u8],
+        key: &FederationKey,
+    ) -> Result<Vec<u8>, BundleError> {
+        let opened = self.opened.as_ref().ok_or(BundleError::NotConfidential)?;
+        opened.payload(&self.sealed, ciphertext, key)
+    }
+
+    /// The secret by which the payload of an opened bundle is proved to have its
+    /// [`Confidential::root`] to somebody without the key ([`salted_root`]).
+    pub fn salt(&self) -> Option<[u8; 32]> {
+        self.opened.as_ref().map(|opened| opened.salt)
     }
 
     /// The name of the bundle.
@@ -133,8 +189,14 @@ impl BundleHead {
         self.sealed.id
     }
 
-    /// Who signed the bundle.
+    /// Whose bundle it is: who signed it, unless it is an opened one, which its author's pseudonym
+    /// signed.
     pub fn author(&self) -> PeerId {
+        self.opened.as_ref().map_or(self.sealed.primary.author, |opened| opened.author)
+    }
+
+    /// Who signed the bundle: its author, or the author's pseudonym where it is encrypted.
+    pub fn signer(&self) -> PeerId {
         self.sealed.primary.author
     }
 
@@ -143,12 +205,15 @@ impl BundleHead {
         &self.sealed.primary.destination
     }
 
-    /// The update header, opaque here.
+    /// The update header, opaque here; a ciphertext where it is encrypted and not opened.
     pub fn header(&self) -> &[u8] {
-        &self.sealed.blocks[self.sealed.header.clone()]
+        match &self.opened {
+            Some(opened) => &opened.header,
+            None => &self.sealed.blocks[self.sealed.header.clone()],
+        }
     }
 
-    /// The blake3 hash that the payload has.
+    /// The blake3 hash that the payload has, as it travels.
     pub fn payload_hash(&self) -> ContentHash {
         self.sealed.claims.payload
     }
@@ -269,8 +334,12 @@ impl BundleHead {
 
     /// Checks the bundle against `limits`.
     pub fn check(&self, limits: &BundleLimits) -> Result<(), BundleError> {
-        check_header_len(self.header().len(), limits.header_bytes_max)?;
-        let (len, max) = (self.payload_len(), limits.payload_bytes_max);
+        let more = match self.confidential() {
+            Some(_) => (CONFIDENTIAL_HEADER_BYTES, TAG_BYTES as u64),
+            None => (0, 0),
+        };
+        check_header_len(self.sealed.header.len(), limits.header_bytes_max.saturating_add(more.0))?;
+        let (len, max) = (self.payload_len(), limits.payload_bytes_max.saturating_add(more.1));
         if len > max {
             return Err(BundleError::PayloadTooLarge { len, max });
         }
@@ -296,7 +365,7 @@ impl BundleHead {
         let sealed = memo.sealed(id)?;
         let rest = layout::behind_sealed(bytes, &sealed.blocks)?;
         let mutable = Mutable::decode(rest[0], rest[1]).ok()?;
-        Some(Self { sealed, mutable })
+        Some(Self { sealed, mutable, opened: None })
     }
 
     fn from_blocks(blocks: &Blocks<'_>, signed: Signed<'_>) -> Result<Self, BundleError> {
@@ -304,16 +373,25 @@ impl BundleHead {
             Signed::Unknown(memo) => memo,
             Signed::Vouched => None,
         };
-        let [header, claimed, security, hops, age, _] = blocks.data;
+        let [header, claimed, security, confidentiality, hops, age, _] = blocks.data;
         let claims = Claims::decode(claimed)?;
         let signature = security::decode(security, &blocks.primary)?;
         let mutable = Mutable::decode(hops, age)?;
         let id = BundleId::of(blocks.primary_bytes, claimed, &signature);
         let known = memo.and_then(|memo| memo.sealed(&id));
         if let Some(sealed) = known.filter(|known| known.blocks == blocks.sealed) {
-            return Ok(Self { sealed, mutable });
+            return Ok(Self { sealed, mutable, opened: None });
         }
         claims.check_header(header)?;
+        let follows = match claims.confidential {
+            Some(claim) => {
+                blocks.has_confidentiality && claim.block(&blocks.primary)? == confidentiality
+            }
+            None => !blocks.has_confidentiality,
+        };
+        if !follows {
+            return Err(BundleError::ConfidentialityForm);
+        }
         let Blocks { primary, primary_bytes, .. } = blocks;
         if !matches!(signed, Signed::Vouched) {
             Message { primary, primary_bytes, claims: claimed }.verify(&signature)?;
@@ -328,7 +406,7 @@ impl BundleHead {
         if let Some(memo) = memo {
             memo.keep(&sealed);
         }
-        Ok(Self { sealed, mutable })
+        Ok(Self { sealed, mutable, opened: None })
     }
 
     fn encode_with(&self, mutable: Mutable) -> Vec<u8> {
@@ -354,21 +432,52 @@ enum Signed<'a> {
     Vouched,
 }
 
-/// The blocks that an author signs, and where in them the header is.
-fn sealed_blocks(
-    primary: &[u8],
-    header: &[u8],
-    claims: &[u8],
-    security: &[u8],
-) -> (Vec<u8>, Range<usize>) {
-    let mut writer = Writer::new();
-    writer.raw(primary);
-    write_block(&mut writer, BlockKind::UpdateHeader, header);
-    // Behind its data a block has the head of a byte string and a CRC-32C.
-    let header_end = writer.len() - canonical::BEHIND_DATA_BYTES;
-    write_block(&mut writer, BlockKind::Integrity, claims);
-    write_block(&mut writer, BlockKind::Security, security);
-    (writer.into_bytes(), header_end - header.len()..header_end)
+impl Sealed {
+    /// Signs the claims about a header (as it travels) and a payload.
+    fn sign(
+        (primary, primary_bytes): (Primary, &[u8]),
+        header: &[u8],
+        claims: Claims,
+        key: &SecretKey,
+    ) -> Result<Self, BundleError> {
+        let claimed = claims.encode();
+        let message = Message { primary: &primary, primary_bytes, claims: &claimed };
+        let signature = message.sign(key)?;
+        let id = BundleId::of(primary_bytes, &claimed, &signature);
+        let mut writer = Writer::new();
+        writer.raw(primary_bytes);
+        write_block(&mut writer, BlockKind::UpdateHeader, header);
+        // Behind its data a block has the head of a byte string and a CRC-32C.
+        let header_end = writer.len() - canonical::BEHIND_DATA_BYTES;
+        write_block(&mut writer, BlockKind::Integrity, &claimed);
+        write_block(&mut writer, BlockKind::Security, &security::encode(&primary, &signature)?);
+        if let Some(claim) = claims.confidential {
+            write_block(&mut writer, BlockKind::Confidentiality, &claim.block(&primary)?);
+        }
+        let header = header_end - header.len()..header_end;
+        Ok(Self { id, primary, blocks: writer.into_bytes(), header, claims })
+    }
+}
+
+/// The primary block of a draft that `signer` signs, its bytes, and what changes on the way.
+fn front(
+    draft: &BundleDraft<'_>,
+    signer: &SecretKey,
+) -> Result<(Primary, Vec<u8>, Mutable), BundleError> {
+    if draft.created == Timestamp::default() {
+        return Err(BundleError::NoCreationTime);
+    }
+    let mutable = Mutable::checked(draft.hop_limit, 0, Span::default())?;
+    check_header_len(draft.header.len(), HEADER_BYTES_MAX)?;
+    let primary = Primary {
+        author: signer.peer_id(),
+        destination: draft.destination.clone(),
+        created: draft.created,
+        sequence: draft.sequence,
+        lifetime: draft.lifetime,
+    };
+    let bytes = primary.encode()?;
+    Ok((primary, bytes, mutable))
 }
 
 fn check_header_len(len: usize, max: usize) -> Result<(), BundleError> {
