@@ -9,10 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::bpsec::ContentKey;
+use crate::bundle::{BundleError, BundleHead};
 use crate::hash::ContentHash;
 use crate::identity::{PeerId, SecretKey};
 
@@ -39,6 +41,11 @@ pub struct WrappedKey([u8; WRAPPED_KEY_BYTES]);
 /// The federation keys that somebody has.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring(BTreeMap<KeyId, FederationKey>);
+
+/// A line that holds no key; its number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {0}: a federation key has 64 lower-case hexadecimal digits")]
+pub struct KeyLineError(pub usize);
 
 impl KeyId {
     /// Takes the bytes of an id, as read from the wire.
@@ -115,9 +122,72 @@ fn wrapping_key(shared: &[u8; 32], (once, recipient): (&PeerId, &PeerId)) -> Con
 }
 
 impl Keyring {
+    /// Reads keys from a text: one of 64 hexadecimal digits a line; empty lines and what follows `#` are
+    /// left out.
+    ///
+    /// # Errors
+    /// The number of the first line that holds something else, from 1.
+    pub fn parse(text: &str) -> Result<Self, KeyLineError> {
+        let mut ring = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                // The same digits as a hash; what they are must not show in an error.
+                let bytes: ContentHash = line.parse().map_err(|_| KeyLineError(number))?;
+                ring.add(FederationKey::from_bytes(*bytes.as_bytes()));
+            }
+        }
+        Ok(ring)
+    }
+
+    /// The text that [`Keyring::parse`] reads; it is secret.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::new());
+        for (id, key) in &self.0 {
+            let digits = ContentHash::from_bytes(*key.to_bytes()).to_string();
+            text.push_str(&format!("# key {id}\n{digits}\n"));
+        }
+        text
+    }
+
     /// Adds a key; true if it is new.
     pub fn add(&mut self, key: FederationKey) -> bool {
         self.0.insert(key.id(), key).is_none()
+    }
+
+    /// Opens a bundle with the key that it names ([`BundleHead::open`]); one in clear stays as it is.
+    ///
+    /// # Errors
+    /// [`BundleError::ForeignKey`] if the key is not there, and what [`BundleHead::open`] finds.
+    pub fn open(&self, head: BundleHead) -> Result<BundleHead, BundleError> {
+        if head.is_readable() {
+            return Ok(head);
+        }
+        let Some(claim) = head.confidential() else { return Ok(head) };
+        let key = self.get(&claim.key).ok_or(BundleError::ForeignKey(claim.key))?;
+        head.open(key)
+    }
+
+    /// The payload of an opened bundle in clear, `payload` being what travels.
+    pub fn open_payload(
+        &self,
+        head: &BundleHead,
+        payload: &Arc<[u8]>,
+    ) -> Result<Arc<[u8]>, BundleError> {
+        let Some(claim) = head.confidential() else { return Ok(payload.clone()) };
+        let key = self.get(&claim.key).ok_or(BundleError::ForeignKey(claim.key))?;
+        head.open_payload(payload, key).map(Into::into)
+    }
+
+    /// What travels as the payload of an opened bundle whose payload in clear is `payload`.
+    pub fn close_payload(
+        &self,
+        head: &BundleHead,
+        payload: &[u8],
+    ) -> Result<Arc<[u8]>, BundleError> {
+        let Some(claim) = head.confidential() else { return Ok(payload.into()) };
+        let key = self.get(&claim.key).ok_or(BundleError::ForeignKey(claim.key))?;
+        head.close_payload(payload, key).map(Into::into)
     }
 
     /// The key of that name, if it is there.
@@ -208,6 +278,22 @@ mod tests {
         assert_eq!(ids.len(), keys.len());
         let shown = format!("{:?}", FederationKey::from_bytes([0xab; 32]));
         assert!(!shown.contains("abab"), "{shown}");
+    }
+
+    #[test]
+    fn a_text_of_keys_reads_back_and_says_where_it_is_wrong() {
+        let mut ring = Keyring::default();
+        (1..4).for_each(|byte| _ = ring.add(FederationKey::from_bytes([byte; 32])));
+        let text = ring.to_text();
+        let read = Keyring::parse(&text).unwrap();
+        assert_eq!(read.keys().collect::<Vec<_>>(), ring.keys().collect::<Vec<_>>());
+        let digits = "07".repeat(32);
+        assert_eq!(Keyring::parse(&format!("\n {digits} # mine\n")).unwrap().len(), 1);
+        for (text, line) in [("abc", 1), ("\n# x\n07", 3), (&digits.to_uppercase()[..63], 1)] {
+            let found = Keyring::parse(text).unwrap_err();
+            assert_eq!(found, KeyLineError(line));
+            assert!(!found.to_string().contains(text.trim()), "{found}");
+        }
     }
 
     #[test]

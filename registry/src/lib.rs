@@ -18,6 +18,7 @@ pub mod federation;
 pub mod log;
 pub mod manifest;
 pub mod plan;
+pub mod privacy;
 pub mod record;
 pub mod scan;
 pub mod seal;
@@ -32,6 +33,9 @@ pub use manifest::{
     InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest, TermsError,
 };
 pub use plan::{Schedule, ScheduleNameError, TrainingPlan};
+pub use privacy::{
+    AnnounceError, KeyGeneration, KeyGrant, KeyHeader, KeyRefusal, Privacy, UnusableGrant,
+};
 pub use record::{HEAD_BYTES_MAX, Record};
 pub use scan::{Corruption, Scan, Tail, frame_entry, scan_checked_log, scan_log};
 pub use seal::{Cosigned, encode_cosigned};

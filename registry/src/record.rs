@@ -66,6 +66,25 @@ pub enum Record {
         /// Who handed it over; none for an own vote.
         from: Option<PeerId>,
     },
+    /// The peer made or accepted a further key of a private federation.
+    Keys {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over; none for an own one.
+        from: Option<PeerId>,
+    },
+    /// The peer keeps a bundle that it cannot read, for others.
+    Carry {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over.
+        from: PeerId,
+    },
+    /// The peer no longer keeps a bundle that it could not read: it expired, or others were worth more.
+    Drop {
+        /// The bundle.
+        bundle: BundleId,
+    },
     /// The peer closed all epochs before an end for good.
     Seal {
         /// The attempt that sealed them.
@@ -86,6 +105,9 @@ const REFUSE: u64 = 3;
 const VERSION: u64 = 4;
 const VOTE: u64 = 5;
 const SEAL: u64 = 6;
+const KEYS: u64 = 7;
+const CARRY: u64 = 8;
+const DROP: u64 = 9;
 
 impl Record {
     /// Appends the canonical form.
@@ -126,6 +148,20 @@ impl Record {
                 writer.unsigned(1).bytes(head);
                 write_giver(writer.unsigned(2), from.as_ref());
             }
+            Self::Keys { head, from } => {
+                writer.unsigned(KEYS).map(2);
+                writer.unsigned(1).bytes(head);
+                write_giver(writer.unsigned(2), from.as_ref());
+            }
+            Self::Carry { head, from } => {
+                writer.unsigned(CARRY).map(2);
+                writer.unsigned(1).bytes(head);
+                writer.unsigned(2).bytes(from.as_bytes());
+            }
+            Self::Drop { bundle } => {
+                writer.unsigned(DROP).map(1);
+                writer.unsigned(1).bytes(bundle.as_hash().as_bytes());
+            }
             Self::Seal { attempt, value, snapshot, from } => {
                 writer.unsigned(SEAL).map(6);
                 writer.unsigned(1).unsigned(u64::from(attempt.get()));
@@ -141,7 +177,7 @@ impl Record {
     /// Reads a record strictly.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(2)?;
-        let unknown = reader.invalid("a kind of record, 0 to 6");
+        let unknown = reader.invalid("a kind of record, 0 to 9");
         match reader.unsigned(u64::MAX)? {
             GENESIS => read_genesis(reader),
             UPDATE => {
@@ -161,6 +197,20 @@ impl Record {
                 Ok(Self::Vote { head, from: read_giver(reader, 2)? })
             }
             SEAL => read_seal(reader),
+            KEYS => {
+                reader.map(2)?;
+                let head = read_head(reader)?;
+                Ok(Self::Keys { head, from: read_giver(reader, 2)? })
+            }
+            CARRY => {
+                reader.map(2)?;
+                let head = read_head(reader)?;
+                Ok(Self::Carry { head, from: read_from(reader)? })
+            }
+            DROP => {
+                reader.map(1)?;
+                Ok(Self::Drop { bundle: BundleId::from_hash(read_hash(reader, 1)?) })
+            }
             _ => Err(unknown),
         }
     }
@@ -173,6 +223,9 @@ impl Record {
             | Self::Refuse { .. }
             | Self::Version { .. }
             | Self::Vote { .. }
+            | Self::Keys { .. }
+            | Self::Carry { .. }
+            | Self::Drop { .. }
             | Self::Seal { .. } => None,
         }
     }
@@ -187,6 +240,9 @@ impl Record {
             Self::Version { .. } => "version",
             Self::Vote { .. } => "vote",
             Self::Seal { .. } => "seal",
+            Self::Keys { .. } => "keys",
+            Self::Carry { .. } => "carry",
+            Self::Drop { .. } => "drop",
         }
     }
 }
@@ -311,6 +367,10 @@ pub(crate) mod tests {
             ),
             (arb_head(), prop::option::of(arb_peer()))
                 .prop_map(|(head, from)| Record::Vote { head, from }),
+            (arb_head(), prop::option::of(arb_peer()))
+                .prop_map(|(head, from)| Record::Keys { head, from }),
+            (arb_head(), arb_peer()).prop_map(|(head, from)| Record::Carry { head, from }),
+            arb_hash().prop_map(|id| Record::Drop { bundle: BundleId::from_hash(id) }),
             (any::<[u32; 2]>(), [arb_hash(), arb_hash(), arb_hash()], prop::option::of(arb_peer()))
                 .prop_map(|([attempt, end], [root, model, snapshot], from)| Record::Seal {
                     attempt: Attempt::new(attempt),
@@ -366,7 +426,7 @@ pub(crate) mod tests {
     #[test]
     fn refuses_an_unknown_kind() {
         let mut writer = Writer::new();
-        writer.array(2).unsigned(7).map(0);
+        writer.array(2).unsigned(10).map(0);
         assert!(
             decoded(&writer.into_bytes()).unwrap_err().to_string().contains("a kind of record")
         );

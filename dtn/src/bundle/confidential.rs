@@ -11,9 +11,11 @@
 //! the nonces come of it. So the confidentiality block follows from the integrity block, and is
 //! compared and not parsed. A key's id is a hash of it: there are no two keys that open one bundle.
 
+use std::sync::Arc;
+
 use super::error::{BlockKind, BundleError};
 use super::primary::{AUTHOR_PATH, Primary};
-use super::{HEADER_BYTES_MAX, Sealed};
+use super::{BundleHead, HEADER_BYTES_MAX, Sealed};
 use crate::bpsec::{
     A256GCM, AadScope, COSE_CONTEXT, CoseMessage, Covering, MessageKind, NONCE_BYTES, Seen, View,
 };
@@ -189,6 +191,85 @@ impl Encryption<'_> {
         let parts: Vec<_> = parts.iter().flat_map(|hash| *hash.as_bytes()).collect();
         self.author.derive(SALT_CONTEXT, &parts)
     }
+}
+
+impl BundleHead {
+    /// How header and payload are encrypted, if they are.
+    pub fn confidential(&self) -> Option<Confidential> {
+        self.sealed.claims.confidential
+    }
+
+    /// Decrypts the header: [`BundleHead::author`] and [`BundleHead::header`] are those inside from
+    /// then on. Nothing to do for a bundle in clear, or one that is open.
+    ///
+    /// # Errors
+    /// If `key` is not the one that the bundle names, or what is inside is malformed or was made by
+    /// somebody for whom its author does not vouch. The verdict is the same for whoever has the key.
+    pub fn open(mut self, key: &FederationKey) -> Result<Self, BundleError> {
+        if self.confidential().is_some() && self.opened.is_none() {
+            self.opened = Some(Arc::new(Opened::of(&self.sealed, key)?));
+        }
+        Ok(self)
+    }
+
+    /// True unless header and payload are encrypted and have not been opened.
+    pub fn is_readable(&self) -> bool {
+        self.opened.is_some() || self.confidential().is_none()
+    }
+
+    /// Decrypts the payload of an opened bundle, `ciphertext` being what has the payload's hash.
+    pub fn open_payload(
+        &self,
+        ciphertext: &[u8],
+        key: &FederationKey,
+    ) -> Result<Vec<u8>, BundleError> {
+        let opened = self.opened.as_ref().ok_or(BundleError::NotConfidential)?;
+        opened.payload(&self.sealed, ciphertext, key)
+    }
+
+    /// The ciphertext of an opened bundle's payload again.
+    pub fn close_payload(
+        &self,
+        payload: &[u8],
+        key: &FederationKey,
+    ) -> Result<Vec<u8>, BundleError> {
+        self.check_content(payload)?;
+        payload_ciphertext(&self.sealed, payload, key)
+    }
+
+    /// Checks that `payload`, in clear, is the one that the author signed: by its hash or, of an
+    /// opened bundle, by its salted root.
+    pub fn check_content(&self, payload: &[u8]) -> Result<(), BundleError> {
+        match (self.confidential(), &self.opened) {
+            (None, _) => self.check_payload(payload),
+            (Some(claim), Some(opened)) if salted_root(&opened.salt, payload) == claim.root => {
+                Ok(())
+            }
+            (Some(_), Some(_)) => Err(BundleError::SaltedRoot),
+            (Some(claim), None) => Err(BundleError::ForeignKey(claim.key)),
+        }
+    }
+
+    /// The secret by which the payload of an opened bundle is proved to have its
+    /// [`Confidential::root`] to somebody without the key ([`salted_root`]).
+    pub fn salt(&self) -> Option<[u8; 32]> {
+        self.opened.as_ref().map(|opened| opened.salt)
+    }
+}
+
+/// The ciphertext of a bundle's payload.
+pub(super) fn payload_ciphertext(
+    sealed: &Sealed,
+    payload: &[u8],
+    key: &FederationKey,
+) -> Result<Vec<u8>, BundleError> {
+    let claim = sealed.claims.confidential.ok_or(BundleError::NotConfidential)?;
+    if key.id() != claim.key {
+        return Err(BundleError::ForeignKey(claim.key));
+    }
+    let [_, structure] = claim.structures(&sealed.primary, &sealed.primary.encode()?)?;
+    let [_, nonce] = claim.nonces();
+    Ok(key.content_key().seal(nonce, &structure, payload.to_vec()))
 }
 
 /// The hash that proves a payload to whoever is given the salt: blake3 keyed with it.

@@ -44,7 +44,6 @@ use crate::codec::Writer;
 use crate::eid::Eid;
 use crate::hash::ContentHash;
 use crate::identity::{PeerId, SecretKey};
-use crate::keyring::FederationKey;
 use crate::time::{Span, Timestamp};
 
 /// Most header bytes of any bundle, so that a head fits into one frame.
@@ -143,45 +142,6 @@ impl BundleHead {
         let sealed = Sealed::sign(parts, &header, claims, encryption.pseudonym)?;
         let opened = Some(Arc::new(Opened::of(&sealed, encryption.key)?));
         Ok((Self { sealed: Arc::new(sealed), mutable, opened }, payload))
-    }
-
-    /// How header and payload are encrypted, if they are.
-    pub fn confidential(&self) -> Option<Confidential> {
-        self.sealed.claims.confidential
-    }
-
-    /// Decrypts the header: [`BundleHead::author`] and [`BundleHead::header`] are those inside from
-    /// then on. Nothing to do for a bundle in clear, or one that is open.
-    ///
-    /// # Errors
-    /// If `key` is not the one that the bundle names, or what is inside is malformed or was made by
-    /// somebody for whom its author does not vouch. The verdict is the same for whoever has the key.
-    pub fn open(mut self, key: &FederationKey) -> Result<Self, BundleError> {
-        if self.confidential().is_some() && self.opened.is_none() {
-            self.opened = Some(Arc::new(Opened::of(&self.sealed, key)?));
-        }
-        Ok(self)
-    }
-
-    /// True unless header and payload are encrypted and have not been opened.
-    pub fn is_readable(&self) -> bool {
-        self.opened.is_some() || self.confidential().is_none()
-    }
-
-    /// Decrypts the payload of an opened bundle, `ciphertext` being what has the payload's hash.
-    pub fn open_payload(
-        &self,
-        ciphertext: &[u8],
-        key: &FederationKey,
-    ) -> Result<Vec<u8>, BundleError> {
-        let opened = self.opened.as_ref().ok_or(BundleError::NotConfidential)?;
-        opened.payload(&self.sealed, ciphertext, key)
-    }
-
-    /// The secret by which the payload of an opened bundle is proved to have its
-    /// [`Confidential::root`] to somebody without the key ([`salted_root`]).
-    pub fn salt(&self) -> Option<[u8; 32]> {
-        self.opened.as_ref().map(|opened| opened.salt)
     }
 
     /// The name of the bundle.

@@ -151,7 +151,11 @@ fn payload_hashes(
         {
             hashes.push((*snapshot, closes(place, Epoch::FIRST)));
         }
-        let Some(head) = entry.record().head() else { continue };
+        let keys = match entry.record() {
+            Record::Keys { head, .. } => Some(&head[..]),
+            _ => None,
+        };
+        let Some(head) = entry.record().head().or(keys) else { continue };
         let sequence = entry.entry().sequence;
         let head = BundleHead::decode(head, &limits)
             .map_err(|source| ExportError::Head { sequence, source })?;

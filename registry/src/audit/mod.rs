@@ -34,6 +34,8 @@ pub use report::{
 };
 pub use verify::{refusal_name, verify};
 
+use longhaul_dtn::keyring::Keyring;
+
 use crate::federation::FederationId;
 
 /// The outcome of an audit.
@@ -78,12 +80,21 @@ pub enum Detection {
     Replay,
 }
 
-/// Reads the bytes of an audit file and checks them; `pin` is the federation
-/// they have to be about. A file that cannot be read has failed.
-pub fn audit(bytes: &[u8], check: Check, pin: Option<FederationId>) -> AuditReport {
+/// What an auditor knows beside the file.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The federation that the file has to be about.
+    pub federation: Option<FederationId>,
+    /// Keys of a private federation; without them its updates cannot be read, and the audit
+    /// says so.
+    pub keys: Keyring,
+}
+
+/// Reads the bytes of an audit file and checks them. A file that cannot be read has failed.
+pub fn audit(bytes: &[u8], check: Check, expected: &Expected) -> AuditReport {
     match (AuditFile::parse(bytes), check) {
-        (Ok(file), Check::Verify) => verify(&file, pin),
-        (Ok(file), Check::Replay) => replay(&file, pin),
+        (Ok(file), Check::Verify) => verify(&file, expected),
+        (Ok(file), Check::Replay) => replay(&file, expected),
         (Err(error), check) => AuditReport::unreadable(check, &error),
     }
 }

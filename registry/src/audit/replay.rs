@@ -6,20 +6,19 @@
 
 use longhaul_aggregation::{Admitted, Epoch, Equivocation, Fold, HeaderHash, VoidReason};
 
-use super::Check;
 use super::evidence::{self, EvidenceReport};
 use super::file::AuditFile;
 use super::report::{AuditReport, EpochReport, EquivocationReport, HeaderReport, ReplayReport};
 use super::verify::{Observer, walk};
-use crate::federation::FederationId;
+use super::{Check, Expected};
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::seal::Cosigned;
 
-/// Verifies a file and folds it; `pin` is the federation it has to be about.
-pub fn replay(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
+/// Verifies a file and folds it.
+pub fn replay(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
     let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
-    let mut report = walk(file, pin, Check::Replay, &mut folding);
+    let mut report = walk(file, expected, Check::Replay, &mut folding);
     if report.is_verified() {
         report.replay = Some(folding.report(file.manifest().manifest()));
     }
@@ -30,11 +29,11 @@ pub fn replay(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
 /// none to tell of; nothing if the file does not verify.
 pub fn evidence(
     file: &AuditFile<'_>,
-    pin: Option<FederationId>,
+    expected: &Expected,
     epoch: Epoch,
 ) -> (AuditReport, Option<Result<EvidenceReport, String>>) {
     let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
-    let report = walk(file, pin, Check::Replay, &mut folding);
+    let report = walk(file, expected, Check::Replay, &mut folding);
     let found = report.is_verified().then(|| {
         let evidence = folding.fold.evidence(epoch).ok_or_else(|| evidence::missing(epoch))?;
         Ok(EvidenceReport::of(&evidence, file.manifest().manifest()))

@@ -50,6 +50,14 @@ pub struct AuditReport {
     /// Records of sealed updates whose payloads are not in the file; a later snapshot stands
     /// for them.
     pub sealed_missing: u64,
+    /// Further keys of a private federation that the exporter recorded.
+    pub keys: u64,
+    /// Bundles that the exporter carried without reading them.
+    pub carried: u64,
+    /// Updates and votes that are encrypted under keys that the auditor does not have.
+    pub closed_count: u64,
+    /// Ids of these keys, the first of them.
+    pub closed_keys: Vec<String>,
     /// Number of payloads in the file.
     pub payloads: u64,
     /// Their bytes.
@@ -212,6 +220,10 @@ impl AuditReport {
             votes: 0,
             seals: Vec::new(),
             sealed_missing: 0,
+            keys: 0,
+            carried: 0,
+            closed_count: 0,
+            closed_keys: Vec::new(),
             payloads: 0,
             payload_bytes: 0,
             missing_count: 0,
@@ -253,6 +265,10 @@ impl AuditReport {
             (Verdict::Failed, Some(first)) => {
                 format!("failed with {} problems; the first: {first}", self.problem_count)
             }
+            (Verdict::Incomplete, _) if self.closed_count > 0 => format!(
+                "incomplete: {} bundles are encrypted under keys that were not given",
+                self.closed_count
+            ),
             (Verdict::Incomplete, _) => {
                 format!("incomplete: {} payloads missing", self.missing_count)
             }
@@ -265,6 +281,15 @@ impl AuditReport {
         self.problem_count += 1;
         if self.problems.len() < PROBLEMS_LISTED_MAX {
             self.problems.push(Problem { detected_by, entry, message });
+        }
+    }
+
+    /// Notes a bundle that is encrypted under a key that the auditor does not have.
+    pub(super) fn closed(&mut self, key: String) {
+        self.verdict = self.verdict.max(Verdict::Incomplete);
+        self.closed_count += 1;
+        if self.closed_keys.len() < PROBLEMS_LISTED_MAX && !self.closed_keys.contains(&key) {
+            self.closed_keys.push(key);
         }
     }
 
@@ -282,6 +307,9 @@ impl fmt::Display for AuditReport {
         self.show_contents(f)?;
         if let Some(replay) = &self.replay {
             replay.fmt(f)?;
+        }
+        for key in &self.closed_keys {
+            writeln!(f, "encrypted   under key {key}, which was not given: --keys FILE")?;
         }
         for payload in &self.missing {
             writeln!(f, "missing     payload {payload}")?;
@@ -320,6 +348,15 @@ impl AuditReport {
                 "sealed      {updates} updates are not in the file: the audit begins with a"
             )?;
             writeln!(f, "            cosigned snapshot, and compared {versions} versions less")?;
+        }
+        if self.keys > 0 {
+            writeln!(f, "keys        {} beside the manifest's", self.keys)?;
+        }
+        if self.closed_count > 0 {
+            writeln!(f, "unread      {} bundles, signed and whole", self.closed_count)?;
+        }
+        if self.carried > 0 {
+            writeln!(f, "carried     {} bundles for others, unread", self.carried)?;
         }
         for it in &self.contributors {
             writeln!(f, "  {:>8}  {} updates of {}", it.member, it.updates, it.peer)?;

@@ -16,14 +16,16 @@ use longhaul_dtn::agent::RefuseReason;
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::keyring::Keyring;
 
 use super::file::AuditFile;
 use super::report::{AuditReport, Contributor, RefusedCount, SealReport, Tip};
-use super::{Check, Detection};
+use super::{Check, Detection, Expected};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::Chain;
 use crate::manifest::TermsError;
+use crate::privacy::{KeyRefusal, NO_ROOM_CODE, UNREADABLE_CODE};
 use crate::record::Record;
 use crate::seal::Cosigned;
 
@@ -38,8 +40,8 @@ pub(super) trait Observer {
     fn seal(&mut self, sealed: &Cosigned) -> bool;
 }
 
-/// Checks a file without folding; `pin` is the federation it has to be about.
-pub fn verify(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
+/// Checks a file without folding.
+pub fn verify(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
     struct Nothing;
     impl Observer for Nothing {
         fn update(&mut self, _: Admitted) {}
@@ -50,18 +52,18 @@ pub fn verify(file: &AuditFile<'_>, pin: Option<FederationId>) -> AuditReport {
             false
         }
     }
-    walk(file, pin, Check::Verify, &mut Nothing)
+    walk(file, expected, Check::Verify, &mut Nothing)
 }
 
 /// Walks the whole file and gives the report of what was found.
 pub(super) fn walk(
     file: &AuditFile<'_>,
-    pin: Option<FederationId>,
+    expected: &Expected,
     check: Check,
     observer: &mut dyn Observer,
 ) -> AuditReport {
-    let mut walk = Walk::new(file, check);
-    walk.check_federation(pin);
+    let mut walk = Walk::new(file, check, &expected.keys);
+    walk.check_federation(expected.federation);
     walk.index_payloads();
     walk.newest_seal = newest_seal(file.entries(), |hash| walk.payloads.contains_key(hash));
     walk.check_chain();
@@ -74,6 +76,7 @@ pub(super) fn walk(
 
 struct Walk<'a> {
     file: &'a AuditFile<'a>,
+    keys: &'a Keyring,
     policy: AdmissionPolicy,
     limits: BundleLimits,
     report: AuditReport,
@@ -124,7 +127,7 @@ pub(super) fn newest_seal(
 }
 
 impl<'a> Walk<'a> {
-    fn new(file: &'a AuditFile<'a>, check: Check) -> Self {
+    fn new(file: &'a AuditFile<'a>, check: Check, keys: &'a Keyring) -> Self {
         let mut report = AuditReport::new(check);
         report.federation = Some(file.manifest().id().to_string());
         report.name = Some(file.manifest().manifest().name.clone());
@@ -133,6 +136,7 @@ impl<'a> Walk<'a> {
         report.payloads = file.payload_count() as u64;
         Self {
             file,
+            keys,
             policy: file.manifest().admission_policy(),
             limits: file.manifest().bundle_limits(),
             report,
@@ -206,6 +210,9 @@ impl<'a> Walk<'a> {
             version @ Record::Version { .. } => self.check_version(version, observer),
             Record::Vote { head, from } => self.check_vote(entry, head, from.is_none()),
             seal @ Record::Seal { .. } => self.check_seal(place, seal, observer),
+            Record::Keys { head, .. } => self.check_keys(head),
+            Record::Carry { head, .. } => self.check_carried(head),
+            Record::Drop { .. } => Ok(()),
         };
         if let Err((detection, message)) = checked {
             self.report.problem(detection, Some(place), message);
@@ -219,15 +226,12 @@ impl<'a> Walk<'a> {
         own: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), (Detection, String)> {
-        let head = BundleHead::decode(head, &self.limits)
-            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        let Some(head) = self.read(head)? else { return Ok(()) };
         let author = head.author();
         if own && author != entry.entry().author {
             let message = format!("an update of {author} is recorded as the exporter's own");
             return Err((Detection::Admission, message));
         }
-        let terms = self.file.manifest().check_terms(&head);
-        terms.map_err(|error| (Detection::Admission, error.to_string()))?;
         self.count(&head, own);
         if self.is_closed(place, &head) {
             self.named.insert(head.payload_hash());
@@ -241,12 +245,51 @@ impl<'a> Walk<'a> {
             let message = format!("a payload of {found} bytes, the bundle promises {promised}");
             return Err((Detection::Admission, message));
         }
+        let payload = self.keys.open_payload(&head, &payload);
+        let payload = payload.map_err(|error| (Detection::Admission, error.to_string()))?;
         let member = self.file.manifest().manifest().member_index(&author);
         let admitted = admit(&self.policy, member, head.header(), payload);
         let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
         if self.report.is_verified() {
             observer.update(admitted);
         }
+        Ok(())
+    }
+
+    /// Reads a head, and opens it; none if it is encrypted under a key that the auditor has not.
+    fn read(&mut self, head: &[u8]) -> Result<Option<BundleHead>, (Detection, String)> {
+        let head = BundleHead::decode(head, &self.limits)
+            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        let terms = self.file.manifest().check_terms(&head);
+        terms.map_err(|error| (Detection::Admission, error.to_string()))?;
+        let hash = head.payload_hash();
+        match self.keys.open(head) {
+            Ok(head) => Ok(Some(head)),
+            Err(BundleError::ForeignKey(key)) => {
+                // What is inside is not known, so neither is whether its payload is needed.
+                self.named.insert(hash);
+                self.report.closed(key.to_string());
+                Ok(None)
+            }
+            Err(error) => Err((Detection::Admission, error.to_string())),
+        }
+    }
+
+    /// A further key: it must be the creator's; the grant shows who got it.
+    fn check_keys(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
+        let Some(head) = self.read(head)? else { return Ok(()) };
+        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
+        let admitted = self.file.manifest().admit_key(&head, &payload);
+        admitted.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
+        self.report.keys += 1;
+        Ok(())
+    }
+
+    /// What the exporter carried for others says nothing of its model; its head must be good.
+    fn check_carried(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
+        BundleHead::decode(head, &self.limits)
+            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        self.report.carried += 1;
         Ok(())
     }
 
@@ -264,16 +307,13 @@ impl<'a> Walk<'a> {
         head: &[u8],
         own: bool,
     ) -> Result<(), (Detection, String)> {
-        let head = BundleHead::decode(head, &self.limits)
-            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        let Some(head) = self.read(head)? else { return Ok(()) };
         let admission = |message: String| (Detection::Admission, message);
         let author = head.author();
         if own && author != entry.entry().author {
             let message = format!("a vote of {author} is recorded as the exporter's own");
             return Err(admission(message));
         }
-        let terms = self.file.manifest().check_terms(&head);
-        terms.map_err(|error| admission(error.to_string()))?;
         let admitted = self.file.manifest().admit_vote(&head, VOTE_PAYLOAD);
         let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
         self.report.votes += 1;
@@ -366,7 +406,7 @@ impl<'a> Walk<'a> {
             self.report.versions_skipped += 1;
             return Ok(());
         }
-        match self.report.is_verified() {
+        match self.report.is_verified() && self.report.closed_keys.is_empty() {
             true => observer.version(record).map_err(|message| (Detection::Replay, message)),
             false => Ok(()),
         }
@@ -416,8 +456,12 @@ fn inadmissible(author: &PeerId, refusal: &Refusal) -> (Detection, String) {
 /// The short name of a refusal code: transport's below 100, admission's from 100
 /// up, the registry's from 200.
 pub fn refusal_name(code: u16) -> &'static str {
-    if code == TermsError::CODE {
-        return "transport-terms";
+    match code {
+        TermsError::CODE => return "transport-terms",
+        KeyRefusal::CODE => return "key-generation",
+        UNREADABLE_CODE => return "unreadable",
+        NO_ROOM_CODE => return "no-room",
+        _ => {}
     }
     let kind = Refusal::from_code(code).map(|kind| kind.name());
     kind.or(RefuseReason::text_of(code)).unwrap_or("unknown")

@@ -11,12 +11,16 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use longhaul_aggregation::Epoch;
-use longhaul_registry::audit::{AuditFile, AuditReport, Check, Verdict, audit};
+use longhaul_dtn::keyring::Keyring;
+use longhaul_registry::audit::{AuditFile, AuditReport, Check, Expected, Verdict, audit};
 use longhaul_registry::{FederationId, ManifestSummary, SignedEntry};
 use serde::Serialize;
 
 /// Most bytes of a file that is read; it has to fit into memory.
 const FILE_BYTES_MAX: u64 = 16 << 30;
+
+/// Most bytes of a file of keys.
+const KEYS_BYTES_MAX: u64 = 1 << 20;
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_INCOMPLETE: u8 = 2;
@@ -29,6 +33,7 @@ Examples:
   longhaul-audit replay run.audit --federation 5f2c...   (64 digits, from somebody you trust)
   longhaul-audit show run.audit
   longhaul-audit evidence run.audit --epoch 12
+  longhaul-audit replay run.audit --keys federation.keys   (a private federation)
 
 Exit codes:
   0  verified: everything holds
@@ -80,6 +85,30 @@ struct FileArgs {
     /// Fails unless the file is about this federation.
     #[arg(long, value_name = "ID")]
     federation: Option<FederationId>,
+    /// Reads the keys of a private federation from this file, one a line, as `longhaul keys export`
+    /// writes them; without them its updates are checked from outside alone.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+impl FileArgs {
+    fn expected(&self) -> anyhow::Result<Expected> {
+        let keys = match &self.keys {
+            None => Keyring::default(),
+            Some(path) => {
+                let read = || format!("read the keys in {}", path.display());
+                let len = std::fs::metadata(path).with_context(read)?.len();
+                ensure!(
+                    len <= KEYS_BYTES_MAX,
+                    "{}: {len} bytes are above the limit",
+                    path.display()
+                );
+                let text = std::fs::read_to_string(path).with_context(read)?;
+                Keyring::parse(&text).with_context(read)?
+            }
+        };
+        Ok(Expected { federation: self.federation, keys })
+    }
 }
 
 /// What `show --json` prints.
@@ -125,10 +154,10 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
     let bytes = read(&args.file)?;
     match command {
         Command::Verify(_) => {
-            print_report(&audit(&bytes, Check::Verify, args.federation), args.json)
+            print_report(&audit(&bytes, Check::Verify, &args.expected()?), args.json)
         }
         Command::Replay(_) => {
-            print_report(&audit(&bytes, Check::Replay, args.federation), args.json)
+            print_report(&audit(&bytes, Check::Replay, &args.expected()?), args.json)
         }
         Command::Show(_) => show(&bytes, args),
         Command::Evidence { epoch, .. } => evidence(&bytes, args, Epoch::new(*epoch)),
@@ -154,7 +183,7 @@ fn show(bytes: &[u8], args: &FileArgs) -> anyhow::Result<Verdict> {
     let file = match AuditFile::parse(bytes) {
         Ok(file) => file,
         // The report of a verification says why it cannot be read.
-        Err(_) => return print_report(&audit(bytes, Check::Verify, args.federation), args.json),
+        Err(_) => return print_report(&audit(bytes, Check::Verify, &args.expected()?), args.json),
     };
     let found = file.manifest().id();
     if let Some(pin) = args.federation.filter(|&pin| pin != found) {
@@ -176,9 +205,9 @@ fn show(bytes: &[u8], args: &FileArgs) -> anyhow::Result<Verdict> {
 fn evidence(bytes: &[u8], args: &FileArgs, epoch: Epoch) -> anyhow::Result<Verdict> {
     let file = match AuditFile::parse(bytes) {
         Ok(file) => file,
-        Err(_) => return print_report(&audit(bytes, Check::Verify, args.federation), args.json),
+        Err(_) => return print_report(&audit(bytes, Check::Verify, &args.expected()?), args.json),
     };
-    let (report, found) = longhaul_registry::audit::evidence(&file, args.federation, epoch);
+    let (report, found) = longhaul_registry::audit::evidence(&file, &args.expected()?, epoch);
     match found {
         None => print_report(&report, args.json),
         Some(Err(why)) => bail!(why),

@@ -14,6 +14,7 @@ use crate::committee::ACCUMULATE_EPOCHS_MAX;
 use crate::plan::{
     BATCH_MAX, MOMENTUM_PERMILLE_MAX, PERMILLE, PROXIMAL_MILLI_MAX, RATE_MICRO_MAX, STEPS_MAX,
 };
+use crate::privacy::{COURIERS_MAX, PRIVATE_MEMBERS_MAX};
 use crate::seal::SNAPSHOT_BYTES_MAX;
 use crate::task::TASK_NAME_BYTES_MAX;
 
@@ -194,6 +195,28 @@ pub enum InvalidManifest {
          let a successor go on, or a smaller committee"
     )]
     SnapshotBytes(u64),
+    /// A private federation seals epochs: its snapshots would show the model.
+    #[error(
+        "a private federation can't seal epochs yet: snapshots travel in clear; leave seals out"
+    )]
+    PrivateSeal,
+    /// More members than keys fit for; holds the number.
+    #[error("{0} members, a private federation has at most {PRIVATE_MEMBERS_MAX}")]
+    PrivateMembers(usize),
+    /// A courier is out of order, listed twice or a member; holds it.
+    #[error("courier {0}: list each courier once, by the bytes of the ids, and no members")]
+    Courier(PeerId),
+    /// Too many couriers; holds the number.
+    #[error("{0} couriers, a federation has at most {COURIERS_MAX}")]
+    CourierCount(usize),
+    /// The first key is not granted to every member.
+    #[error("the first key is for {granted} of {members} members; every member gets it")]
+    Grant {
+        /// Members who get it.
+        granted: usize,
+        /// Members.
+        members: usize,
+    },
     /// The recipe does not work for this many members.
     #[error("the recipe does not fit: {0}")]
     Recipe(#[from] RecipeError),
@@ -215,7 +238,32 @@ impl Manifest {
         self.check_epochs()?;
         self.check_training()?;
         self.check_bounds()?;
-        self.check_seal()
+        self.check_seal()?;
+        self.check_privacy()
+    }
+
+    fn check_privacy(&self) -> Result<(), InvalidManifest> {
+        let Some(privacy) = &self.privacy else { return Ok(()) };
+        if self.seal.is_some() {
+            return Err(InvalidManifest::PrivateSeal);
+        }
+        let members = self.members.len();
+        if members > PRIVATE_MEMBERS_MAX {
+            return Err(InvalidManifest::PrivateMembers(members));
+        }
+        if let Some(pair) = privacy.couriers.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(InvalidManifest::Courier(pair[1]));
+        }
+        if let Some(both) = privacy.couriers.iter().find(|it| self.member_index(it).is_some()) {
+            return Err(InvalidManifest::Courier(*both));
+        }
+        if privacy.couriers.len() > COURIERS_MAX {
+            return Err(InvalidManifest::CourierCount(privacy.couriers.len()));
+        }
+        match (privacy.grant.wrapped.len(), privacy.grant.granted()) {
+            (listed, granted) if (listed, granted) == (members, members) => Ok(()),
+            (_, granted) => Err(InvalidManifest::Grant { granted, members }),
+        }
     }
 
     fn check_seal(&self) -> Result<(), InvalidManifest> {

@@ -1,5 +1,5 @@
 //! The manifest's canonical body: a map with the keys 0 to 15, 16 where epochs are sealed,
-//! 17 where updates are not int8, and 18 where members have trust roots.
+//! 17 where updates are not int8, 18 where members have trust roots, and 19 in private federations.
 //!
 //! What has a default is there only where it differs from that, so that a body has one form
 //! and bodies from before the key keep theirs.
@@ -20,23 +20,29 @@ use crate::bounds::Bounds;
 use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::{TrainingPlan, read_u32};
+use crate::privacy::Privacy;
 use crate::task::Task;
 
 const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
 /// Pairs that a manifest may have beside these.
-const MORE_PAIRS_MAX: usize = 3;
+const MORE_PAIRS_MAX: usize = 4;
 const SEAL: u64 = 16;
 const ENCODING: u64 = 17;
 const TRUST_ROOTS: u64 = 18;
+const PRIVACY: u64 = 19;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
     pub(super) fn body(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        let more =
-            [self.seal.is_some(), self.encoding != Encoding::Int8, !self.trust_roots.is_empty()];
+        let more = [
+            self.seal.is_some(),
+            self.encoding != Encoding::Int8,
+            !self.trust_roots.is_empty(),
+            self.privacy.is_some(),
+        ];
         let more = more.into_iter().filter(|&is_there| is_there).count();
         writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
         writer.unsigned(1).text(&self.name);
@@ -80,6 +86,9 @@ impl Manifest {
             for &root in &self.trust_roots {
                 writer.unsigned(root.into());
             }
+        }
+        if let Some(privacy) = &self.privacy {
+            privacy.encode(writer.unsigned(PRIVACY));
         }
         writer.into_bytes()
     }
@@ -139,7 +148,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let (seal, encoding, trust_roots) = read_more(reader, more)?;
+        let (seal, encoding, trust_roots, privacy) = read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -159,6 +168,7 @@ impl Manifest {
             committee,
             seal,
             encoding,
+            privacy,
         })
     }
 }
@@ -176,7 +186,7 @@ fn read_pairs(reader: &mut Reader<'_>) -> Result<usize, CodecError> {
 }
 
 /// What not every manifest has.
-type More = (Option<SealPolicy>, Encoding, Vec<u16>);
+type More = (Option<SealPolicy>, Encoding, Vec<u16>, Option<Privacy>);
 
 /// Reads so many of the pairs that not every manifest has.
 fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecError> {
@@ -186,15 +196,19 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         left -= usize::from(is_next);
         is_next
     };
-    let mut more = (None, Encoding::Int8, Vec::new());
+    let mut more = (None, Encoding::Int8, Vec::new(), None);
     if is_next(reader, SEAL, false) {
         more.0 = Some(read_seal(reader)?);
     }
     if is_next(reader, ENCODING, false) {
         more.1 = read_encoding(reader)?;
     }
-    if is_next(reader, TRUST_ROOTS, true) {
+    if is_next(reader, TRUST_ROOTS, false) {
         more.2 = read_trust_roots(reader)?;
+    }
+    if is_next(reader, PRIVACY, true) {
+        reader.key(PRIVACY)?;
+        more.3 = Some(Privacy::decode(reader)?);
     }
     match left {
         0 => Ok(more),

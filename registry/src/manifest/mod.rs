@@ -21,6 +21,7 @@ use crate::bounds::Bounds;
 use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::TrainingPlan;
+use crate::privacy::Privacy;
 use crate::task::Task;
 
 pub use check::{
@@ -70,6 +71,8 @@ pub struct Manifest {
     pub seal: Option<SealPolicy>,
     /// How updates are quantised and written.
     pub encoding: Encoding,
+    /// The keys with which updates are encrypted, and who carries them; none leaves them in clear.
+    pub privacy: Option<Privacy>,
 }
 
 impl Manifest {

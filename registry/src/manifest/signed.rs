@@ -15,6 +15,7 @@ use longhaul_dtn::time::Span;
 use super::{InvalidManifest, Manifest};
 use crate::federation::FederationId;
 use crate::plan::SAMPLES_MAX;
+use crate::privacy::{KeyGrant, KeyHeader, key_header_bytes_max};
 
 /// Most bytes of an encoded signed manifest: 16,384 members at 34 bytes and 256
 /// tensors at about 100 leave nearly half of it free.
@@ -93,6 +94,12 @@ pub enum TermsError {
     /// The author says that it was made before the federation began.
     #[error("the bundle was made before the federation began")]
     TooEarly,
+    /// The federation is private, and the bundle is not encrypted.
+    #[error("the bundle is in clear, and the federation is private")]
+    InClear,
+    /// The bundle is encrypted, and the federation has no keys.
+    #[error("the bundle is encrypted, and the federation is not private")]
+    Encrypted,
 }
 
 impl TermsError {
@@ -177,10 +184,16 @@ impl SignedManifest {
     /// The limits that the transport puts on a bundle.
     pub fn bundle_limits(&self) -> BundleLimits {
         let bounds = &self.manifest.bounds;
+        let key = self.manifest.privacy.as_ref();
+        let key = key.map_or(0, |_| KeyGrant::bytes_max(self.manifest.members.len()));
         let snapshot = self.manifest.seal.map_or(0, |_| self.manifest.snapshot_bytes_max());
         BundleLimits {
-            header_bytes_max: self.admission_policy().header_limits().bytes_max(),
-            payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot),
+            header_bytes_max: self
+                .admission_policy()
+                .header_limits()
+                .bytes_max()
+                .max(key_header_bytes_max()),
+            payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot).max(key),
             lifetime_max: bounds.bundle_lifetime,
         }
     }
@@ -198,6 +211,13 @@ impl SignedManifest {
         }
         if head.created() < self.manifest.start {
             return Err(TermsError::TooEarly);
+        }
+        // A key has to be readable by who has none yet.
+        let is_key = head.confidential().is_none() && KeyHeader::is_one(head.header());
+        match (self.manifest.is_private(), head.confidential().is_some()) {
+            (true, false) if !is_key => return Err(TermsError::InClear),
+            (false, true) => return Err(TermsError::Encrypted),
+            _ => {}
         }
         Ok(())
     }

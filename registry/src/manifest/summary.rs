@@ -91,6 +91,10 @@ pub struct ManifestSummary {
     pub seal_window_epochs: Option<u32>,
     /// Epochs from one attempt to seal to the next.
     pub seal_every_epochs: Option<u32>,
+    /// Id of the first key of a private federation; none where updates are in clear.
+    pub key: Option<String>,
+    /// Peer ids of those who may carry what they can't read.
+    pub couriers: Vec<String>,
 }
 
 impl SignedManifest {
@@ -142,6 +146,8 @@ impl SignedManifest {
             bundle_lifetime_ms: manifest.bounds.bundle_lifetime.ms(),
             seal_window_epochs: manifest.seal.map(|seal| seal.window_epochs),
             seal_every_epochs: manifest.seal.map(|seal| seal.every_epochs),
+            key: manifest.privacy.as_ref().map(|privacy| privacy.grant.id.to_string()),
+            couriers: manifest.couriers().iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -219,6 +225,14 @@ impl std::fmt::Display for ManifestSummary {
         writeln!(f, "attackers   {} in a thousand assumed", self.attacker_share_permille)?;
         writeln!(f, "norm        at most {} per update", self.norm_max)?;
         writeln!(f, "updates     {}, at most {} bytes", self.encoding, self.payload_bytes_max)?;
+        match &self.key {
+            Some(key) => writeln!(f, "privacy     members alone read updates, first key {key}")?,
+            None => writeln!(f, "privacy     none, updates travel in clear")?,
+        }
+        if !self.couriers.is_empty() {
+            writeln!(f, "couriers    {}", self.couriers.len())?;
+            self.couriers.iter().try_for_each(|courier| writeln!(f, "            {courier}"))?;
+        }
         writeln!(f, "members     {}", self.members.len())?;
         self.members.iter().enumerate().try_for_each(|(index, member)| {
             match self.trust_roots.get(index) {

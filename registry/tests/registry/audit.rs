@@ -453,11 +453,15 @@ fn a_report_keeps_its_field_names() {
     let json = serde_json::to_value(&report).unwrap();
     let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
+        "carried",
         "check",
+        "closed_count",
+        "closed_keys",
         "contributors",
         "entries",
         "exporter",
         "federation",
+        "keys",
         "missing",
         "missing_count",
         "name",

@@ -10,6 +10,8 @@ mod flips;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod privacy;
+#[cfg(test)]
 mod seal;
 #[cfg(test)]
 mod vectors;

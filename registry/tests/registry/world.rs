@@ -8,16 +8,17 @@ use longhaul_aggregation::{
     Admitted, BaseClaim, Clip, Compressor, Encoding, Epoch, Fold, HeaderHash, Init, NormBound,
     Parameters, Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
 };
-use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption};
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
+use longhaul_dtn::keyring::FederationKey;
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_registry::audit::{AuditReport, Check, audit, export};
+use longhaul_registry::audit::{AuditReport, Check, Expected, audit, export};
 use longhaul_registry::{
-    Bounds, FederationId, LogWriter, Manifest, Record, SignedEntry, SignedManifest, Task,
-    TrainingPlan,
+    Bounds, FederationId, KeyGrant, LogWriter, Manifest, Privacy, Record, SignedEntry,
+    SignedManifest, Task, TrainingPlan,
 };
 
 pub const EPOCHS: u32 = 8;
@@ -65,14 +66,28 @@ pub fn manifest() -> Manifest {
         committee: None,
         seal: None,
         encoding: Encoding::Int8,
+        privacy: None,
     }
 }
 
-/// A signed bundle and its payload.
+/// The key that the members of [`private`] share.
+pub fn shared() -> FederationKey {
+    FederationKey::from_bytes([77; 32])
+}
+
+/// The same federation, whose members alone read updates, with a courier.
+pub fn private() -> Manifest {
+    let plain = manifest();
+    let grant = KeyGrant::wrap(&shared(), &key(200), &plain.members, |_| true);
+    Manifest { privacy: Some(Privacy { couriers: vec![key(100).peer_id()], grant }), ..plain }
+}
+
+/// A signed bundle, its payload as it travels, and in clear.
 #[derive(Clone)]
 pub struct Published {
     pub head: BundleHead,
     pub payload: Arc<[u8]>,
+    pub clear: Arc<[u8]>,
 }
 
 /// One peer that makes updates.
@@ -139,19 +154,24 @@ pub fn seal(
     header: &UpdateHeader,
     payload: &Arc<[u8]>,
 ) -> Published {
-    let head = BundleHead::seal(
-        BundleDraft {
-            destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
-            created: manifest.manifest().epoch_start(header.epoch),
-            sequence: u64::from(header.epoch.get()),
-            lifetime: Span::from_ms(3_600_000),
-            hop_limit: 64,
-            header: header.encode(),
-            payload,
-        },
-        key,
-    );
-    Published { head: head.unwrap(), payload: payload.clone() }
+    let draft = BundleDraft {
+        destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
+        created: manifest.manifest().epoch_start(header.epoch),
+        sequence: u64::from(header.epoch.get()),
+        lifetime: Span::from_ms(3_600_000),
+        hop_limit: 64,
+        header: header.encode(),
+        payload,
+    };
+    let clear = payload.clone();
+    if !manifest.manifest().is_private() {
+        let head = BundleHead::seal(draft, key).unwrap();
+        return Published { head, payload: payload.clone(), clear };
+    }
+    let pseudonym = key.pseudonym(&manifest.id().hash(), header.epoch.get().into());
+    let encryption = Encryption { author: key, pseudonym: &pseudonym, key: &shared() };
+    let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption).unwrap();
+    Published { head, payload: ciphertext.into(), clear }
 }
 
 fn delta(key: &SecretKey, epoch: u32, salt: u8, count: usize) -> Parameters {
@@ -253,7 +273,7 @@ impl World {
     fn admit(&self, made: &Published) -> Admitted {
         let author = self.manifest.manifest().member_index(&made.head.author());
         let policy = self.manifest.admission_policy();
-        admit(&policy, author, made.head.header(), made.payload.clone()).unwrap()
+        admit(&policy, author, made.head.header(), made.clear.clone()).unwrap()
     }
 
     /// The log of `records`, signed by member 1.
@@ -285,13 +305,13 @@ impl World {
 }
 
 /// Checks the bytes of a file without folding.
-pub fn verify_file(bytes: &[u8], pin: Option<FederationId>) -> AuditReport {
-    audit(bytes, Check::Verify, pin)
+pub fn verify_file(bytes: &[u8], federation: Option<FederationId>) -> AuditReport {
+    audit(bytes, Check::Verify, &Expected { federation, ..Expected::default() })
 }
 
 /// Checks the bytes of a file and folds.
-pub fn replay_file(bytes: &[u8], pin: Option<FederationId>) -> AuditReport {
-    audit(bytes, Check::Replay, pin)
+pub fn replay_file(bytes: &[u8], federation: Option<FederationId>) -> AuditReport {
+    audit(bytes, Check::Replay, &Expected { federation, ..Expected::default() })
 }
 
 /// An audit file of anything, written by hand against its documentation.
