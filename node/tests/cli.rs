@@ -253,8 +253,11 @@ fn a_short_federation_exports_what_the_auditor_replays() {
     let file = dir.join("run.audit");
     longhaul_ok(&["export", "--dir", arg(&dir), "--out", arg(&file)]);
     let bytes = std::fs::read(&file).unwrap();
-    let report =
-        longhaul_registry::audit::audit(&bytes, longhaul_registry::audit::Check::Replay, None);
+    let report = longhaul_registry::audit::audit(
+        &bytes,
+        longhaul_registry::audit::Check::Replay,
+        &Default::default(),
+    );
     assert_eq!(report.replay.expect("a verified replay").model, model);
     let weights = dir.join("model.safetensors");
     let exported = longhaul_ok(&["model", "export", "--dir", arg(&dir), "--out", arg(&weights)]);

@@ -375,7 +375,7 @@ fn a_peer_publishes_in_the_epochs_that_it_is_drawn_for() {
     world.assert_replays(0);
     let sortition = world.manifest().admission_policy().sortition.expect("a committee");
     for index in 0..6 {
-        let member = world.peer(index).member();
+        let member = world.peer(index).member().expect("a member");
         let may = |&epoch: &u32| sortition.draws(Slot { member, epoch: Epoch::new(epoch) });
         let expected: Vec<u32> = (0..24).filter(may).collect();
         assert_eq!(world.own_slots(index), expected);
@@ -493,7 +493,7 @@ fn speaks_of_what_its_fork_contains_and_does_not_vouch() {
     let vouched: Vec<bool> = headers.iter().map(|header| header.vouch).collect();
     let expected: Vec<bool> = (0..14).map(|epoch| !(6..10).contains(&epoch)).collect();
     assert_eq!(vouched, expected);
-    let me = world.peer(0).member();
+    let me = world.peer(0).member().expect("a member");
     for header in &headers[6..10] {
         for (epoch, row) in header.base.summary.epochs(header.epoch) {
             let expected = if epoch.get() < 5 { 2 } else { 1 };

@@ -97,6 +97,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
             every_epochs: seal.every_epochs,
         }),
         encoding: scenario.recipe.encoding.0,
+        privacy: None,
     }
 }
 

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal, admit};
 use longhaul_dtn::agent::{self, Held, RefuseReason};
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId};
+use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{Record, TermsError};
+use longhaul_registry::privacy::UNREADABLE_CODE;
+use longhaul_registry::{KeyHeader, KeyRefusal, Record, TermsError};
 
+use super::privacy::Unread;
 use super::{Event, InStore, Memo, Peer};
 
 /// Refusals recorded in the log per neighbour, ever; further ones are only
@@ -21,16 +24,27 @@ const REFUSALS_RECORDED_MAX: u32 = 256;
 impl Peer {
     pub(super) fn judge(&mut self, held: Held, from: PeerId) {
         let id = held.head.id();
-        let author = self.manifest().member_index(&held.head.author());
         if let Err(error) = self.manifest.check_terms(&held.head) {
+            let author = self.manifest().member_index(&held.head.author());
             return self.reject(id, (from, author), TermsError::CODE, error.to_string());
         }
+        if self.announces_key(&held.head) {
+            return self.judge_key(held, from);
+        }
+        let (held, clear) = match self.keys.reveal(&held) {
+            Ok(revealed) => revealed,
+            Err(Unread::NoKey) => return self.carry(held, from),
+            Err(Unread::Wrong(error)) => {
+                return self.reject(id, (from, None), UNREADABLE_CODE, error.to_string());
+            }
+        };
+        let author = self.manifest().member_index(&held.head.author());
         match HeaderKind::of(held.head.header()) {
             HeaderKind::Update => {}
             HeaderKind::Vote => return self.judge_vote(held, from),
             HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
         }
-        let admit = || admit(&self.policy, author, held.head.header(), held.payload.clone());
+        let admit = || admit(&self.policy, author, held.head.header(), clear);
         let admitted = Memo::admitted(self.memo.as_ref(), &id, admit);
         match admitted.and_then(|admitted| self.screened(id, admitted)) {
             Ok(admitted) => self.accept(held, admitted, from),
@@ -38,10 +52,21 @@ impl Peer {
         }
     }
 
+    /// True for what the creator of a private federation sends to announce a further key.
+    fn announces_key(&self, head: &BundleHead) -> bool {
+        self.manifest().is_private()
+            && head.confidential().is_none()
+            && KeyHeader::is_one(head.header())
+    }
+
     /// Turns a large payload away before it has come: only snapshots are larger than
     /// updates may be, and only one that would be gone on from is wanted.
     pub(super) fn look_at_arriving(&mut self, head: &BundleHead, from: PeerId) {
         let (code, reason) = match HeaderKind::of(head.header()) {
+            _ if self.announces_key(head) => match self.manifest.screen_key(head) {
+                Ok(_) => return,
+                Err(refusal) => (KeyRefusal::CODE, refusal.to_string()),
+            },
             HeaderKind::Snapshot => match self.screen_snapshot(head) {
                 Ok(()) => return,
                 Err(refusal) => (refusal.code(), refusal.to_string()),
@@ -61,7 +86,11 @@ impl Peer {
     /// Turns away what changes nothing: an update held already, or one more
     /// header for a slot that two others have spent.
     /// What the log names and storage lost is always wanted back.
-    fn screened(&self, id: BundleId, admitted: Arc<Admitted>) -> Result<Arc<Admitted>, Refusal> {
+    pub(super) fn screened(
+        &self,
+        id: BundleId,
+        admitted: Arc<Admitted>,
+    ) -> Result<Arc<Admitted>, Refusal> {
         if self.missing.contains_key(&id) {
             return Ok(admitted);
         }
@@ -78,18 +107,23 @@ impl Peer {
         let record = Record::Accept { head: held.head.encode(), from };
         let payload = (held.head.payload_hash(), held.payload.clone());
         self.missing.remove(&bundle);
-        self.insert(admitted, bundle);
+        self.insert(admitted, bundle, payload.0);
         let then = InStore::Accepted { epoch, author, bundle, from };
         self.persist(Some(payload), vec![record], then);
     }
 
     /// Puts an update into the fold; the log entry is made in the same step.
-    pub(super) fn insert(&mut self, admitted: Arc<Admitted>, bundle: BundleId) {
+    pub(super) fn insert(
+        &mut self,
+        admitted: Arc<Admitted>,
+        bundle: BundleId,
+        payload: ContentHash,
+    ) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
-        if let Some(sealing) = &mut self.sealing {
-            sealing.note(&admitted, bundle, self.me);
+        if let (Some(sealing), Some(me)) = (&mut self.sealing, self.me) {
+            sealing.note(&admitted, (bundle, payload), me);
         }
-        if author == self.me {
+        if Some(author) == self.me {
             self.remember_own(Previous { epoch, header: admitted.header_hash });
         }
         match self.fold.insert(admitted) {

@@ -179,6 +179,13 @@ pub enum Event {
         /// Who handed it over.
         from: PeerId,
     },
+    /// A further key of a private federation came.
+    Key {
+        /// Counts keys; the manifest's is number 0.
+        generation: u32,
+        /// True if it is for this peer too.
+        granted: bool,
+    },
     /// A bundle was refused; nothing of it was kept.
     Refused {
         /// Who handed it over.

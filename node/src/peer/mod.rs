@@ -19,6 +19,7 @@ mod intake;
 mod io;
 mod memo;
 mod needs;
+mod privacy;
 mod recording;
 mod restore;
 mod sealing;
@@ -33,7 +34,7 @@ use longhaul_aggregation::{
     AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, RefusalKind,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, TAG_BYTES};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
@@ -41,12 +42,14 @@ use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
 use guard::Guard;
+use privacy::{Carried, Keys};
 use sealing::Sealing;
 use unpublished::Unpublished;
 
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use memo::{AdmissionMemo, Memo};
 pub use needs::{Needs, needs};
+pub use privacy::CARRIED_BYTES_MAX;
 pub use sealing::SealCounts;
 pub use status::Status;
 
@@ -58,7 +61,7 @@ const HOP_LIMIT: u8 = 255;
 pub struct PeerConfig {
     /// The federation.
     pub manifest: Arc<SignedManifest>,
-    /// The peer's key; its id must be a member.
+    /// The peer's key; its id must be a member, or a courier of a private federation.
     pub key: SecretKey,
     /// Entropy for batch order and contact nonces; secret is not needed.
     pub nonce: [u8; 32],
@@ -86,6 +89,9 @@ pub enum PeerError {
         "{0} is not a member of this federation; ask its creator for a manifest that lists this id"
     )]
     NotAMember(PeerId),
+    /// A private federation's manifest has no key for this member; says why.
+    #[error("{0}")]
+    NoKey(String),
     /// The log does not verify.
     #[error("the log does not verify: {0}")]
     Log(#[from] longhaul_registry::LogError),
@@ -112,7 +118,8 @@ pub enum PeerError {
 pub struct Peer {
     manifest: Arc<SignedManifest>,
     key: SecretKey,
-    me: MemberIndex,
+    /// The place among the members; a courier has none.
+    me: Option<MemberIndex>,
     nonce: [u8; 32],
     policy: AdmissionPolicy,
     agent: Agent,
@@ -137,6 +144,8 @@ pub struct Peer {
     in_store: BTreeMap<Ticket, InStore>,
     /// Bundles that the log names and whose payloads were lost.
     missing: BTreeMap<BundleId, Epoch>,
+    keys: Keys,
+    carried: Carried,
     /// Votes and seals, where the manifest seals epochs.
     sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
@@ -169,6 +178,12 @@ enum InStore {
     Carried {
         bundle: BundleId,
     },
+    /// An update that was carried until its key came.
+    Read {
+        epoch: Epoch,
+        author: MemberIndex,
+        from: PeerId,
+    },
     Entries,
 }
 
@@ -180,7 +195,10 @@ impl Peer {
     pub fn new(config: PeerConfig, restored: Restored) -> Result<Self, PeerError> {
         let manifest = config.manifest.manifest();
         let id = config.key.peer_id();
-        let me = manifest.member_index(&id).ok_or(PeerError::NotAMember(id))?;
+        let me = manifest.member_index(&id);
+        if me.is_none() && !manifest.is_courier(&id) {
+            return Err(PeerError::NotAMember(id));
+        }
         let state = restore::replay(&config, restored)?;
         let agent = Agent::new(agent_config(&config));
         Ok(Self {
@@ -204,6 +222,8 @@ impl Peer {
             next_ticket: 0,
             in_store: BTreeMap::new(),
             missing: state.missing,
+            keys: state.keys,
+            carried: state.carried,
             sealing: state.sealing,
             recorded: state.recorded,
             version_due: None,
@@ -260,8 +280,8 @@ impl Peer {
         &mut self.fold
     }
 
-    /// The peer's own index in the manifest.
-    pub const fn member(&self) -> MemberIndex {
+    /// The peer's own index in the manifest; a courier has none.
+    pub const fn member(&self) -> Option<MemberIndex> {
         self.me
     }
 
@@ -308,6 +328,7 @@ impl Peer {
         if self.agent.wake_at().is_some_and(|due| due <= self.now) {
             self.tell_agent(agent::Input::Wake);
         }
+        self.drop_surplus();
         self.vote_if_due();
         self.train_if_due();
         self.record_version_if_due();
@@ -337,6 +358,9 @@ impl Peer {
     fn persisted(&mut self, ticket: Ticket) {
         match self.in_store.remove(&ticket) {
             None | Some(InStore::Entries) => {}
+            Some(InStore::Read { epoch, author, from }) => {
+                self.event(Event::Accepted { epoch, author, from });
+            }
             // Sealed while it was under way to storage; reported as too late then.
             Some(InStore::Own { epoch, .. }) if epoch < self.fold.open_from() => {}
             Some(InStore::Accepted { epoch, bundle, .. }) if epoch < self.fold.open_from() => {
@@ -361,13 +385,13 @@ impl Peer {
         }
     }
 
-    /// Signs a bundle of this federation, made now.
+    /// Signs a bundle of this federation, made now; gives what travels as its payload too.
     fn seal_bundle(
         &self,
         sequence: u64,
         header: Vec<u8>,
         payload: &[u8],
-    ) -> Result<BundleHead, BundleError> {
+    ) -> Result<(BundleHead, Arc<[u8]>), BundleError> {
         let draft = BundleDraft {
             destination: Eid::dtn(&self.manifest.id().to_string(), "updates")?,
             created: self.now,
@@ -377,7 +401,7 @@ impl Peer {
             header,
             payload,
         };
-        BundleHead::seal(draft, &self.key)
+        self.seal_draft(draft)
     }
 
     fn event(&mut self, event: Event) {
@@ -392,7 +416,9 @@ fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
         config.manifest.bundle_limits(),
         config.nonce,
     );
-    agent.payload_bytes_unasked = config.manifest.manifest().bounds.payload_bytes_max.into();
+    let manifest = config.manifest.manifest();
+    let tag = if manifest.is_private() { TAG_BYTES as u64 } else { 0 };
+    agent.payload_bytes_unasked = u64::from(manifest.bounds.payload_bytes_max) + tag;
     agent.memo = config.memo.as_ref().map(|memo| memo.bundles.clone());
     agent
 }

@@ -18,6 +18,7 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
+use super::privacy::{Carried, Keys, Unread};
 use super::sealing::Sealing;
 use super::{Memo, PeerConfig, PeerError, Restored};
 
@@ -36,6 +37,10 @@ pub(super) struct State {
     pub recorded: Option<ContentHash>,
     /// Refusals that the log holds, by who handed them over.
     pub refusals_recorded: BTreeMap<PeerId, u32>,
+    /// The keys of a private federation that were granted to this peer.
+    pub keys: Keys,
+    /// What is carried unread.
+    pub carried: Carried,
     /// See [`Restored::torn`].
     pub torn: bool,
 }
@@ -55,6 +60,8 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
         sealing: config.manifest.manifest().seal_rules().map(Sealing::new),
         recorded: None,
         refusals_recorded: BTreeMap::new(),
+        keys: Keys::of(&config.manifest, &config.key).map_err(PeerError::NoKey)?,
+        carried: Carried::default(),
         torn: restored.torn,
     };
     let me = config.manifest.manifest().member_index(&config.key.peer_id());
@@ -68,6 +75,7 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             Record::Genesis { federation } => check_federation(&config.manifest, *federation)?,
             Record::Update { head } => {
                 let head = decode(config, head).map_err(bundle)?;
+                let head = state.opened(head).map_err(bundle)?;
                 let own = own_slot(&config.manifest, &head).map_err(bundle)?;
                 state.last_slot = Some(own);
                 if let Some(sealing) = &mut state.sealing {
@@ -79,6 +87,17 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
                 let head = decode(config, head).map_err(bundle)?;
                 state.hold(config, head, &restored, me).map_err(bundle)?;
             }
+            Record::Keys { head, .. } => {
+                let head = decode(config, head).map_err(bundle)?;
+                state.learn(config, head, &restored, me).map_err(bundle)?;
+            }
+            Record::Carry { head, from } => {
+                let head = Arc::new(decode(config, head).map_err(bundle)?);
+                if let Some(payload) = restored.payloads.get(&head.payload_hash()) {
+                    state.carried.keep(Held { head, payload: payload.clone() }, *from);
+                }
+            }
+            Record::Drop { bundle } => _ = state.carried.take(bundle),
             Record::Refuse { code, from, .. } => {
                 *state.refusals.entry(*code).or_default() += 1;
                 *state.refusals_recorded.entry(*from).or_default() += 1;
@@ -98,6 +117,7 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
     }
     let votes = state.sealing.iter().flat_map(Sealing::held_votes);
     state.held.extend(votes.cloned());
+    state.held.extend(state.carried.held().cloned());
     // An own slot may have come back from others after the log had lost it.
     if let Some((epoch, header)) = me.and_then(|me| state.fold.last_slot(me))
         && state.last_slot.is_none_or(|last| last.epoch < epoch)
@@ -117,20 +137,63 @@ impl State {
     ) -> Result<(), String> {
         let manifest = &config.manifest;
         let policy = manifest.admission_policy();
+        self.carried.take(&head.id());
+        let head = match self.keys.open(&head) {
+            Ok(head) => head,
+            // The payload of the bundle that brought its key was lost.
+            Err(Unread::NoKey) => {
+                self.missing.insert(head.id(), Epoch::FIRST);
+                return Ok(());
+            }
+            Err(Unread::Wrong(error)) => return Err(error.to_string()),
+        };
         let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
             let header = UpdateHeader::decode(head.header(), &policy.header_limits());
             let epoch = header.map_err(|error| error.to_string())?.epoch;
             self.missing.insert(head.id(), epoch);
             return Ok(());
         };
+        let clear = self.keys.ring.open_payload(&head, payload);
+        let clear = clear.map_err(|error| error.to_string())?;
         let author = manifest.manifest().member_index(&head.author());
-        let admit = || admit(&policy, author, head.header(), payload.clone());
+        let admit = || admit(&policy, author, head.header(), clear);
         let admitted = Memo::admitted(config.memo.as_ref(), &head.id(), admit)
             .map_err(|refusal| refusal.to_string())?;
         if let (Some(sealing), Some(me)) = (&mut self.sealing, me) {
-            sealing.note(&admitted, head.id(), me);
+            sealing.note(&admitted, (head.id(), head.payload_hash()), me);
         }
         self.fold.insert(admitted);
+        self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
+        Ok(())
+    }
+
+    /// An own update's bundle, which this peer must be able to read.
+    fn opened(&self, head: BundleHead) -> Result<BundleHead, String> {
+        self.keys.open(&head).map_err(|unread| match unread {
+            Unread::NoKey => {
+                "it is encrypted under a key whose grant the store has lost; restore the store from a \
+                 copy, or join anew with another key"
+                    .to_owned()
+            }
+            Unread::Wrong(error) => error.to_string(),
+        })
+    }
+
+    /// Takes a further key from the bundle that announced it.
+    fn learn(
+        &mut self,
+        config: &PeerConfig,
+        head: BundleHead,
+        restored: &Restored,
+        me: Option<MemberIndex>,
+    ) -> Result<(), String> {
+        let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
+            self.missing.insert(head.id(), Epoch::FIRST);
+            return Ok(());
+        };
+        let generation = config.manifest.admit_key(&head, payload);
+        let generation = generation.map_err(|refusal| refusal.to_string())?;
+        self.keys.learn(&generation, me, &config.key);
         self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
         Ok(())
     }

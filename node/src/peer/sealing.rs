@@ -94,10 +94,15 @@ impl Sealing {
         }
     }
 
-    /// Notes an update that entered the fold, and its bundle.
-    pub fn note(&mut self, admitted: &Admitted, bundle: BundleId, me: MemberIndex) {
+    /// Notes an update that entered the fold, and its bundle with the hash of what travels.
+    pub fn note(
+        &mut self,
+        admitted: &Admitted,
+        (bundle, payload): (BundleId, ContentHash),
+        me: MemberIndex,
+    ) {
         let epoch = admitted.header.epoch;
-        self.bundles.entry(epoch).or_default().push((bundle, admitted.header.payload));
+        self.bundles.entry(epoch).or_default().push((bundle, payload));
         if admitted.author == me {
             self.note_own(epoch, admitted.header_hash);
         }
@@ -233,7 +238,8 @@ impl Peer {
     /// up.
     fn turn(&self, value: SealValue, epoch: Epoch) -> Epoch {
         let manifest = self.manifest();
-        let rank = rank(manifest, value, self.me);
+        // A federation that has couriers seals nothing.
+        let rank = self.me.map_or(0, |me| rank(manifest, value, me));
         Epoch::new(epoch.get().saturating_add(rank).min(manifest.epochs.saturating_sub(1)))
     }
 
@@ -250,7 +256,7 @@ impl Peer {
         let id = held.head.id();
         let whose = (from, self.manifest().member_index(&held.head.author()));
         let admitted = self.manifest.admit_vote(&held.head, &held.payload);
-        let Some(sealing) = &mut self.sealing else {
+        let (Some(sealing), Some(me)) = (&mut self.sealing, self.me) else {
             let refusal = Refusal::NoSeals;
             return self.reject(id, whose, refusal.code(), refusal.to_string());
         };
@@ -259,7 +265,7 @@ impl Peer {
             Err(refusal) => self.reject(id, whose, refusal.code(), refusal.to_string()),
             Ok(admitted) => {
                 let head = held.head.encode();
-                sealing.cast(&admitted, held, self.me);
+                sealing.cast(&admitted, held, me);
                 let record = Record::Vote { head, from: Some(from) };
                 self.persist(None, vec![record], InStore::Carried { bundle: id });
             }
@@ -367,8 +373,7 @@ impl Peer {
         let admitted = admitted.expect("an own vote is for what an attempt can seal");
         let record = Record::Vote { head: head.encode(), from: None };
         let held = Held { head: Arc::new(head), payload: VOTE_PAYLOAD.into() };
-        let me = self.me;
-        if let Some(sealing) = &mut self.sealing {
+        if let (Some(sealing), Some(me)) = (&mut self.sealing, self.me) {
             sealing.cast(&admitted, held.clone(), me);
         }
         self.persist(None, vec![record], InStore::Made { held });
@@ -377,7 +382,7 @@ impl Peer {
     /// Signs a vote or a snapshot.
     fn seal_own(&self, sequence: u64, header: Vec<u8>, payload: &[u8]) -> BundleHead {
         let head = self.seal_bundle(SEQUENCE_FIRST | sequence, header, payload);
-        head.expect("after the start, a short header is sound")
+        head.expect("after the start, a short header is sound").0
     }
 
     /// Closes what is sealed if the own set says the same; looked at once an epoch.
@@ -404,11 +409,11 @@ impl Peer {
     /// Goes on from a seal; `from` is who handed its snapshot over, if the own set says
     /// something else.
     fn close_epochs(&mut self, cosigned: Cosigned, from: Option<PeerId>) {
-        let Some(sealing) = &mut self.sealing else { return };
+        let (Some(sealing), Some(me)) = (&mut self.sealing, self.me) else { return };
         let (attempt, value) = (cosigned.attempt, cosigned.snapshot.value());
         let payload = cosigned.payload.clone();
         let left_out = self.fold.seal(cosigned.snapshot.clone()).len();
-        let closed = sealing.close(cosigned, self.me);
+        let closed = sealing.close(cosigned, me);
         sealing.counts.adopted += u64::from(from.is_some());
         self.missing.retain(|_, epoch| *epoch >= value.end);
         let epoch = self.voting_epoch().unwrap_or_default();

@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{BaseClaim, Epoch, Parameters, Slot, Update, UpdateHeader, admit};
+use longhaul_aggregation::{
+    BaseClaim, Epoch, MemberIndex, Parameters, Slot, Update, UpdateHeader, admit,
+};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::time::Timestamp;
@@ -62,7 +64,7 @@ fn weighed(mut sum: Parameters, permille: u16) -> Parameters {
 impl Peer {
     /// When the next epoch without an attempt begins.
     pub(super) fn training_due(&self) -> Option<Timestamp> {
-        if self.training.is_some() || self.manifest().is_over(self.now) {
+        if self.me.is_none() || self.training.is_some() || self.manifest().is_over(self.now) {
             return None;
         }
         let next = self.attempted.map_or(0, |epoch| epoch.get() + 1);
@@ -77,24 +79,27 @@ impl Peer {
             return;
         }
         self.attempted = Some(epoch);
-        self.train(epoch, None);
+        // A courier has nothing to train from.
+        if let Some(me) = self.me {
+            self.train(me, epoch, None);
+        }
     }
 
     /// Asks for the training of `epoch`, from the shared model or from the fork.
-    fn train(&mut self, epoch: Epoch, verdict: Option<Verdict>) {
+    fn train(&mut self, me: MemberIndex, epoch: Epoch, verdict: Option<Verdict>) {
         let window = u32::from(self.manifest().bounds.summary_window);
         let shared = self.fold.model_f32();
         let (origin, mut base, claim) = match self.guard.fork() {
             Some(fork) => {
-                let claim = fork.claim(&self.fold, self.me, epoch, window);
-                (Origin::Fork, fork.base(&self.fold, self.me), claim)
+                let claim = fork.claim(&self.fold, me, epoch, window);
+                (Origin::Fork, fork.base(&self.fold, me), claim)
             }
             None => {
                 let model = self.fold.model_id();
                 let summary = self.fold.base_summary(epoch, window);
                 let (all, guard) = (self.manifest.manifest().epochs, &self.guard);
                 let own = |epoch| !guard.is_forked(epoch);
-                let pending = self.fold.pending(self.me, all, own);
+                let pending = self.fold.pending(me, all, own);
                 let mut base = self.fold.model().clone();
                 let weight = self.manifest.manifest().training.pending_permille;
                 pending.into_iter().for_each(|it| base.add(&weighed(it, weight)));
@@ -140,7 +145,7 @@ impl Peer {
     /// update of the epoch's slot if the peer has that.
     pub(super) fn publish(&mut self, trained: TrainedModel) {
         let training = self.training.take_if(|it| it.epoch == trained.epoch);
-        let Some(mut training) = training else { return };
+        let (Some(mut training), Some(me)) = (training, self.me) else { return };
         if training.epoch < self.fold.open_from() {
             return self.report_too_late(training.epoch);
         }
@@ -148,7 +153,7 @@ impl Peer {
             .verdict
             .unwrap_or_else(|| self.guard.judge(trained.shared_loss, training.whole));
         if self.goes_astray(&mut training, verdict) {
-            return self.train(training.epoch, Some(verdict));
+            return self.train(me, training.epoch, Some(verdict));
         }
         if let Err(why) = self.gather(&training, &trained) {
             return self.event(Event::Skipped { epoch: trained.epoch, why });
@@ -163,22 +168,21 @@ impl Peer {
         let vouch = vouches(&self.guard, verdict, trained.trial_loss);
         let header = self.header(&training, &gathered, vouch, &update);
         let sequence = u64::from(header.epoch.get());
-        let head = match self.seal_bundle(sequence, header.encode(), update.payload()) {
-            Ok(head) => head,
+        let (head, travels) = match self.seal_bundle(sequence, header.encode(), update.payload()) {
+            Ok(sealed) => sealed,
             Err(error) => {
                 let why = error.to_string();
                 return self.event(Event::Skipped { epoch: trained.epoch, why });
             }
         };
-        let payload = update.payload().clone();
-        let admitted = admit(&self.policy, Some(self.me), head.header(), payload.clone())
+        let admitted = admit(&self.policy, Some(me), head.header(), update.payload().clone())
             .expect("an own update is within the manifest's bounds");
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
-        self.insert(Arc::new(admitted), head.id());
-        let held = Held { head: Arc::new(head), payload: payload.clone() };
+        self.insert(Arc::new(admitted), head.id(), hash);
+        let held = Held { head: Arc::new(head), payload: travels.clone() };
         let then = InStore::Own { epoch: header.epoch, held };
-        self.persist(Some((hash, payload)), vec![record], then);
+        self.persist(Some((hash, travels)), vec![record], then);
     }
 
     /// True when the training that came back started from a model that is ruined, and
@@ -206,7 +210,8 @@ impl Peer {
 
     /// True when the peer may fill its slot in `epoch`.
     fn is_drawn(&self, epoch: Epoch) -> bool {
-        let slot = Slot { member: self.me, epoch };
+        let Some(member) = self.me else { return false };
+        let slot = Slot { member, epoch };
         self.policy.sortition.as_ref().is_none_or(|sortition| sortition.draws(slot))
     }
 

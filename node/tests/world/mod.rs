@@ -35,6 +35,11 @@ pub fn key(index: u8) -> SecretKey {
     SecretKey::from_seed(&[index + 1; 32])
 }
 
+/// The key of a test courier.
+pub fn courier(index: u8) -> SecretKey {
+    key(100 + index)
+}
+
 struct Node {
     key: SecretKey,
     peer: Peer,
@@ -78,6 +83,9 @@ impl World {
         let mut nodes: Vec<Node> =
             (0..count).map(|index| Node::new(&manifest, key(index))).collect();
         nodes.sort_by_key(|node| node.key.peer_id());
+        // Couriers stand behind the members.
+        let couriers = (0..manifest.manifest().couriers().len()).map(|index| courier(index as u8));
+        nodes.extend(couriers.map(|key| Node::new(&manifest, key)));
         let (links, shared_loss) = (BTreeMap::new(), |_, _| 1.0);
         let mut world =
             Self { manifest, nodes, links, next_link: 0, now: START, epochs, shared_loss };
@@ -140,14 +148,33 @@ impl World {
         }
     }
 
-    /// An auditor derives every version of a peer's log.
-    pub fn assert_replays(&mut self, index: usize) {
+    /// The audit file of a peer's log.
+    pub fn audit_file(&self, index: usize) -> Vec<u8> {
         let node = &self.nodes[index];
         let mut file = Vec::new();
         let payload = |hash: &ContentHash| Ok(node.payloads.get(hash).cloned());
         audit::export(&self.manifest, &node.entries, payload, &mut file)
             .expect("test values are valid");
-        let report = audit::audit(&file, audit::Check::Replay, None);
+        file
+    }
+
+    /// The newest own bundle of a peer, as it travels.
+    pub fn own_wire(&self, index: usize) -> (BundleHead, Arc<[u8]>) {
+        let node = &self.nodes[index];
+        let limits = self.manifest.bundle_limits();
+        let own = |entry: &SignedEntry| match entry.record() {
+            Record::Update { head } => BundleHead::decode(head, &limits).ok(),
+            _ => None,
+        };
+        let head = node.entries.iter().rev().find_map(own).expect("an own update");
+        let payload = node.payloads[&head.payload_hash()].clone();
+        (head, payload)
+    }
+
+    /// An auditor derives every version of a peer's log.
+    pub fn assert_replays(&mut self, index: usize) {
+        let file = self.audit_file(index);
+        let report = audit::audit(&file, audit::Check::Replay, &audit::Expected::default());
         let model = self.model_id(index).to_string();
         assert_eq!(report.model_id(), Some(model.as_str()), "{report}");
     }
@@ -314,15 +341,7 @@ impl World {
                 .expect("test values are valid")
                 .get(),
         );
-        let node = &self.nodes[member];
-        let limits = self.manifest.bundle_limits();
-        let own = |entry: &SignedEntry| match entry.record() {
-            Record::Update { head } => BundleHead::decode(head, &limits).ok(),
-            _ => None,
-        };
-        let head = node.entries.iter().rev().find_map(own).expect("an own update");
-        let payload = node.payloads[&head.payload_hash()].clone();
-        (head, payload)
+        self.own_wire(member)
     }
 
     /// A contact in which `from` offers `bundle` to `to`, played by hand with a
@@ -465,6 +484,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         committee: None,
         seal: None,
         encoding: Encoding::Int8,
+        privacy: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

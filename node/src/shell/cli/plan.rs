@@ -284,6 +284,7 @@ pub(in crate::shell) fn make_manifest(
         committee: None,
         seal: plan.seal,
         encoding: plan.encoding,
+        privacy: None,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;

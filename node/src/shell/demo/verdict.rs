@@ -31,7 +31,7 @@ pub(super) fn reach(federation: &mut Federation) -> anyhow::Result<Outcome> {
     let file = federation.root().join("run.audit");
     export_audit_file(federation.dir(0), &file).context("export the audit file")?;
     let bytes = std::fs::read(&file).context("read the audit file")?;
-    let report = audit::audit(&bytes, Check::Replay, None);
+    let report = audit::audit(&bytes, Check::Replay, &audit::Expected::default());
     let replayed_model_id = report.replay.as_ref().map_or_else(String::new, |it| it.model.clone());
     ensure!(report.verdict == Verdict::Verified, "the auditor refuses the file:\n{report}");
     let reports: Vec<_> = federation.reports().iter().flatten().cloned().collect();

@@ -1,0 +1,281 @@
+//! Privacy: the keys that a peer has, and the bundles that it carries without reading them.
+//!
+//! In a private federation whoever holds the key that a bundle names reads it; who doesn't carries it
+//! for those who do. A member that has not met a further key yet and a courier that never gets one do the
+//! same: the bundle is checked from outside, stored, recorded and offered. When the key comes, what it opens is
+//! judged as if it had just arrived. What is carried is bounded: what is oldest by its creation gives way, and its
+//! end is recorded. Nothing that the peer has read ever does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longhaul_aggregation::{HeaderKind, MemberIndex, admit};
+use longhaul_dtn::agent::{self, Held};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, Encryption};
+use longhaul_dtn::identity::{PeerId, SecretKey};
+use longhaul_dtn::keyring::{FederationKey, KeyId, Keyring};
+use longhaul_dtn::time::Timestamp;
+use longhaul_registry::privacy::{NO_ROOM_CODE, UNREADABLE_CODE};
+use longhaul_registry::{KeyGeneration, KeyRefusal, Record, SignedManifest};
+
+use super::{Event, InStore, Peer};
+
+/// Bytes of payloads that a peer carries for others, unless it is told otherwise.
+pub const CARRIED_BYTES_MAX: u64 = 256 << 20;
+
+/// The keys that a peer has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys {
+    /// What opens bundles.
+    pub ring: Keyring,
+    /// The key that own updates are encrypted with: the greatest generation that the peer has.
+    newest: Option<(u32, KeyId)>,
+}
+
+/// What is carried unread.
+#[derive(Debug, Clone)]
+pub(super) struct Carried {
+    bundles: BTreeMap<BundleId, (Held, PeerId)>,
+    /// The same, oldest first.
+    by_age: BTreeMap<(Timestamp, BundleId), u64>,
+    bytes: u64,
+    bytes_max: u64,
+}
+
+/// Why a bundle is not read.
+pub(super) enum Unread {
+    /// Its key is not there.
+    NoKey,
+    /// What is inside is not what it must be.
+    Wrong(BundleError),
+}
+
+impl Keys {
+    /// What the manifest grants to the owner of `key`.
+    pub fn of(manifest: &SignedManifest, key: &SecretKey) -> Result<Self, String> {
+        let ring = manifest.keyring(key).map_err(|error| error.to_string())?;
+        let newest = ring.keys().next().map(|key| (0, key.id()));
+        Ok(Self { ring, newest })
+    }
+
+    /// Takes a further key, if it was granted to the member `me`, the owner of `key`; gives its id.
+    pub fn learn(
+        &mut self,
+        generation: &KeyGeneration,
+        me: Option<MemberIndex>,
+        key: &SecretKey,
+    ) -> Option<KeyId> {
+        let granted = generation.grant.unwrap(me?.index(), key)?;
+        let id = granted.id();
+        self.newest = self.newest.max(Some((generation.generation, id)));
+        self.ring.add(granted);
+        Some(id)
+    }
+
+    /// The key that own bundles are encrypted with; none in a federation that is not private.
+    pub fn newest(&self) -> Option<&FederationKey> {
+        self.ring.get(&self.newest?.1)
+    }
+
+    /// A bundle with its header opened.
+    pub fn open(&self, head: &BundleHead) -> Result<BundleHead, Unread> {
+        self.ring.open(head.clone()).map_err(|error| match error {
+            BundleError::ForeignKey(_) => Unread::NoKey,
+            error => Unread::Wrong(error),
+        })
+    }
+
+    /// A bundle opened, and its payload in clear.
+    pub fn reveal(&self, held: &Held) -> Result<(Held, Arc<[u8]>), Unread> {
+        if held.head.confidential().is_none() {
+            return Ok((held.clone(), held.payload.clone()));
+        }
+        let head = self.open(&held.head)?;
+        let clear = self.ring.open_payload(&head, &held.payload).map_err(Unread::Wrong)?;
+        Ok((Held { head: Arc::new(head), payload: held.payload.clone() }, clear))
+    }
+}
+
+impl Default for Carried {
+    fn default() -> Self {
+        let (bundles, by_age) = (BTreeMap::new(), BTreeMap::new());
+        Self { bundles, by_age, bytes: 0, bytes_max: CARRIED_BYTES_MAX }
+    }
+}
+
+impl Carried {
+    /// Number of bundles.
+    pub fn len(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Bytes of their payloads.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The bundles, by their ids.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.bundles.values().map(|(held, _)| held)
+    }
+
+    /// Keeps a bundle that `from` handed over.
+    pub fn keep(&mut self, held: Held, from: PeerId) {
+        let (id, created, len) = (held.head.id(), held.head.created(), held.head.payload_len());
+        if self.bundles.insert(id, (held, from)).is_none() {
+            self.by_age.insert((created, id), len);
+            self.bytes += len;
+        }
+    }
+
+    /// Keeps it no longer.
+    pub fn take(&mut self, id: &BundleId) -> Option<(Held, PeerId)> {
+        let (held, from) = self.bundles.remove(id)?;
+        let len = self.by_age.remove(&(held.head.created(), *id));
+        self.bytes -= len.unwrap_or_default();
+        Some((held, from))
+    }
+
+    /// What gives way so that no more is carried than may be, or has expired at `now`.
+    fn surplus(&self, now: Timestamp) -> Vec<BundleId> {
+        let mut bytes = self.bytes;
+        let goes = |(&(_, id), len): (&(Timestamp, BundleId), &u64)| {
+            let expired = self.bundles.get(&id).is_some_and(|(held, _)| held.head.expires() <= now);
+            let goes = expired || bytes > self.bytes_max;
+            bytes -= if goes { *len } else { 0 };
+            goes.then_some(id)
+        };
+        self.by_age.iter().filter_map(goes).collect()
+    }
+
+    /// The bundles that this key opens.
+    fn under(&self, key: KeyId) -> Vec<BundleId> {
+        let is_under = |held: &Held| held.head.confidential().is_some_and(|claim| claim.key == key);
+        self.held().filter(|held| is_under(held)).map(|held| held.head.id()).collect()
+    }
+}
+
+impl Peer {
+    /// Bounds what is carried for others: bytes of payloads.
+    pub fn set_carried_bytes_max(&mut self, bytes: u64) {
+        self.carried.bytes_max = bytes;
+        self.drop_surplus();
+    }
+
+    /// Number of bundles that the peer carries unread, and the bytes of their payloads.
+    pub fn carried(&self) -> (usize, u64) {
+        (self.carried.len(), self.carried.bytes())
+    }
+
+    /// The federation keys that the peer has; secret.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keys.ring
+    }
+
+    /// Signs a bundle of this federation, encrypted where it is private; gives what travels as its
+    /// payload too.
+    pub(super) fn seal_draft(
+        &self,
+        draft: BundleDraft<'_>,
+    ) -> Result<(BundleHead, Arc<[u8]>), BundleError> {
+        let Some(key) = self.keys.newest() else {
+            let payload = draft.payload.into();
+            return BundleHead::seal(draft, &self.key).map(|head| (head, payload));
+        };
+        // One for each bundle: its number is never used twice.
+        let pseudonym = self.key.pseudonym(&self.manifest.id().hash(), draft.sequence);
+        let encryption = Encryption { author: &self.key, pseudonym: &pseudonym, key };
+        let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption)?;
+        Ok((head, ciphertext.into()))
+    }
+
+    /// Keeps a bundle that this peer can't read for those who can.
+    pub(super) fn carry(&mut self, held: Held, from: PeerId) {
+        let id = held.head.id();
+        if held.head.payload_len() > self.carried.bytes_max {
+            let reason = format!("it is larger than the {} bytes carried", self.carried.bytes_max);
+            return self.reject(id, (from, None), NO_ROOM_CODE, reason);
+        }
+        let payload = (held.head.payload_hash(), held.payload.clone());
+        let record = Record::Carry { head: held.head.encode(), from };
+        self.missing.remove(&id);
+        self.carried.keep(held, from);
+        self.persist(Some(payload), vec![record], InStore::Carried { bundle: id });
+        self.drop_surplus();
+    }
+
+    /// Ends what is carried beyond the bound, or beyond its time.
+    pub(super) fn drop_surplus(&mut self) {
+        for id in self.carried.surplus(self.now) {
+            let Some((held, _)) = self.carried.take(&id) else { continue };
+            self.retire(id, NO_ROOM_CODE);
+            let forget = vec![held.head.payload_hash()];
+            let record = Record::Drop { bundle: id };
+            self.persist_and_forget(None, vec![record], InStore::Entries, forget);
+        }
+    }
+
+    fn retire(&mut self, id: BundleId, code: u16) {
+        self.agent.handle(self.now, agent::Input::Retire { ids: vec![id], code });
+    }
+
+    /// Judges a bundle that announces a further key.
+    pub(super) fn judge_key(&mut self, held: Held, from: PeerId) {
+        let id = held.head.id();
+        match self.manifest.admit_key(&held.head, &held.payload) {
+            Err(refusal) => {
+                let code = KeyRefusal::CODE;
+                self.reject(id, (from, None), code, refusal.to_string());
+            }
+            Ok(generation) => {
+                let payload = (held.head.payload_hash(), held.payload.clone());
+                let giver = (from != self.key.peer_id()).then_some(from);
+                let record = Record::Keys { head: held.head.encode(), from: giver };
+                self.missing.remove(&id);
+                self.persist(Some(payload), vec![record], InStore::Carried { bundle: id });
+                let learnt = self.keys.learn(&generation, self.me, &self.key);
+                let granted = learnt.is_some();
+                self.event(Event::Key { generation: generation.generation, granted });
+                learnt.into_iter().for_each(|key| self.read_carried(key));
+            }
+        }
+    }
+
+    /// Reads what was carried for want of this key.
+    fn read_carried(&mut self, key: KeyId) {
+        for id in self.carried.under(key) {
+            let Some((held, from)) = self.carried.take(&id) else { continue };
+            let (hash, payload) = (held.head.payload_hash(), held.payload.clone());
+            if let Err((code, reason)) = self.accept_carried(&held, from) {
+                self.retire(id, code);
+                self.refuse((from, None), Some(id), code, reason);
+                let record = Record::Drop { bundle: id };
+                self.persist_and_forget(None, vec![record], InStore::Entries, vec![hash]);
+                drop(payload);
+            }
+        }
+    }
+
+    /// Judges an update that was carried until its key came; it is on offer already.
+    fn accept_carried(&mut self, held: &Held, from: PeerId) -> Result<(), (u16, String)> {
+        let unreadable = |why: String| (UNREADABLE_CODE, why);
+        let (held, clear) = self.keys.reveal(held).map_err(|unread| match unread {
+            Unread::NoKey => unreadable("its key is not there".to_owned()),
+            Unread::Wrong(error) => unreadable(error.to_string()),
+        })?;
+        if HeaderKind::of(held.head.header()) != HeaderKind::Update {
+            return Err(unreadable("it is no update".to_owned()));
+        }
+        let author = self.manifest().member_index(&held.head.author());
+        let admitted = admit(&self.policy, author, held.head.header(), clear);
+        let admitted = admitted.and_then(|it| self.screened(held.head.id(), Arc::new(it)));
+        let admitted = admitted.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+        let (epoch, author) = (admitted.header.epoch, admitted.author);
+        let bundle = held.head.id();
+        let record = Record::Accept { head: held.head.encode(), from };
+        let payload = (held.head.payload_hash(), held.payload.clone());
+        self.insert(admitted, bundle, payload.0);
+        self.persist(Some(payload), vec![record], InStore::Read { epoch, author, from });
+        Ok(())
+    }
+}
