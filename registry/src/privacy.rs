@@ -223,6 +223,16 @@ impl Manifest {
         self.privacy.as_ref().map_or(&[], |privacy| &privacy.couriers)
     }
 
+    /// Whom contacts are for: members and couriers.
+    pub fn welcome(&self) -> impl Iterator<Item = &PeerId> {
+        self.members.iter().chain(self.couriers())
+    }
+
+    /// True for whom contacts are for: members and couriers.
+    pub fn is_welcome(&self, peer: &PeerId) -> bool {
+        self.member_index(peer).is_some() || self.is_courier(peer)
+    }
+
     /// True if `peer` is one of them.
     pub fn is_courier(&self, peer: &PeerId) -> bool {
         self.couriers().binary_search(peer).is_ok()

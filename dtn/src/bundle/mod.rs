@@ -60,6 +60,13 @@ pub struct BundleLimits {
     pub lifetime_max: Span,
 }
 
+impl BundleLimits {
+    /// Bytes of the payload as it travels, encrypted ones included.
+    pub const fn travelling_bytes_max(&self) -> u64 {
+        self.payload_bytes_max.saturating_add(TAG_BYTES as u64)
+    }
+}
+
 /// What an author puts into a bundle.
 #[derive(Debug, Clone)]
 pub struct BundleDraft<'a> {
@@ -294,12 +301,12 @@ impl BundleHead {
 
     /// Checks the bundle against `limits`.
     pub fn check(&self, limits: &BundleLimits) -> Result<(), BundleError> {
-        let more = match self.confidential() {
-            Some(_) => (CONFIDENTIAL_HEADER_BYTES, TAG_BYTES as u64),
-            None => (0, 0),
+        let (more, max) = match self.confidential() {
+            Some(_) => (CONFIDENTIAL_HEADER_BYTES, limits.travelling_bytes_max()),
+            None => (0, limits.payload_bytes_max),
         };
-        check_header_len(self.sealed.header.len(), limits.header_bytes_max.saturating_add(more.0))?;
-        let (len, max) = (self.payload_len(), limits.payload_bytes_max.saturating_add(more.1));
+        check_header_len(self.sealed.header.len(), limits.header_bytes_max.saturating_add(more))?;
+        let len = self.payload_len();
         if len > max {
             return Err(BundleError::PayloadTooLarge { len, max });
         }

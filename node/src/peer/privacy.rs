@@ -30,6 +30,8 @@ pub(super) struct Keys {
     pub ring: Keyring,
     /// The key that own updates are encrypted with: the greatest generation that the peer has.
     newest: Option<(u32, KeyId)>,
+    /// The greatest generation that was announced.
+    seen: u32,
 }
 
 /// What is carried unread.
@@ -55,7 +57,7 @@ impl Keys {
     pub fn of(manifest: &SignedManifest, key: &SecretKey) -> Result<Self, String> {
         let ring = manifest.keyring(key).map_err(|error| error.to_string())?;
         let newest = ring.keys().next().map(|key| (0, key.id()));
-        Ok(Self { ring, newest })
+        Ok(Self { ring, newest, seen: 0 })
     }
 
     /// Takes a further key, if it was granted to the member `me`, the owner of `key`; gives its id.
@@ -65,6 +67,7 @@ impl Keys {
         me: Option<MemberIndex>,
         key: &SecretKey,
     ) -> Option<KeyId> {
+        self.seen = self.seen.max(generation.generation);
         let granted = generation.grant.unwrap(me?.index(), key)?;
         let id = granted.id();
         self.newest = self.newest.max(Some((generation.generation, id)));
@@ -165,6 +168,16 @@ impl Peer {
     /// Number of bundles that the peer carries unread, and the bytes of their payloads.
     pub fn carried(&self) -> (usize, u64) {
         (self.carried.len(), self.carried.bytes())
+    }
+
+    /// Id of the key that own updates are encrypted with.
+    pub fn newest_key(&self) -> Option<KeyId> {
+        self.keys.newest().map(FederationKey::id)
+    }
+
+    /// The greatest number of a key that the peer has seen, whether it was granted or not.
+    pub const fn key_generation(&self) -> u32 {
+        self.keys.seen
     }
 
     /// The federation keys that the peer has; secret.

@@ -59,9 +59,9 @@ impl Peer {
         self.agent.has_room()
     }
 
-    /// True for a member of the federation.
-    pub fn is_member(&self, peer: &PeerId) -> bool {
-        self.manifest().member_index(peer).is_some()
+    /// True for whom contacts are for: members of the federation, and its couriers.
+    pub fn is_welcome(&self, peer: &PeerId) -> bool {
+        self.manifest().is_welcome(peer)
     }
 
     /// Number of bundles accepted and not expired.

@@ -285,7 +285,7 @@ impl Config {
             key: key.clone(),
             listen: listen.collect::<Result<_, _>>()?,
             peers: peers.collect::<Result<_, _>>()?,
-            members: manifest.manifest().members.iter().copied().collect(),
+            members: manifest.manifest().welcome().copied().collect(),
             mdns: self.mdns,
             reach: self.reach.net(manifest.id(), &self.announce)?,
             limits: self.limits,

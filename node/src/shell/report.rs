@@ -49,6 +49,9 @@ pub struct NodeReport {
     /// Own updates that came too late for a seal.
     #[serde(default)]
     pub too_late: u64,
+    /// Bundles of a private federation that are carried unread.
+    #[serde(default)]
+    pub carried: usize,
     /// Number of bundles refused.
     pub refused: u64,
     /// The model's id, 64 hexadecimal digits.

@@ -69,6 +69,15 @@ pub fn fresh_dir(name: &str) -> PathBuf {
 impl Federation {
     /// Makes keys, manifest and data directories; starts nothing.
     pub fn new(name: &str, plan: Plan) -> Self {
+        Self::made(name, plan, None)
+    }
+
+    /// The same of a private federation, the last `couriers` of whose peers carry what they can't read.
+    pub fn private(name: &str, plan: Plan, couriers: usize) -> Self {
+        Self::made(name, plan, Some(couriers))
+    }
+
+    fn made(name: &str, plan: Plan, private: Option<usize>) -> Self {
         let root = fresh_dir(name);
         let dirs: Vec<PathBuf> =
             (0..plan.peers).map(|index| root.join(index.to_string())).collect();
@@ -79,7 +88,12 @@ impl Federation {
         let mut args = vec!["manifest", "new", "--dir", arg(&dirs[0]), "--out", arg(&file)];
         args.extend(["--epochs", &epochs, "--epoch-ms", &epoch_ms, "--quorum", "2"]);
         args.extend(["--start-in-ms", "2000", "--steps", "2"]);
-        ids.iter().for_each(|id| args.extend(["--member", id]));
+        let (members, couriers) = ids.split_at(plan.peers - private.unwrap_or_default());
+        members.iter().for_each(|id| args.extend(["--member", id]));
+        couriers.iter().for_each(|id| args.extend(["--courier", id]));
+        if private.is_some() {
+            args.push("--private");
+        }
         longhaul_ok(&args);
         for dir in &dirs {
             longhaul_ok(&["join", arg(&file), "--dir", arg(dir)]);
@@ -117,6 +131,28 @@ impl Federation {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.running[index] = Some(command.spawn().expect("the peer starts"));
+    }
+
+    /// Starts a peer that knows where `to` listens and nobody else, and goes on until it is killed or,
+    /// with `drained`, has nothing left to do.
+    pub fn start_to(&mut self, index: usize, to: &[usize], drained: bool) {
+        let log = self.log_file(index);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(["up", "--listen", &self.addresses[index], "--dir"]).arg(self.dir(index));
+        if drained {
+            command.arg("--until-drained");
+        }
+        for &other in to {
+            let peer = format!("{}@{}", self.ids[other], self.addresses[other]);
+            command.args(["--peer", &peer]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.running[index] = Some(command.spawn().expect("the peer starts"));
+    }
+
+    /// Where the federation's files are.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Starts a peer that knows no address of another; it ends once it is drained.
@@ -160,10 +196,16 @@ impl Federation {
     }
 
     /// Waits until every running peer has ended by itself.
-    #[expect(clippy::disallowed_methods, reason = "real processes end in real time")]
     pub fn wait(&mut self) {
+        let all: Vec<usize> = (0..self.running.len()).collect();
+        self.wait_for(&all);
+    }
+
+    /// Waits until these peers have ended by themselves.
+    #[expect(clippy::disallowed_methods, reason = "real processes end in real time")]
+    pub fn wait_for(&mut self, peers: &[usize]) {
         let start = Instant::now();
-        for index in 0..self.running.len() {
+        for &index in peers {
             let Some(mut child) = self.running[index].take() else { continue };
             let status = loop {
                 if let Some(status) = child.try_wait().expect("the peer can be waited for") {

@@ -84,7 +84,7 @@ impl<'a> AuditFile<'a> {
         }
         let manifest = SignedManifest::decode(reader.bytes(MANIFEST_BYTES_MAX)?)?;
         let entries = read_entries(&mut reader)?;
-        let payload_bytes_max = manifest.bundle_limits().payload_bytes_max;
+        let payload_bytes_max = manifest.bundle_limits().travelling_bytes_max();
         let payload_bytes_max = usize::try_from(payload_bytes_max).unwrap_or(usize::MAX);
         let mut payloads = Vec::new();
         while !reader.is_at_end() {

@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
             return self.report.problem(Detection::Chain, None, message);
         };
         let author = first.entry().author;
-        if self.file.manifest().manifest().member_index(&author).is_none() {
+        if !self.file.manifest().manifest().is_welcome(&author) {
             let message = format!("the exporter {author} is not a member of the federation");
             self.report.problem(Detection::Federation, Some(0), message);
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::SealPolicy;
-use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, TAG_BYTES};
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
@@ -142,6 +142,15 @@ fn an_auditor_with_the_keys_derives_every_version() {
     assert_eq!(report.model_id(), Some(world.fold.model_id().to_string().as_str()));
     assert_eq!(report.closed_count, 0);
     assert_eq!(report.contributors.len(), usize::from(MEMBERS));
+}
+
+#[test]
+fn an_update_as_large_as_may_be_is_audited_as_well() {
+    let largest = world().payloads.values().map(|payload| payload.len()).max().unwrap_or_default();
+    let mut manifest = private();
+    manifest.bounds.payload_bytes_max = u32::try_from(largest - TAG_BYTES).unwrap();
+    let report = with_keys(&World::of(manifest, MEMBERS).file(), Check::Replay, ring([shared()]));
+    assert_eq!(report.verdict, Verdict::Verified, "{report}");
 }
 
 #[test]

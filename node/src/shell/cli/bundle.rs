@@ -114,6 +114,10 @@ struct Row {
     expires_in_s: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_bytes: Option<u64>,
+    /// Id of the federation key that it is encrypted with; its author is a pseudonym then, where this
+    /// peer can't read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     /// Why it is no bundle of a peer; none where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -131,6 +135,7 @@ impl Row {
             created_unix_ms: Some(head.created().unix_ms()),
             expires_in_s: Some(if left > 0 { left } else { -late }),
             payload_bytes: Some(head.payload_len()),
+            key: head.confidential().map(|claim| claim.key.to_string()),
             error: None,
         }
     }
@@ -138,9 +143,19 @@ impl Row {
     fn bad(path: &Path, error: String) -> Self {
         let path = Some(path.display().to_string());
         let (id, author, destination) = (None, None, None);
-        let (created_unix_ms, expires_in_s, payload_bytes) = (None, None, None);
+        let (created_unix_ms, expires_in_s, payload_bytes, key) = (None, None, None, None);
         let error = Some(error);
-        Self { path, id, author, destination, created_unix_ms, expires_in_s, payload_bytes, error }
+        Self {
+            path,
+            id,
+            author,
+            destination,
+            created_unix_ms,
+            expires_in_s,
+            payload_bytes,
+            key,
+            error,
+        }
     }
 
     fn text(&self) -> String {
@@ -152,8 +167,9 @@ impl Row {
         let left = self.expires_in_s.unwrap_or_default();
         let time = if left > 0 { format!("{left} s left") } else { "expired".to_owned() };
         let bytes = self.payload_bytes.unwrap_or_default();
+        let how = if self.key.is_some() { "  encrypted" } else { "" };
         format!(
-            "{}  by {}  {bytes:>9} bytes  {time:>14}  {path}",
+            "{}  by {}  {bytes:>9} bytes  {time:>14}{how}  {path}",
             short(&self.id),
             short(&self.author)
         )
@@ -205,10 +221,13 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<BundleFile>> {
 
 /// What the peer in `dir` holds, without locking it.
 fn held(dir: &Path) -> anyhow::Result<Vec<Held>> {
+    Ok(restored(dir)?.held().cloned().collect())
+}
+
+/// The peer in `dir` as its log tells it, without locking it.
+pub(super) fn restored(dir: &Path) -> anyhow::Result<Peer> {
     let snapshot = Store::read(dir)?;
-    let key = Store::key(dir)?;
-    let peer = peer(key, snapshot.manifest, snapshot.restored)?;
-    Ok(peer.held().cloned().collect())
+    peer(Store::key(dir)?, snapshot.manifest, snapshot.restored)
 }
 
 fn peer(
@@ -263,7 +282,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         .context("open the data directory (a running peer takes bundles from its `folders`)")?;
     let loaded = store.load()?;
     loaded.report.lines().for_each(|line| eprintln!("warning: {line}"));
-    let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().payload_bytes_max);
+    let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().travelling_bytes_max());
     let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
     let (files, mut imported) = (files(&args.paths)?, Imported::default());
     for file in &files {

@@ -62,6 +62,9 @@ fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
     if report.too_late > 0 {
         say!("too late    {} own updates came after their epoch was sealed", report.too_late);
     }
+    if report.carried > 0 {
+        say!("carried     {} bundles for others, unread", report.carried);
+    }
     say!("refused     {}", report.refused);
     say!("model       {}", report.model);
     say!("accuracy    {} together, {} alone", share(report.accuracy), share(report.alone));

@@ -14,6 +14,7 @@ mod bundle_send;
 mod courier;
 mod export;
 mod inspect;
+mod keys;
 mod model;
 mod plan;
 mod relay;
@@ -96,6 +97,9 @@ enum Command {
         after_help = "Example:\n  longhaul export --out run.audit && longhaul-audit replay run.audit"
     )]
     Export(export::ExportArgs),
+    /// Keys of a private federation: list, export for an auditor, or make a further one.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Run a store-and-forward agent for bundles of any DTN node, over TCPCLv4.
     #[command(after_help = COURIER_EXAMPLES)]
     Courier(courier::CourierArgs),
@@ -178,6 +182,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Model(command) => model::model(&command),
         Command::Bundle(command) => bundle::bundle(&command),
         Command::Export(args) => export::export(&args),
+        Command::Keys(command) => keys::keys(&command),
         Command::Courier(args) => courier::courier(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Store(command) => store::store(&command),

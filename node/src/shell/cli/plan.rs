@@ -8,10 +8,12 @@ use longhaul_aggregation::{
     Buckets, Clip, Encoding, Mix, NormBound, Outer, Recipe, Rule, Samples, SealPolicy, Staleness,
     Weighting,
 };
-use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::identity::{PeerId, SecretKey};
+use longhaul_dtn::keyring::FederationKey;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{
-    Bounds, InvalidManifest, Manifest, Schedule, SignedManifest, Task, TrainingPlan,
+    Bounds, InvalidManifest, KeyGrant, Manifest, Privacy, Schedule, SignedManifest, Task,
+    TrainingPlan,
 };
 
 use crate::shell::entropy;
@@ -37,6 +39,10 @@ pub(in crate::shell) struct ManifestPlan {
     pub members: Vec<PeerId>,
     /// The trust root of each of these, zero for none; empty where nobody has any.
     pub trust_roots: Vec<u16>,
+    /// Whether members alone read updates.
+    pub private: bool,
+    /// Who carries them beside the members.
+    pub couriers: Vec<PeerId>,
     /// How authors are gathered so that the rule sees fewer vectors.
     pub buckets: Buckets,
     /// Start of the first epoch.
@@ -96,6 +102,8 @@ impl ManifestPlan {
             data: "edgesense".to_owned(),
             members: Vec::new(),
             trust_roots: Vec::new(),
+            private: false,
+            couriers: Vec::new(),
             buckets: Buckets::None,
             start: Timestamp::default(),
             epochs: 0,
@@ -266,6 +274,7 @@ pub(in crate::shell) fn make_manifest(
     check_data(&kind, &plan.data)?;
     let schema = Arc::new(kind.schema());
     let (members, trust_roots) = plan.sorted_members()?;
+    let privacy = plan.private.then(|| privacy(plan, &members)).transpose()?;
     let manifest = Manifest {
         name: plan.name.clone(),
         creator: key.peer_id(),
@@ -284,11 +293,20 @@ pub(in crate::shell) fn make_manifest(
         committee: None,
         seal: plan.seal,
         encoding: plan.encoding,
-        privacy: None,
+        privacy,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;
     Ok(manifest.sign(&key)?)
+}
+
+/// A fresh key for every member.
+fn privacy(plan: &ManifestPlan, members: &[PeerId]) -> anyhow::Result<Privacy> {
+    let key = FederationKey::from_bytes(entropy::nonce()?);
+    let once = SecretKey::from_seed(&entropy::nonce()?);
+    let mut couriers = plan.couriers.clone();
+    couriers.sort_unstable();
+    Ok(Privacy { couriers, grant: KeyGrant::wrap(&key, &once, members, |_| true) })
 }
 
 /// An error about seals, the encoding or trust roots, led by the options that they come from.

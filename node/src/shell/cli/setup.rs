@@ -53,7 +53,10 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
         "Made {} with a fresh key (mode 0600; back it up, it cannot be made again).",
         dir.display()
     );
-    eprintln!("Note: updates travel signed but not encrypted; whoever carries them can read them.");
+    eprintln!(
+        "Note: updates travel signed, and encrypted where the manifest was made with --private; \
+         otherwise whoever carries them can read them."
+    );
     eprintln!("Next: give the id above to the creator of the federation, then");
     eprintln!("  longhaul join FILE --dir {0} && longhaul up --dir {0}", dir.display());
     Ok(ExitCode::SUCCESS)
@@ -79,7 +82,8 @@ Examples:
   longhaul manifest new --member ID --member ID --data idx --model mlp:784-32-10 \\
       --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest
   longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest
-  longhaul manifest new --member ID … --encoding ternary --out narrow.manifest";
+  longhaul manifest new --member ID … --encoding ternary --out narrow.manifest
+  longhaul manifest new --member ID … --private --courier ID --out secret.manifest";
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
@@ -201,6 +205,14 @@ pub(super) struct NewArgs {
     /// to reach most members.
     #[arg(long, value_name = "EPOCHS", requires = "seal_window", value_parser = value_parser!(u32).range(1..))]
     seal_every: Option<u32>,
+    /// Encrypt updates so that members alone read them: a key is made and wrapped for each member.
+    /// Not together with seals.
+    #[arg(long, conflicts_with = "seal_window")]
+    private: bool,
+    /// Peer id of a courier of a private federation, who carries updates without reading them; repeat
+    /// for each.
+    #[arg(long, value_name = "ID", requires = "private")]
+    courier: Vec<PeerId>,
 }
 
 impl NewArgs {
@@ -284,6 +296,8 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
             .seal_window
             .zip(args.seal_every)
             .map(|(window_epochs, every_epochs)| SealPolicy { window_epochs, every_epochs }),
+        private: args.private,
+        couriers: args.courier.clone(),
         default_seconds: 0,
     };
     ensure!(
@@ -331,26 +345,31 @@ pub(super) struct JoinArgs {
     dir: super::DirArg,
 }
 
-/// Takes the manifest in `file` into the data directory.
+/// Takes the manifest in `file` into the data directory; true if the peer is a courier there.
 pub(in crate::shell) fn join_data_dir(
     dir: &std::path::Path,
     file: &std::path::Path,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let manifest = task::read_manifest(file)?;
     let mut store = Store::open(dir)?;
-    let me = store.load_key()?.peer_id();
+    let key = store.load_key()?;
+    let me = key.peer_id();
     anyhow::ensure!(
-        manifest.manifest().member_index(&me).is_some(),
+        manifest.manifest().is_welcome(&me),
         "{me} is not a member of this federation; ask its creator for a manifest that lists this id"
     );
+    manifest.keyring(&key)?;
     task::check_model(manifest.manifest())?;
     store.join(&manifest)?;
-    Ok(())
+    Ok(manifest.manifest().is_courier(&me))
 }
 
 pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.dir.dir;
-    join_data_dir(dir, &args.file)?;
+    let courier = join_data_dir(dir, &args.file)?;
+    if courier {
+        eprintln!("You carry updates for this federation, and can't read them.");
+    }
     eprintln!(
         "Joined. Next: look at {}, then longhaul up --dir {}",
         dir.join("longhaul.toml").display(),

@@ -85,7 +85,7 @@ impl Driver {
 
     pub(super) fn pipe_event(&mut self, event: PipeEvent) -> anyhow::Result<()> {
         match event {
-            PipeEvent::LinkUp { link, peer } if !self.peer.is_member(&peer) => {
+            PipeEvent::LinkUp { link, peer } if !self.peer.is_welcome(&peer) => {
                 tracing::warn!(%peer, "the other end of a pipe is no member of the federation");
                 self.pipes.close(link);
                 Ok(())

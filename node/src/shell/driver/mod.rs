@@ -103,7 +103,11 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     loaded.report.lines().for_each(|line| tracing::warn!("{line}"));
     let manifest = Arc::new(loaded.manifest);
     let me = key.peer_id();
-    let (trainer, device) = task::build(&config, manifest.manifest(), me)?;
+    let trainer = match manifest.manifest().is_courier(&me) {
+        true => None,
+        false => Some(task::build(&config, manifest.manifest(), me)?),
+    };
+    let (trainer, device) = trainer.unzip();
     tracing::info!(peer = %me, federation = %manifest.id(), device, "up");
     let peer_config = PeerConfig {
         manifest: manifest.clone(),
@@ -114,7 +118,7 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
     let (net, net_events) = net::start(config.net(&key, &manifest)?)?;
     let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
-    let watch = carriers::watch(&config, &options, manifest.bundle_limits().payload_bytes_max);
+    let watch = carriers::watch(&config, &options, manifest.bundle_limits().travelling_bytes_max());
     let (disk, stored) = Disk::start(store);
     let (work, done) = Work::start(trainer, &manifest, options.alone);
     let control = Control::start(options.control);
@@ -293,7 +297,7 @@ impl Driver {
         }
         let now = clock::now();
         let report = self.reporting.write(&mut self.peer, now);
-        if self.reporting.wants_evaluation(&report) {
+        if !self.work.is_idle() && self.reporting.wants_evaluation(&report) {
             let model = self.peer.fold().model_id();
             self.work.evaluate(model, self.peer.model().to_f32());
         }
@@ -316,6 +320,9 @@ fn log_event(event: &Event) {
             let room_bytes = terms.room_bytes;
             let stay_ms = terms.stay.map(|span| span.ms());
             tracing::debug!(peer = %peer.short(), held = terms.held, room_bytes, stay_ms, "met");
+        }
+        Event::Key { generation, granted } => {
+            tracing::info!(generation, granted, "a further federation key");
         }
         Event::Published { epoch, .. } => tracing::info!(epoch = epoch.get(), "published"),
         Event::Accepted { epoch, author, from } => {

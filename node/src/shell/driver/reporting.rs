@@ -72,6 +72,7 @@ impl Reporting {
             seals: status.seals.seals,
             behind: status.behind,
             too_late: status.seals.too_late,
+            carried: peer.carried().0,
             running: self.running,
             refused: status.refusals.values().sum(),
             model: status.model.to_string(),

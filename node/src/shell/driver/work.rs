@@ -33,9 +33,13 @@ pub(super) enum Done {
     Evaluated { model: ModelId, evaluation: Evaluation },
 }
 
-/// The way to the training thread.
+/// The way to the training thread; a courier has none.
 #[derive(Debug)]
-pub(super) struct Work(Sender<Job>);
+pub(super) struct Work {
+    jobs: Sender<Job>,
+    /// Keeps the answers open where there is no thread to give any.
+    idle: Option<UnboundedSender<Done>>,
+}
 
 /// The thread's state: the trainer and, for comparison, a model that starts
 /// where the federation starts and never hears of it again.
@@ -45,9 +49,9 @@ struct Bench {
 }
 
 impl Work {
-    /// Starts the thread; it ends with this value.
+    /// Starts the thread; it ends with this value. Without a trainer there is none.
     pub(super) fn start(
-        trainer: Trainer,
+        trainer: Option<Trainer>,
         manifest: &SignedManifest,
         alone: bool,
     ) -> (Self, UnboundedReceiver<Done>) {
@@ -55,9 +59,15 @@ impl Work {
         let (answers, done) = unbounded_channel();
         let manifest = manifest.manifest();
         let initial = Parameters::initial(&manifest.schema, &manifest.seed).to_f32();
-        let bench = Bench { trainer, alone: alone.then_some(initial) };
-        std::thread::spawn(move || bench.serve(&incoming, &answers));
-        (Self(jobs), done)
+        match trainer {
+            Some(trainer) => {
+                let bench = Bench { trainer, alone: alone.then_some(initial) };
+                std::thread::spawn(move || bench.serve(&incoming, &answers));
+                (Self { jobs, idle: None }, done)
+            }
+            // Nobody answers; the end of the answers would be the end of the thread.
+            None => (Self { jobs, idle: Some(answers) }, done),
+        }
     }
 
     /// Queues training; the peer has one request under way at most.
@@ -73,7 +83,12 @@ impl Work {
     fn queue(&self, job: Job) {
         // The thread ends only after a panic, which the driver sees as the end
         // of its answers.
-        let _ = self.0.send(job);
+        let _ = self.jobs.send(job);
+    }
+
+    /// True where nothing is trained or evaluated.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.idle.is_some()
     }
 }
 
