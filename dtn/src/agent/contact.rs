@@ -48,7 +48,7 @@ impl Agent {
             return;
         };
         let stage = state.stage;
-        let frame = match Frame::decode(bytes) {
+        let frame = match Frame::view(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 self.close(link, CloseReason::Garbage(error));
@@ -73,7 +73,7 @@ impl Agent {
         }
     }
 
-    fn on_ready_frame(&mut self, now: Timestamp, link: LinkId, frame: Frame) {
+    fn on_ready_frame(&mut self, now: Timestamp, link: LinkId, frame: Frame<&[u8]>) {
         match frame {
             Frame::Have { ids, page } => self.on_have(now, link, ids, page),
             Frame::More { from } => self.on_more(link, from),
@@ -81,7 +81,7 @@ impl Agent {
             Frame::WantGroup { id, index } => self.on_want_group(link, id, index),
             Frame::Head { id, head } => self.on_head(now, link, id, &head),
             Frame::Group { id, index, proof, bytes } => {
-                self.on_group(now, link, id, index, &proof, &bytes);
+                self.on_group(now, link, id, index, &proof, bytes);
             }
             Frame::Cells(batch) => self.on_cells(now, link, &batch),
             Frame::MoreCells(count) => self.on_more_cells(now, link, count),

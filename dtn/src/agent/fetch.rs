@@ -118,10 +118,11 @@ impl Agent {
         if let Some(head) = &partial.head
             && partial.groups() == u64::from(index.get())
         {
+            let len = head.payload_len();
             if let Err(error) = check_group(head, index, proof, bytes) {
                 self.strike(link, Some(id), error.into());
             } else {
-                partial.payload.extend_from_slice(bytes);
+                partial.push(len, bytes);
                 if partial.is_whole() {
                     self.finish(now, link, id);
                 }
@@ -174,16 +175,19 @@ impl Agent {
         if head.expires() <= now {
             return self.refuse(now, link, id, RefuseReason::Expired);
         }
+        let Some(payload) = partial.payload().cloned() else {
+            return;
+        };
         let known = self.config.memo.as_ref();
-        let known = known.and_then(|memo| memo.payload(&head.payload_hash(), &partial.payload));
-        // Several groups have been checked as they came.
+        let known = known.and_then(|memo| memo.payload(&head.payload_hash(), &payload));
+        // Several groups have been checked as they came, all against this hash.
         let is_checked = known.is_some() || partial.groups() > 1;
-        if !is_checked && let Err(error) = head.check_payload(&partial.payload) {
-            partial.payload = Vec::new();
+        if !is_checked && let Err(error) = head.check_payload(&payload) {
+            partial.drop_payload();
             self.strike(link, Some(id), error.into());
             return self.ask_all(now);
         }
-        let payload: Arc<[u8]> = known.unwrap_or_else(|| partial.payload.as_slice().into());
+        let payload = known.unwrap_or(payload);
         if let Some(memo) = &self.config.memo {
             memo.keep_payload(head.payload_hash(), &payload);
         }

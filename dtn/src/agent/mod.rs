@@ -336,8 +336,13 @@ impl Agent {
 
     /// Sends a frame if the link is still up.
     fn transmit(&mut self, link: LinkId, frame: &Frame) {
+        self.transmit_bytes(link, frame.encode());
+    }
+
+    /// Sends the bytes of a frame if the link is still up.
+    fn transmit_bytes(&mut self, link: LinkId, frame: Vec<u8>) {
         if self.links.contains_key(&link) {
-            self.outputs.push_back(Output::Transmit { link, frame: frame.encode() });
+            self.outputs.push_back(Output::Transmit { link, frame });
         }
     }
 }

@@ -51,7 +51,8 @@ impl Agent {
         };
         let len = index.len_in(held.payload.len() as u64).expect("it has a proof");
         let start = usize::try_from(index.offset()).expect("it lies in memory");
-        let bytes = held.payload[start..][..len as usize].to_vec();
-        self.transmit(link, &Frame::Group { id, index, proof, bytes });
+        let bytes = &held.payload[start..][..len as usize];
+        let frame = Frame::Group { id, index, proof, bytes }.encode_view();
+        self.transmit_bytes(link, frame);
     }
 }

@@ -14,12 +14,19 @@ use super::inventory::Held;
 use crate::bundle::{BundleHead, BundleId};
 use crate::groups::GROUP_BYTES;
 
+/// Bytes of a payload for which room is made when its first group comes; more only when as much
+/// has come, so that a claim costs little. Most payloads are given on without another copy.
+const ROOM_FIRST: usize = 1 << 20;
+
 /// A bundle that has not arrived whole.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     pub head: Option<Arc<BundleHead>>,
-    /// The payload's first groups, each checked; the only group of a short one is not yet.
-    pub payload: Vec<u8>,
+    /// Room for the payload, and exactly that once it is whole: it is given on as it is.
+    payload: Arc<[u8]>,
+    /// Bytes of it that have arrived: its first groups, each checked; the only group of a
+    /// short one is not yet.
+    arrived: usize,
     /// The link that is asked; none while the transfer rests.
     pub source: Option<LinkId>,
     /// Order in which transfers last began; the oldest resting one is evicted.
@@ -45,13 +52,46 @@ pub(super) struct Transfers {
 
 impl Partial {
     /// Bytes of the payload that have arrived.
-    fn arrived(&self) -> u64 {
-        self.payload.len() as u64
+    const fn arrived(&self) -> u64 {
+        self.arrived as u64
     }
 
     /// Groups of the payload that have arrived.
-    pub fn groups(&self) -> u64 {
+    pub const fn groups(&self) -> u64 {
         self.arrived().div_ceil(GROUP_BYTES)
+    }
+
+    /// Takes the next group, which was checked against a head of a payload of `payload_len`
+    /// bytes.
+    pub fn push(&mut self, payload_len: u64, group: &[u8]) {
+        let end = self.arrived + group.len();
+        if end > self.payload.len() {
+            self.make_room(payload_len);
+        }
+        let payload = Arc::get_mut(&mut self.payload).expect("nobody has it before it is whole");
+        payload[self.arrived..end].copy_from_slice(group);
+        self.arrived = end;
+    }
+
+    /// Makes room for [`ROOM_FIRST`], later for twice as much as has come, and never for more
+    /// than the payload.
+    fn make_room(&mut self, payload_len: u64) {
+        let room = ROOM_FIRST.max(2 * self.arrived);
+        let room = usize::try_from(payload_len).map_or(room, |len| room.min(len));
+        let zeros = std::iter::repeat_n(0, room - self.arrived);
+        let known = self.payload[..self.arrived].iter().copied();
+        self.payload =
+            if self.arrived == 0 { zeros.collect() } else { known.chain(zeros).collect() };
+    }
+
+    /// The payload, once it is whole.
+    pub fn payload(&self) -> Option<&Arc<[u8]>> {
+        self.is_whole().then_some(&self.payload)
+    }
+
+    /// Forgets the payload; what came was not it.
+    pub fn drop_payload(&mut self) {
+        (self.payload, self.arrived) = Default::default();
     }
 
     /// True when head and payload are complete.
@@ -203,7 +243,8 @@ mod tests {
     fn resumes_with_what_arrived_from_another_peer() {
         let mut transfers = Transfers::new(4);
         transfers.begin(id(1), LinkId(1));
-        transfers.partial_mut(&id(1)).unwrap().payload = vec![0; 2 * GROUP_BYTES as usize];
+        let partial = transfers.partial_mut(&id(1)).unwrap();
+        (0..2).for_each(|_| partial.push(5 * GROUP_BYTES, &[0; GROUP_BYTES as usize]));
         transfers.release_all(LinkId(1));
         transfers.begin(id(1), LinkId(2));
         assert_eq!(transfers.partial(&id(1)).unwrap().groups(), 2);
@@ -247,7 +288,7 @@ mod tests {
     fn a_short_last_group_counts_as_one() {
         let mut partial = Partial::default();
         for (bytes, groups) in [(0, 0), (1, 1), (GROUP_BYTES, 1), (GROUP_BYTES + 1, 2)] {
-            partial.payload = vec![0; bytes as usize];
+            partial.arrived = bytes as usize;
             assert_eq!(partial.groups(), groups);
         }
         assert!(!partial.is_whole(), "without a head nobody knows");
@@ -259,5 +300,22 @@ mod tests {
         transfers.begin(id(1), LinkId(1));
         assert!(transfers.forget(&id(1)).is_some() && transfers.forget(&id(1)).is_none());
         assert!(transfers.has_room() && transfers.begin(id(2), LinkId(1)));
+    }
+
+    #[test]
+    fn makes_room_for_what_has_come_and_not_for_what_is_claimed() {
+        let group = |byte: u8| vec![byte; GROUP_BYTES as usize];
+        let mut partial = Partial::default();
+        partial.push(u64::MAX, &group(0));
+        assert_eq!(partial.payload.len(), ROOM_FIRST);
+        let len = ROOM_FIRST as u64 + 3 * GROUP_BYTES + 1;
+        let mut partial = Partial::default();
+        (0..67).for_each(|index| partial.push(len, &group(index)));
+        partial.push(len, &[67]);
+        assert_eq!((partial.payload.len() as u64, partial.arrived()), (len, len));
+        let firsts = partial.payload.iter().step_by(GROUP_BYTES as usize).copied();
+        assert_eq!(firsts.collect::<Vec<_>>(), (0..=67).collect::<Vec<u8>>());
+        partial.drop_payload();
+        assert_eq!((partial.groups(), partial.payload.len()), (0, 0));
     }
 }

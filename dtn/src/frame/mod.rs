@@ -31,14 +31,16 @@ pub const NONCE_BYTES: usize = 32;
 /// A head is its header and less than this.
 const HEAD_BYTES_MAX: usize = HEADER_BYTES_MAX + 2048;
 const _: () = assert!(HEAD_BYTES_MAX + 64 <= FRAME_BYTES_MAX);
-const GROUP_FRAME_BYTES_MAX: usize = GROUP_BYTES as usize + PROOF_HASHES_MAX * HASH_BYTES + 64;
-const _: () = assert!(GROUP_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
+/// What a frame of a group has besides the group.
+const GROUP_BEYOND_BYTES_MAX: usize = PROOF_HASHES_MAX * HASH_BYTES + 64;
+const _: () = assert!(GROUP_BYTES as usize + GROUP_BEYOND_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(HAVE_IDS_MAX * 34 + 64 <= FRAME_BYTES_MAX);
 const _: () = assert!(RESOLVE_SYMBOLS_MAX * SYMBOL_BYTES + 64 <= FRAME_BYTES_MAX);
 
-/// One message of a contact.
+/// One message of a contact. `B` is what holds the bytes of a group: a view of a frame
+/// ([`Frame::view`]) borrows them from it, so that payload is not copied to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
+pub enum Frame<B = Vec<u8>> {
     /// The first frame of each side.
     Hello {
         /// Versions of the contact protocol spoken, inclusive.
@@ -87,7 +89,7 @@ pub enum Frame {
         /// That it is part of the payload.
         proof: GroupProof,
         /// Its bytes, at most [`GROUP_BYTES`].
-        bytes: Vec<u8>,
+        bytes: B,
     },
     /// The next cells of the sender's sketch; answered by [`Frame::MoreCells`],
     /// [`Frame::Resolve`] or [`Frame::List`].

@@ -1,8 +1,8 @@
 //! The bytes of a frame: `[kind, …]`, canonical in both directions.
 
 use super::{
-    FRAME_BYTES_MAX, Frame, FrameError, HAVE_IDS_MAX, HEAD_BYTES_MAX, Page, PageStart,
-    RESOLVE_SYMBOLS_MAX, Terms, Versions,
+    FRAME_BYTES_MAX, Frame, FrameError, GROUP_BEYOND_BYTES_MAX, HAVE_IDS_MAX, HEAD_BYTES_MAX, Page,
+    PageStart, RESOLVE_SYMBOLS_MAX, Terms, Versions,
 };
 use crate::bundle::BundleId;
 use crate::codec::{CodecError, Reader, Writer};
@@ -33,7 +33,51 @@ const HELLO_ITEMS: usize = 8;
 impl Frame {
     /// The frame's bytes, without a length prefix.
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        self.written()
+    }
+
+    /// Reads a frame, strictly.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        Self::read(bytes)
+    }
+
+    /// The kind of an encoded frame in a word, for statistics; the rest of the
+    /// bytes is not looked at.
+    pub fn kind_of(bytes: &[u8]) -> &'static str {
+        match bytes.get(1).copied().map(u64::from) {
+            Some(HELLO) => "hello",
+            Some(HAVE | MORE | LIST) => "ids",
+            Some(CELLS | MORE_CELLS | RESOLVE) => "sketch",
+            Some(WANT_HEAD | WANT_GROUP) => "want",
+            Some(HEAD) => "head",
+            Some(GROUP) => "payload",
+            Some(GONE | ACK | REFUSED) => "answer",
+            Some(BYE) => "bye",
+            _ => "other",
+        }
+    }
+}
+
+impl<'a> Frame<&'a [u8]> {
+    /// The frame's bytes, as [`Frame::encode`] gives them; the payload is copied once.
+    pub fn encode_view(&self) -> Vec<u8> {
+        self.written()
+    }
+
+    /// Reads a frame as strictly as [`Frame::decode`]; the bytes of a group stay where they are.
+    pub fn view(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        Self::read(bytes)
+    }
+}
+
+impl<B: AsRef<[u8]>> Frame<B> {
+    fn written(&self) -> Vec<u8> {
+        let mut writer = match self {
+            Self::Group { bytes, .. } => {
+                Writer::with_capacity(bytes.as_ref().len() + GROUP_BEYOND_BYTES_MAX)
+            }
+            _ => Writer::new(),
+        };
         match self {
             Self::Hello { versions, scope, nonce, terms } => {
                 writer.array(HELLO_ITEMS).unsigned(HELLO);
@@ -61,7 +105,7 @@ impl Frame {
             Self::Group { id, index, proof, bytes } => {
                 write_about(&mut writer, 5, GROUP, id);
                 writer.unsigned(index.get().into());
-                writer.bytes(proof.hashes().as_flattened()).bytes(bytes);
+                writer.bytes(proof.hashes().as_flattened()).bytes(bytes.as_ref());
             }
             Self::Cells(batch) => {
                 writer.array(2).unsigned(CELLS).bytes(&batch.encode());
@@ -89,25 +133,10 @@ impl Frame {
         }
         writer.into_bytes()
     }
+}
 
-    /// The kind of an encoded frame in a word, for statistics; the rest of the
-    /// bytes is not looked at.
-    pub fn kind_of(bytes: &[u8]) -> &'static str {
-        match bytes.get(1).copied().map(u64::from) {
-            Some(HELLO) => "hello",
-            Some(HAVE | MORE | LIST) => "ids",
-            Some(CELLS | MORE_CELLS | RESOLVE) => "sketch",
-            Some(WANT_HEAD | WANT_GROUP) => "want",
-            Some(HEAD) => "head",
-            Some(GROUP) => "payload",
-            Some(GONE | ACK | REFUSED) => "answer",
-            Some(BYE) => "bye",
-            _ => "other",
-        }
-    }
-
-    /// Reads a frame, strictly.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+impl<'a, B: From<&'a [u8]>> Frame<B> {
+    fn read(bytes: &'a [u8]) -> Result<Self, FrameError> {
         if bytes.len() > FRAME_BYTES_MAX {
             return Err(FrameError::TooLong(bytes.len() as u64));
         }
@@ -126,12 +155,12 @@ impl Frame {
         if items != expected {
             return Err(reader.invalid("the number of items of this kind of frame").into());
         }
-        let frame = Self::read(kind, items, &mut reader)?;
+        let frame = Self::read_items(kind, items, &mut reader)?;
         reader.finish()?;
         Ok(frame)
     }
 
-    fn read(kind: u64, items: usize, reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+    fn read_items(kind: u64, items: usize, reader: &mut Reader<'a>) -> Result<Self, CodecError> {
         Ok(match kind {
             HELLO => Self::Hello {
                 versions: read_versions(reader)?,
@@ -155,7 +184,7 @@ impl Frame {
                 id: read_id(reader)?,
                 index: read_index(reader)?,
                 proof: read_proof(reader)?,
-                bytes: reader.bytes(GROUP_BYTES as usize)?.to_vec(),
+                bytes: reader.bytes(GROUP_BYTES as usize)?.into(),
             },
             CELLS => Self::Cells(SketchBatch::decode(reader.bytes(FRAME_BYTES_MAX)?)?),
             MORE_CELLS => Self::MoreCells(read_count(reader)?),
@@ -477,14 +506,33 @@ mod tests {
         }
     }
 
+    /// Checks that a view of `bytes` is the frame that they are, or none for the same reason.
+    fn check_view(bytes: &[u8]) {
+        let view = Frame::view(bytes).map(|view| (format!("{view:?}"), view.encode_view()));
+        let frame = Frame::decode(bytes).map(|frame| (format!("{frame:?}"), frame.encode()));
+        assert_eq!(view, frame);
+    }
+
+    #[test]
+    fn a_view_borrows_the_group_from_the_frame() {
+        let (_, group) = examples().swap_remove(6);
+        let bytes = group.encode();
+        let Ok(Frame::Group { bytes: borrowed, .. }) = Frame::view(&bytes) else {
+            panic!("a group");
+        };
+        assert!(bytes.as_ptr_range().contains(&borrowed.as_ptr()));
+    }
+
     proptest! {
         #[test]
         fn reads_back_frames(frame in arb_frame()) {
+            check_view(&frame.encode());
             prop_assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
         }
 
         #[test]
         fn never_panics_on_noise_and_accepts_only_what_it_writes(noise: Vec<u8>) {
+            check_view(&noise);
             match Frame::decode(&noise) {
                 Ok(Frame::Hello { .. }) | Err(_) => {}
                 Ok(frame) => prop_assert_eq!(frame.encode(), noise),

@@ -89,6 +89,11 @@ pub enum SendError {
 /// the queue. Keeps a flood of tiny frames within the bound, too.
 const FRAME_COST_BYTES: usize = 64;
 
+/// A batch that has this many bytes takes no further frame: four groups of payload.
+const BATCH_BYTES: usize = 64 * 1024;
+/// What has to make way within [`LinkLimits::stall_max`]: as much as Yamux sends at once.
+const PART_BYTES: usize = 16 * 1024;
+
 /// Bounds of one link.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinkLimits {
@@ -288,45 +293,90 @@ fn broken(error: io::Error) -> LinkEnd {
     }
 }
 
+/// Frames that go to the transport together, each behind its length: whatever is written by
+/// itself is encrypted and sent by itself.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    frames: usize,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.frames = 0;
+    }
+
+    fn push(&mut self, frame: &[u8]) {
+        let length = u32::try_from(frame.len()).expect("a queued frame is below its limit");
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(frame);
+        self.frames += 1;
+    }
+
+    /// Adds what waits until the batch is full.
+    fn fill(&mut self, queue: &mut mpsc::UnboundedReceiver<Vec<u8>>) {
+        while self.bytes.len() < BATCH_BYTES
+            && let Ok(frame) = queue.try_recv()
+        {
+            self.push(&frame);
+        }
+    }
+
+    /// What its frames cost in the queue.
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.frames * (FRAME_COST_BYTES - PREFIX_BYTES)
+    }
+}
+
 async fn write_frames(
     mut writer: impl AsyncWrite + Unpin,
     mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
     shared: &Shared,
 ) -> LinkEnd {
     let mut stop = shared.stop.subscribe();
+    let mut batch = Batch::default();
     loop {
-        let frame = match queue.try_recv() {
-            Ok(frame) => Some(frame),
-            Err(_) => {
-                if let Err(end) = in_time(writer.flush(), shared).await {
-                    return end;
-                }
-                tokio::select! {
-                    biased;
-                    frame = queue.recv() => frame,
-                    _ = stop.wait_for(Option::is_some) => None,
-                }
+        batch.clear();
+        batch.fill(&mut queue);
+        if batch.frames == 0 {
+            // A link at rest keeps no buffer.
+            batch = Batch::default();
+            if let Err(end) = in_time(writer.flush(), shared).await {
+                return end;
             }
-        };
-        let Some(frame) = frame else {
-            let _ = in_time(writer.close(), shared).await;
-            // Whoever hears of the end ends its side too, which the reader sees. A stream that
-            // is dropped before that may take the word of its end with it.
-            tokio::time::sleep(FLUSH_MAX).await;
-            return LinkEnd::Here;
-        };
-        if let Err(end) = in_time(write_frame(&mut writer, &frame), shared).await {
+            let frame = tokio::select! {
+                biased;
+                frame = queue.recv() => frame,
+                _ = stop.wait_for(Option::is_some) => None,
+            };
+            let Some(frame) = frame else {
+                let _ = in_time(writer.close(), shared).await;
+                // Whoever hears of the end ends its side too, which the reader sees. A stream
+                // that is dropped before that may take the word of its end with it.
+                tokio::time::sleep(FLUSH_MAX).await;
+                return LinkEnd::Here;
+            };
+            batch.push(&frame);
+            batch.fill(&mut queue);
+        }
+        if let Err(end) = write_batch(&mut writer, &batch, shared).await {
             return end;
         }
-        shared.waiting_bytes.fetch_sub(FRAME_COST_BYTES + frame.len(), Ordering::Relaxed);
-        shared.moved.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-async fn write_frame(writer: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(frame.len()).expect("a queued frame is below its limit");
-    writer.write_all(&length.to_be_bytes()).await?;
-    writer.write_all(frame).await
+async fn write_batch(
+    writer: &mut (impl AsyncWrite + Unpin),
+    batch: &Batch,
+    shared: &Shared,
+) -> Result<(), LinkEnd> {
+    for part in batch.bytes.chunks(PART_BYTES) {
+        in_time(writer.write_all(part), shared).await?;
+    }
+    shared.waiting_bytes.fetch_sub(batch.cost(), Ordering::Relaxed);
+    shared.moved.fetch_add(batch.frames as u64, Ordering::Relaxed);
+    Ok(())
 }
 
 async fn in_time<T>(
@@ -442,5 +492,66 @@ mod tests {
         assert_eq!(sender.send(vec![0; 1]), Err(SendError::Slow));
         assert_eq!(sender.send(vec![0; 1]), Err(SendError::Ended));
         assert_eq!(sender.shared.end.get(), Some(&LinkEnd::Slow(1_000)));
+    }
+
+    /// A writer that notes how much it is given at once.
+    #[derive(Default)]
+    struct Noting {
+        all: Vec<u8>,
+        writes: Vec<usize>,
+    }
+
+    impl AsyncWrite for Noting {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<io::Result<usize>> {
+            self.all.extend_from_slice(bytes);
+            self.writes.push(bytes.len());
+            std::task::Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Sends frames that wait all at once; gives the sizes of the writes.
+    async fn writes_of(frames: &[&[u8]]) -> Vec<usize> {
+        let (events, _received) = mpsc::channel(64);
+        let peer = SecretKey::from_seed(&[1; 32]).peer_id();
+        let limits = LinkLimits { queue_bytes_max: 1 << 20, ..LIMITS };
+        let (sender, mut task, _ended) = link((LinkId(7), peer, ()), events, None, limits);
+        frames.iter().for_each(|frame| sender.send(frame.to_vec()).expect("room in the queue"));
+        let (mut writer, mut batch) = (Noting::default(), Batch::default());
+        while sender.is_waiting() {
+            batch.clear();
+            batch.fill(&mut task.queue);
+            write_batch(&mut writer, &batch, &task.shared).await.expect("it takes all");
+        }
+        assert_eq!((writer.all, sender.moved()), (framed(frames), frames.len() as u64));
+        writer.writes
+    }
+
+    #[tokio::test]
+    async fn frames_that_wait_are_written_together() {
+        assert_eq!(writes_of(&[&b"a"[..]; 100]).await, [500]);
+        let group = vec![7; 16_600];
+        let batch = [PART_BYTES, PART_BYTES, PART_BYTES, PART_BYTES, 4 * 16_604 - 4 * PART_BYTES];
+        let ends = [16_604 + 6 - PART_BYTES];
+        let expected = [&batch[..], &[PART_BYTES], &ends].concat();
+        let frames = [&group[..], &group, &group, &group, &group, b"ok"];
+        assert_eq!(writes_of(&frames).await, expected);
     }
 }

@@ -8,6 +8,11 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Most syncs that are under way at once. Each waits for the disk, not for a processor, and the
+/// system lets syncs that wait together share a commit.
+const SYNCS_MAX: usize = 8;
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,9 @@ pub(super) trait Disk: fmt::Debug + Send {
     fn make_dir(&mut self, path: &Path) -> io::Result<()>;
     /// Writes a file whole; its content is durable, its name is not.
     fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()>;
+    /// Writes files whole, several at a time; their contents are durable, their names are not.
+    /// After an error nothing is known of any of them.
+    fn write_all(&mut self, files: &[(PathBuf, &[u8])]) -> io::Result<()>;
     /// Appends to a file; durable.
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Writes over the beginning of a file, which is at least as long; durable.
@@ -40,6 +48,8 @@ pub(super) trait Disk: fmt::Debug + Send {
     fn settle(&mut self, path: &Path, from: u64) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
+    /// Makes the names in directories durable, several at a time.
+    fn sync_dirs(&mut self, paths: &[PathBuf]) -> io::Result<()>;
 }
 
 /// The file system.
@@ -52,12 +62,11 @@ impl Disk for RealDisk {
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        restrict(&mut options, access);
-        let mut file = options.open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+        write(path, bytes, access)
+    }
+
+    fn write_all(&mut self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+        side_by_side(files, |(path, bytes)| write(path, bytes, Access::Default))
     }
 
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -101,6 +110,39 @@ impl Disk for RealDisk {
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn sync_dirs(&mut self, paths: &[PathBuf]) -> io::Result<()> {
+        side_by_side(paths, |path| File::open(path)?.sync_all())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    restrict(&mut options, access);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Does `work` for each item, on up to [`SYNCS_MAX`] threads; gives an error if any failed.
+fn side_by_side<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed))).try_for_each(&work)
+    };
+    std::thread::scope(|scope| {
+        let others = SYNCS_MAX.min(items.len()).saturating_sub(1);
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
+        let mut done = worker();
+        for other in others {
+            done = done.and(other.join().expect("a worker only does IO"));
+        }
+        done
+    })
 }
 
 #[cfg(unix)]
@@ -192,5 +234,26 @@ mod tests {
             assert_eq!(name, folder.0.join(format!("torn-{number}")));
             fs::write(name, b"").expect("our own folder");
         }
+    }
+
+    #[test]
+    fn many_files_are_written_whole_and_a_failure_is_told() {
+        let (folder, _) = file(b"");
+        let contents: Vec<Vec<u8>> = (0..40).map(|number| vec![number; 300]).collect();
+        let path = |number: usize| folder.0.join(format!("file-{number}"));
+        let mut files: Vec<(PathBuf, &[u8])> =
+            contents.iter().enumerate().map(|(at, bytes)| (path(at), &bytes[..])).collect();
+        RealDisk.write_all(&files).expect("room on the disk");
+        for (path, bytes) in &files {
+            assert_eq!(fs::read(path).expect("it is there"), *bytes);
+        }
+        RealDisk.sync_dirs(&[folder.0.clone(), folder.0.clone()]).expect("our own folder");
+        assert!(RealDisk.sync_dirs(&[folder.0.clone(), path(99)]).is_err());
+        for at in [0, 20, 39] {
+            let good = std::mem::replace(&mut files[at].0, folder.0.join("no folder").join("x"));
+            assert!(RealDisk.write_all(&files).is_err(), "file {at}");
+            files[at].0 = good;
+        }
+        assert!(RealDisk.write_all(&[]).is_ok() && RealDisk.sync_dirs(&[]).is_ok());
     }
 }

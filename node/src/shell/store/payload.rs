@@ -18,7 +18,7 @@ use std::sync::Arc;
 use longhaul_dtn::hash::ContentHash;
 
 use super::clean::WASTE_BYTES;
-use super::disk::{self, Access, Disk};
+use super::disk::{self, Disk};
 use super::error::{StoreError, io_error};
 use super::pack::{self, Bad, HEADER_BYTES, Kind, PACKED_BYTES_MAX};
 
@@ -275,6 +275,7 @@ impl Area {
         payloads: &[(&ContentHash, &Arc<[u8]>)],
     ) -> Result<(), StoreError> {
         let mut folders = BTreeSet::new();
+        let (mut parts, mut names) = (Vec::new(), Vec::new());
         for (hash, bytes) in payloads {
             let file = file_path(&self.root, hash);
             let folder = file.parent().expect("the folder of its first digits");
@@ -285,16 +286,17 @@ impl Area {
             // A file that is there already has durable content, but perhaps not a
             // durable name: its folder is synced in any case.
             if !file.exists() {
-                let part = folder.join(format!("{hash}.part"));
-                disk.write(&part, bytes, Access::Default)
-                    .and_then(|()| disk.rename(&part, &file))
-                    .map_err(io_error("write", &file))?;
+                parts.push((folder.join(format!("{hash}.part")), &bytes[..]));
+                names.push(file.clone());
             }
             folders.insert(folder.to_path_buf());
         }
-        for folder in &folders {
-            disk.sync_dir(folder).map_err(io_error("sync", folder))?;
+        disk.write_all(&parts).map_err(io_error("write payloads to", &self.root))?;
+        for ((part, _), file) in parts.iter().zip(&names) {
+            disk.rename(part, file).map_err(io_error("write", file))?;
         }
+        let folders: Vec<_> = folders.into_iter().collect();
+        disk.sync_dirs(&folders).map_err(io_error("sync", &self.root))?;
         for (hash, _) in payloads {
             self.put(**hash, Place::File);
         }

@@ -147,6 +147,23 @@ impl Recorder {
         Ok(())
     }
 
+    /// Makes a file that is empty.
+    fn begin(&mut self, path: &Path, access: Access) -> io::Result<()> {
+        let inside = self.inside(path);
+        let known = self.trace.state().files.get(&inside).copied();
+        match known {
+            Some(file) => self.op(Op::SetLen(file, 0), |disk| disk.truncate(path, 0)),
+            None => {
+                let file = self.trace.state().next_file;
+                self.op(Op::Create(inside.clone(), file), |disk| disk.write(path, &[], access))?;
+                let mut state = self.trace.state();
+                state.next_file += 1;
+                state.files.insert(inside, file);
+                Ok(())
+            }
+        }
+    }
+
     /// Writes at an offset; when it fails, the first half arrives.
     fn write_at(&mut self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
         use std::io::{Seek, SeekFrom, Write};
@@ -186,20 +203,18 @@ impl Disk for Recorder {
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-        let inside = self.inside(path);
-        let known = self.trace.state().files.get(&inside).copied();
-        match known {
-            Some(file) => self.op(Op::SetLen(file, 0), |disk| disk.truncate(path, 0))?,
-            None => {
-                let file = self.trace.state().next_file;
-                self.op(Op::Create(inside.clone(), file), |disk| disk.write(path, &[], access))?;
-                let mut state = self.trace.state();
-                state.next_file += 1;
-                state.files.insert(inside, file);
-            }
-        }
+        self.begin(path, access)?;
         self.write_at(path, 0, bytes)?;
         self.sync_file(path)
+    }
+
+    /// Nothing is synced before all is written, so that a loss may take any of it.
+    fn write_all(&mut self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+        for (path, bytes) in files {
+            self.begin(path, Access::Default)?;
+            self.write_at(path, 0, bytes)?;
+        }
+        files.iter().try_for_each(|(path, _)| self.sync_file(path))
     }
 
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -243,5 +258,9 @@ impl Disk for Recorder {
 
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         self.op(Op::SyncDir(self.inside(path)), |_| Ok(()))
+    }
+
+    fn sync_dirs(&mut self, paths: &[PathBuf]) -> io::Result<()> {
+        paths.iter().try_for_each(|path| self.sync_dir(path))
     }
 }
