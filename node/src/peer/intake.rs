@@ -38,19 +38,25 @@ impl Peer {
         }
     }
 
-    /// Turns a large payload away before it has come: only snapshots are larger than
-    /// updates may be, and only one that would be gone on from is wanted.
+    /// Says what a payload is worth before it has come, or turns it away if it is large: only
+    /// snapshots are larger than updates may be, and only one that would be gone on from is wanted.
     pub(super) fn look_at_arriving(&mut self, head: &BundleHead, from: PeerId) {
-        let (code, reason) = match HeaderKind::of(head.header()) {
-            HeaderKind::Snapshot => match self.screen_snapshot(head) {
-                Ok(()) => return,
-                Err(refusal) => (refusal.code(), refusal.to_string()),
-            },
-            HeaderKind::Update | HeaderKind::Vote => {
-                let max = u64::from(self.manifest().bounds.payload_bytes_max);
+        let max = u64::from(self.manifest().bounds.payload_bytes_max);
+        let is_large = head.payload_len() > max;
+        let screened = match HeaderKind::of(head.header()) {
+            HeaderKind::Snapshot if is_large => self.screen_snapshot(head),
+            _ => Ok(()),
+        };
+        let (code, reason) = match (screened, HeaderKind::of(head.header())) {
+            (Err(refusal), _) => (refusal.code(), refusal.to_string()),
+            (Ok(()), HeaderKind::Update | HeaderKind::Vote) if is_large => {
                 let large = BundleError::PayloadTooLarge { len: head.payload_len(), max };
                 let large = RefuseReason::from(large);
                 (large.code(), large.to_string())
+            }
+            _ => {
+                let worth = agent::Input::Worth { id: head.id(), value: self.worth(head) };
+                return self.agent.handle(self.now, worth);
             }
         };
         let author = self.manifest().member_index(&head.author());

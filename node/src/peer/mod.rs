@@ -25,6 +25,7 @@ mod sealing;
 mod status;
 mod training;
 mod unpublished;
+mod worth;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -141,6 +142,8 @@ pub struct Peer {
     sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
     recorded: Option<ContentHash>,
+    /// The epoch in which heads were appraised last.
+    appraised: Option<Epoch>,
     version_due: Option<Timestamp>,
     refusals_recorded: BTreeMap<PeerId, u32>,
     refusals: BTreeMap<u16, u64>,
@@ -206,6 +209,7 @@ impl Peer {
             missing: state.missing,
             sealing: state.sealing,
             recorded: state.recorded,
+            appraised: None,
             version_due: None,
             refusals_recorded: state.refusals_recorded,
             refusals: state.refusals,
@@ -308,6 +312,7 @@ impl Peer {
         if self.agent.wake_at().is_some_and(|due| due <= self.now) {
             self.tell_agent(agent::Input::Wake);
         }
+        self.appraise_again();
         self.vote_if_due();
         self.train_if_due();
         self.record_version_if_due();
@@ -393,6 +398,7 @@ fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
         config.nonce,
     );
     agent.payload_bytes_unasked = config.manifest.manifest().bounds.payload_bytes_max.into();
+    agent.appraises = true;
     agent.memo = config.memo.as_ref().map(|memo| memo.bundles.clone());
     agent
 }
