@@ -21,6 +21,7 @@ fn every_command_shows_examples() {
         &["init", "--help"],
         &["manifest", "new", "--help"],
         &["manifest", "show", "--help"],
+        &["forecast", "--help"],
         &["join", "--help"],
         &["up", "--help"],
         &["status", "--help"],
@@ -242,6 +243,79 @@ fn refuses_a_manifest_that_was_tampered_with() {
     std::fs::remove_dir_all(root).unwrap();
 }
 
+/// A manifest of so many epochs, signed by the key in `root/data`, whose id is its only member.
+fn manifest_of_one(
+    root: &std::path::Path,
+    id: &str,
+    epochs: &str,
+    more: &[&str],
+) -> std::path::PathBuf {
+    let (dir, file) = (root.join("data"), root.join(format!("{epochs}.manifest")));
+    let new = ["manifest", "new", "--dir", arg(&dir), "--out", arg(&file), "--quorum", "1"];
+    longhaul_ok(&[&new[..], &["--member", id.trim(), "--epochs", epochs], more].concat());
+    file
+}
+
+fn object(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("one JSON object")
+}
+
+#[test]
+fn a_quota_below_the_forecast_is_refused_before_joining_and_at_every_start() {
+    let root = fresh_dir("quota");
+    let dir = root.join("data");
+    let id = longhaul_ok(&["init", arg(&dir), "--quota", "1 MiB"]);
+    let file = manifest_of_one(&root, &id, "200", &[]);
+    let refusal =
+        ["a quota of 1 MiB is too small", "200 epochs", "give a quota of", "--seal-window"];
+    refused(&["forecast", arg(&file), "--dir", arg(&dir)], &refusal);
+    refused(&["join", arg(&file), "--dir", arg(&dir)], &refusal);
+    refused(&["up", "--dir", arg(&dir)], &["longhaul join"]);
+    let shown = longhaul_ok(&["forecast", arg(&file), "--dir", arg(&dir), "--quota", "1 GB"]);
+    for word in ["received", "if this one alone serves all others", "up to", "1 GB: enough", "free"]
+    {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+    let joined = ["join", arg(&file), "--dir", arg(&dir), "--quota", "1 GB", "--json"];
+    let joined = object(&longhaul_ok(&joined));
+    assert_eq!(joined["quota_bytes"], 1_000_000_000);
+    assert!(joined["disk_free_bytes"].as_u64() > Some(0), "{joined}");
+    let config = std::fs::read_to_string(dir.join("longhaul.toml")).unwrap();
+    assert!(
+        config.contains("\nquota = \"1 GB\"\n") && config.contains("# Where to train"),
+        "{config}"
+    );
+    refused(&["up", "--dir", arg(&dir), "--quota", "1 MiB"], &refusal);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_forecast_grows_with_the_epochs_until_they_are_sealed() {
+    let root = fresh_dir("forecast");
+    let dir = root.join("data");
+    let id = longhaul_ok(&["init", arg(&dir)]);
+    let forecast = |epochs: &str, more: &[&str]| {
+        let file = manifest_of_one(&root, &id, epochs, more);
+        object(&longhaul_ok(&["forecast", arg(&file), "--json"]))
+    };
+    let bytes = |it: &serde_json::Value, key: &str| it[key].as_u64().expect("a number");
+    let (short, long) = (forecast("1000", &[]), forecast("2000", &[]));
+    assert_eq!(2 * bytes(&short, "disk_open_bytes"), bytes(&long, "disk_open_bytes"));
+    let seal = ["--seal-window", "12", "--seal-every", "3"];
+    let (sealed, later) = (forecast("1001", &seal), forecast("2001", &seal));
+    assert_eq!(bytes(&sealed, "disk_open_bytes"), bytes(&later, "disk_open_bytes"));
+    assert!(bytes(&later, "disk_bytes") < bytes(&long, "disk_bytes"));
+    let day = long["received"]["bytes_per_day"].as_u64();
+    assert_eq!(day, Some(0), "who is alone receives nothing");
+    assert_eq!(bytes(&long, "updates_per_epoch"), 1);
+    refused(&["forecast", arg(&root.join("none"))], &["none"]);
+    refused(
+        &["forecast", arg(&root.join("1000.manifest")), "--quota", "much"],
+        &["such as 500 MB"],
+    );
+    std::fs::remove_dir_all(root).unwrap();
+}
+
 #[test]
 fn a_short_federation_exports_what_the_auditor_replays() {
     let mut federation = Federation::new("export", Plan { peers: 2, epochs: 6, epoch_ms: 250 });
@@ -267,5 +341,10 @@ fn a_short_federation_exports_what_the_auditor_replays() {
     assert!(!tensors.is_empty());
     assert!(longhaul_ok(&["model", "ls", "--dir", arg(&dir)]).contains(&model));
     assert!(longhaul_ok(&["model", "eval", "--dir", arg(&dir)]).contains("accuracy"));
+    // What it took is within what was forecast.
+    let forecast = object(&longhaul_ok(&["forecast", arg(&dir.join("manifest")), "--json"]));
+    let checked = object(&longhaul_ok(&["store", "check", "--dir", arg(&dir), "--json"]));
+    let (taken, most) = (&checked["space"]["total_bytes"], &forecast["disk_bytes"]);
+    assert!(taken.as_u64() <= most.as_u64(), "{taken} of {most}");
     federation.remove();
 }

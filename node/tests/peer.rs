@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use longhaul_aggregation::compress::{Levels, Share};
 use longhaul_aggregation::{
-    Cohorts, Compressor, Encoding, Epoch, Minimum, Parameters, Slot, Small, UpdateHeader,
+    Cohorts, Compressor, Encoding, Epoch, Init, Minimum, Parameters, Schema, Slot, Small,
+    TensorSpec, UpdateHeader,
 };
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
@@ -50,6 +51,35 @@ fn a_cut_federation_heals_by_set_union() {
     world.run_to_end();
     assert_ne!(world.model_id(0), world.model_id(2));
     world.connect(0, 2);
+    world.settle();
+    world.assert_equal();
+}
+
+/// Epochs of the updates that a peer took from others, in their order.
+fn taken(world: &World, index: usize) -> Vec<u32> {
+    let epoch = |event: &Event| match event {
+        Event::Accepted { epoch, .. } => Some(epoch.get()),
+        _ => None,
+    };
+    world.events(index).iter().filter_map(epoch).collect()
+}
+
+#[test]
+fn a_contact_that_is_cut_brought_what_is_worth_most() {
+    // Each update has six groups, so that they do not come all at once.
+    let mut world = World::with(2, EPOCHS, |manifest| {
+        let weights = TensorSpec::new("weights", vec![300, 300], Init::Zero).unwrap();
+        manifest.schema = Arc::new(Schema::new(vec![weights]).unwrap());
+        manifest.bounds.payload_bytes_max = 100_000;
+    });
+    world.run_to_end();
+    world.connect(0, 1);
+    while taken(&world, 1).len() < 2 {
+        world.deliver(1);
+    }
+    world.cut(0, 1);
+    assert_eq!(taken(&world, 1), [EPOCHS - 1, EPOCHS - 2], "the newest first");
+    world.connect(0, 1);
     world.settle();
     world.assert_equal();
 }

@@ -27,6 +27,9 @@ pub struct AgentConfig {
     /// Payloads of more bytes are announced by [`super::Output::Arriving`] while they are
     /// fetched, so that one may be turned away before it has come. None by default.
     pub payload_bytes_unasked: u64,
+    /// True if [`super::Output::Arriving`] comes for all heads, to be answered with what the payload
+    /// is worth; otherwise all are worth the same, and small ones go first. False by default.
+    pub appraises: bool,
     /// Bounds on memory, work and waiting.
     pub bounds: AgentBounds,
     /// Checked bundles that agents of one process share; none for a node alone.
@@ -91,8 +94,18 @@ impl AgentConfig {
     ) -> Self {
         let payload_bytes_unasked = u64::MAX;
         let bounds = AgentBounds::default();
-        let (room_bytes, stay, memo) = (None, None, None);
-        Self { me, scope, nonce, room_bytes, stay, limits, payload_bytes_unasked, bounds, memo }
+        Self {
+            me,
+            scope,
+            nonce,
+            room_bytes: None,
+            stay: None,
+            limits,
+            payload_bytes_unasked,
+            appraises: false,
+            bounds,
+            memo: None,
+        }
     }
 
     /// Offers remembered per link: at least one, or nothing would ever be asked.

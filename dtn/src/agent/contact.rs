@@ -38,7 +38,7 @@ impl Agent {
 
     pub(super) fn on_link_down(&mut self, now: Timestamp, link: LinkId) {
         if self.links.remove(&link).is_some() {
-            self.transfers.release_all(link);
+            self.release(link);
             self.ask_all(now);
         }
     }
@@ -124,9 +124,15 @@ impl Agent {
 
     fn forget(&mut self, link: LinkId, reason: CloseReason) {
         if self.links.remove(&link).is_some() {
-            self.transfers.release_all(link);
+            self.release(link);
             self.outputs.push_back(Output::Close { link, reason });
         }
+    }
+
+    /// Lets others go on with what a link was asked for.
+    fn release(&mut self, link: LinkId) {
+        self.transfers.release_all(link);
+        self.wants.release(link);
     }
 
     /// When something must happen on this link.
@@ -164,7 +170,7 @@ impl Agent {
                 (Stage::Hello(_), _) => self.close(link, CloseReason::NoHello),
                 (Stage::Ready, Pace::Steady) => {
                     state.pace = Pace::Stalled;
-                    self.transfers.release_all(link);
+                    self.release(link);
                 }
                 (Stage::Ready, Pace::Stalled) => self.close(link, CloseReason::Stalled),
             }

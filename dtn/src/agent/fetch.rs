@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::link::{Ask, Link, Listing, Pick};
+use super::link::{Ask, Link, Listing};
 use super::reconcile::Sketching;
 use super::{Agent, CloseReason, Held, LinkId, Output, RefuseReason};
 use crate::bundle::{BundleHead, BundleId};
@@ -50,8 +50,9 @@ impl Agent {
         if state.answered(now, |ask| *ask == Ask::Head(id)).is_none() {
             return self.on_unrequested(link, id);
         }
-        let lacks_head = self.transfers.partial(&id).is_some_and(|partial| partial.head.is_none());
-        if lacks_head {
+        let partial = self.transfers.partial(&id);
+        let is_lacking = partial.is_some_and(|partial| partial.head.is_none());
+        if is_lacking || self.wants.lacks_head(&id) {
             match self.checked_head(now, id, head) {
                 Ok(head) => self.take_head(now, link, id, head),
                 Err((reason, Blame::Sender)) => self.strike(link, Some(id), reason),
@@ -86,16 +87,18 @@ impl Agent {
     }
 
     fn take_head(&mut self, now: Timestamp, link: LinkId, id: BundleId, head: Arc<BundleHead>) {
+        if self.wants.lacks_head(&id) {
+            let left = head.payload_len();
+            return self.know_want(link, &head, left);
+        }
         let Some(partial) = self.transfers.partial_mut(&id) else {
             return;
         };
         partial.head = Some(head.clone());
         if partial.is_whole() {
             self.finish(now, link, id);
-        } else if head.payload_len() > self.config.payload_bytes_unasked
-            && let Some(from) = self.links.get(&link).map(|state| state.peer)
-        {
-            self.outputs.push_back(Output::Arriving { head, from });
+        } else {
+            self.announce_arrival(link, &head);
         }
     }
 
@@ -138,6 +141,9 @@ impl Agent {
         state.answered(now, |ask| *ask.id() == id);
         state.offers.remove(&id);
         self.transfers.release(&id, link);
+        if self.wants.lacks_head(&id) {
+            self.wants.take(&id);
+        }
         self.ask_all(now);
     }
 
@@ -165,7 +171,7 @@ impl Agent {
     }
 
     /// Checks a whole bundle and gives it to judgement.
-    fn finish(&mut self, now: Timestamp, link: LinkId, id: BundleId) {
+    pub(super) fn finish(&mut self, now: Timestamp, link: LinkId, id: BundleId) {
         let Some(partial) = self.transfers.partial_mut(&id) else {
             return;
         };
@@ -226,6 +232,7 @@ impl Agent {
     /// Refuses a bundle whose own content is at fault, and remembers it.
     fn refuse(&mut self, now: Timestamp, link: LinkId, id: BundleId, reason: RefuseReason) {
         let code = reason.code();
+        self.wants.take(&id);
         self.transfers.forget(&id);
         self.refusals.insert(id, code);
         self.transmit(link, &Frame::Refused { id, code });
@@ -258,29 +265,12 @@ impl Agent {
             if !state.has_room(wants_max) {
                 break;
             }
-            match self.next_ask(link, state) {
+            match self.choose(now, link) {
                 Some(ask) => self.send_ask(now, link, ask),
-                None if self.begin_next(link) => {}
                 None => break,
             }
         }
         self.ask_for_ids(link);
-    }
-
-    /// The next head or group that a transfer from this link lacks.
-    fn next_ask(&self, link: LinkId, state: &Link) -> Option<Ask> {
-        self.transfers.asked_of(link).find_map(|(id, partial)| {
-            if partial.head.is_none() && !state.has_asked(&Ask::Head(*id)) {
-                return Some(Ask::Head(*id));
-            }
-            let groups = match &partial.head {
-                Some(head) => groups_in(head.payload_len()),
-                // One group is asked for ahead of the head: most updates fit.
-                None => 1,
-            };
-            let index = state.next_group(id, partial.groups())?;
-            (u64::from(index.get()) < groups).then_some(Ask::Group { id: *id, index })
-        })
     }
 
     fn send_ask(&mut self, now: Timestamp, link: LinkId, ask: Ask) {
@@ -292,24 +282,6 @@ impl Agent {
             Ask::Group { id, index } => Frame::WantGroup { id, index },
         };
         self.transmit(link, &frame);
-    }
-
-    /// Begins or resumes the next transfer that this link offers.
-    fn begin_next(&mut self, link: LinkId) -> bool {
-        let Some(mut state) = self.links.remove(&link) else {
-            return false;
-        };
-        let picked = state.offers.pick(self.transfers.max(), |id| {
-            if self.is_settled(id) {
-                Pick::Drop
-            } else if self.transfers.is_busy(id) {
-                Pick::Skip
-            } else {
-                Pick::Take
-            }
-        });
-        self.links.insert(link, state);
-        picked.is_some_and(|id| self.transfers.begin(id, link))
     }
 
     /// Asks for further ids once there is room for a page of them.

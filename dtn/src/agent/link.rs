@@ -131,6 +131,12 @@ impl Link {
         self.asks.len() < self.window.min(max.max(1))
     }
 
+    /// How many heads are worth asking for ahead: they cost a third of a group together, or
+    /// less time than it takes to notice.
+    pub fn heads_ahead(&self) -> usize {
+        self.window.max(WINDOW_FIRST)
+    }
+
     /// True when this is asked for and not answered.
     pub fn has_asked(&self, ask: &Ask) -> bool {
         self.asks.iter().any(|(open, _)| open == ask)
@@ -187,6 +193,8 @@ pub(super) struct Offers {
     queue: BTreeMap<u64, BundleId>,
     places: BTreeMap<BundleId, u64>,
     next: u64,
+    /// Those before this place were looked at by [`Offers::look_ahead`].
+    ahead: u64,
 }
 
 /// What to do with an offer that is looked at.
@@ -235,6 +243,29 @@ impl Offers {
     /// The ids, in no promised order.
     pub fn ids(&self) -> impl Iterator<Item = &BundleId> {
         self.places.keys()
+    }
+
+    /// The first id that `judge` takes of those that were not looked at before.
+    pub fn look_ahead(&mut self, judge: impl Fn(&BundleId) -> Pick) -> Option<BundleId> {
+        let (mut dropped, mut taken) = (vec![], None);
+        for (place, id) in self.queue.range(self.ahead..) {
+            self.ahead = place + 1;
+            match judge(id) {
+                Pick::Drop => dropped.push(*id),
+                Pick::Skip => {}
+                Pick::Take => taken = Some(*id),
+            }
+            if taken.is_some() {
+                break;
+            }
+        }
+        dropped.iter().for_each(|id| self.remove(id));
+        taken
+    }
+
+    /// True when [`Offers::look_ahead`] has nothing to look at.
+    pub fn is_looked_at(&self) -> bool {
+        self.ahead >= self.next
     }
 
     /// The first id that `judge` takes; drops those that it drops. Stops after

@@ -20,6 +20,7 @@
 //!
 //! [`FRAME_BYTES_MAX`]: crate::frame::FRAME_BYTES_MAX
 
+mod choose;
 mod config;
 mod contact;
 mod fetch;
@@ -31,6 +32,7 @@ mod refusals;
 mod serve;
 mod transfer;
 mod trees;
+mod wants;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -45,9 +47,11 @@ use self::link::Link;
 use self::refusals::Refusals;
 use self::transfer::Transfers;
 use self::trees::Trees;
+use self::wants::Wants;
 use crate::bundle::{BundleHead, BundleId};
 use crate::frame::{Frame, Terms};
 use crate::identity::PeerId;
+use crate::routing::quota::Value;
 use crate::time::Timestamp;
 
 /// A send queue that an honest peer never causes: 64 groups are 1 MiB.
@@ -102,6 +106,14 @@ pub enum Input {
         /// Why, as a refusal would say: the reason's stable code, 100 or above.
         code: u16,
     },
+    /// What the payload of a bundle is worth whose head came: of two that lack, the one of more
+    /// value per byte is asked for first. May change while it is not fetched.
+    Worth {
+        /// Which bundle.
+        id: BundleId,
+        /// More is better, and that is all.
+        value: Value,
+    },
     /// The time given by [`Agent::wake_at`] has come.
     Wake,
 }
@@ -154,7 +166,9 @@ pub enum Output {
     },
     /// The head of a bundle with a payload beyond
     /// [`AgentConfig::payload_bytes_unasked`] came, its signature is right, and its payload
-    /// is being fetched. If it is not wanted, answer with [`Input::Retire`].
+    /// is being fetched. If it is not wanted, answer with [`Input::Retire`]. With
+    /// [`AgentConfig::appraises`] this comes for every bundle whose payload has not come with its
+    /// head, and the answer is [`Input::Worth`] else; before it nothing more is asked for.
     Arriving {
         /// The head.
         head: Arc<BundleHead>,
@@ -178,6 +192,7 @@ pub struct Agent {
     config: AgentConfig,
     links: BTreeMap<LinkId, Link>,
     inventory: Inventory,
+    wants: Wants,
     transfers: Transfers,
     refusals: Refusals,
     trees: Trees,
@@ -195,6 +210,7 @@ impl Agent {
             config,
             links: BTreeMap::new(),
             inventory: Inventory::default(),
+            wants: Wants::default(),
             transfers,
             refusals,
             trees: Trees::default(),
@@ -217,6 +233,7 @@ impl Agent {
             Input::Publish(held) => self.on_publish(now, held),
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
             Input::Retire { ids, code } => self.on_retire(now, &ids, code),
+            Input::Worth { id, value } => self.on_worth(now, &id, value),
             Input::Wake => {}
         }
         self.check_deadlines(now);
@@ -251,6 +268,11 @@ impl Agent {
     /// The bundles accepted and not expired, in the order of their ids.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.inventory.held()
+    }
+
+    /// The heads at hand of bundles whose payloads have not come whole.
+    pub fn heads(&self) -> impl Iterator<Item = &Arc<BundleHead>> {
+        self.wants.heads().chain(self.transfers.heads())
     }
 
     /// True when a carried bundle can be taken.
@@ -289,6 +311,7 @@ impl Agent {
     fn on_retire(&mut self, now: Timestamp, ids: &[BundleId], code: u16) {
         for &id in ids {
             self.inventory.remove(&id);
+            self.wants.take(&id);
             self.transfers.forget(&id);
             self.refusals.insert(id, code);
         }
@@ -305,6 +328,7 @@ impl Agent {
                 self.answer(judging.link, &Frame::Ack(id));
             }
             Verdict::Refuse { code } => {
+                self.wants.take(&id);
                 self.refusals.insert(id, code);
                 self.answer(judging.link, &Frame::Refused { id, code });
             }
@@ -315,6 +339,7 @@ impl Agent {
     /// Holds a bundle and announces it where it is not known.
     fn accept(&mut self, now: Timestamp, held: Held) {
         let (id, expires) = (held.head.id(), held.head.expires());
+        self.wants.take(&id);
         if expires <= now {
             return self.refusals.insert(id, RefuseReason::Expired.code());
         }

@@ -13,6 +13,7 @@ use super::LinkId;
 use super::inventory::Held;
 use crate::bundle::{BundleHead, BundleId};
 use crate::groups::GROUP_BYTES;
+use crate::routing::quota::{Density, Value};
 
 /// Bytes of a payload for which room is made when its first group comes; more only when as much
 /// has come, so that a claim costs little. Most payloads are given on without another copy.
@@ -29,8 +30,10 @@ pub(super) struct Partial {
     arrived: usize,
     /// The link that is asked; none while the transfer rests.
     pub source: Option<LinkId>,
+    /// What it is worth; none before its head was appraised.
+    pub value: Option<Value>,
     /// Order in which transfers last began; the oldest resting one is evicted.
-    begun: u64,
+    pub begun: u64,
 }
 
 /// A whole bundle that waits for its verdict.
@@ -54,6 +57,17 @@ impl Partial {
     /// Bytes of the payload that have arrived.
     const fn arrived(&self) -> u64 {
         self.arrived as u64
+    }
+
+    /// Bytes of the payload that lack; none if nobody knows.
+    pub fn left(&self) -> Option<u64> {
+        let len = self.head.as_ref()?.payload_len();
+        Some(len.saturating_sub(self.arrived()))
+    }
+
+    /// What it is worth for each byte that lacks.
+    pub fn density(&self) -> Option<Density> {
+        Some(Density::of(self.value.unwrap_or(super::wants::UNKNOWN), self.left()?))
     }
 
     /// Groups of the payload that have arrived.
@@ -147,6 +161,11 @@ impl Transfers {
     /// The transfers for which `link` is asked.
     pub fn asked_of(&self, link: LinkId) -> impl Iterator<Item = (&BundleId, &Partial)> {
         self.partials.iter().filter(move |(_, partial)| partial.source == Some(link))
+    }
+
+    /// The heads of transfers, under way or not.
+    pub fn heads(&self) -> impl Iterator<Item = &Arc<BundleHead>> {
+        self.partials.values().filter_map(|partial| partial.head.as_ref())
     }
 
     /// Ids under way or in judgement, without the transfers that rest.

@@ -4,18 +4,16 @@
 //! transferred N - 1 times, by whomever. With
 //!
 //! ```text
-//! A = ceil(members x committee share)      updates of an epoch
-//! E = 86,400,000 / epoch in ms             epochs of a day, not rounded
-//! B = head bytes + payload bytes           of one update
+//! A = ceil(members x committee share)                    updates of an epoch
+//! T = A x (head bytes + payload bytes) + record bytes    what travels of an epoch
 //!
-//! in per day          = E x A x B x (N - 1) / N
-//! out per day         = in per day                 on average over the members
-//! out per day at most = E x A x B x neighbours     if this one alone serves all whom it meets
-//! open on disk        = (window + 1) x A x B       payloads that may not be evicted
-//! growth per day      = E x A x head bytes         once epochs are sealed: heads and log stay
-//!                       E x A x B                  without a window: everything stays
-//! disk after d days   = open + d x growth          with a window
-//!                       d x growth                 without
+//! in of an epoch          = T x (N - 1) / N
+//! out of an epoch         = in of an epoch               on average over the members
+//! out of an epoch at most = T x neighbours               if this one alone serves all whom it meets
+//! stays of an epoch       = A x entry bytes + record bytes
+//! open of an epoch        = A x stored bytes + spare bytes
+//! disk after n epochs     = standing + n x stays + min(n, window + 1) x open     with a window
+//!                           standing + n x (stays + open)                        without
 //! ```
 //!
 //! Everything is rounded up, and as if every drawn member published in every epoch; so a federation uses
@@ -31,50 +29,76 @@ const PARTS: u128 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
-/// What of a federation makes traffic.
+/// What of a federation makes traffic and takes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Federation {
     /// Members, this one included.
     pub members: u32,
     /// The length of an epoch.
     pub epoch: Span,
+    /// How many epochs it has.
+    pub epochs: u32,
     /// Which part of the members publishes in an epoch.
     pub committee: Share,
-    /// Bytes of an update's head, of its log entry and of what else stays of it.
+    /// Bytes of an update's head as it travels.
     pub head_bytes: u64,
     /// Bytes of its payload as it travels.
     pub payload_bytes: u64,
+    /// Bytes that stay of an update for good, such as its log entry.
+    pub entry_bytes: u64,
+    /// Bytes that its payload takes on the disk while its slot is open.
+    pub stored_bytes: u64,
+    /// Bytes of an epoch's other bundles, such as votes, which travel and stay.
+    pub record_bytes: u64,
+    /// Bytes that attackers may add to an epoch, such as second updates for their slots.
+    pub spare_bytes: u64,
+    /// Bytes that are on the disk at all times.
+    pub standing_bytes: u64,
     /// Epochs whose slots stay open before they are sealed; none if they are never sealed.
     pub window_epochs: Option<u64>,
-    /// Members that this one meets in a day.
+    /// Members that this one meets in an epoch.
     pub neighbours: u32,
 }
 
 /// Bytes that a member must reckon with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// Received in a day.
-    pub in_per_day: u64,
-    /// Sent in a day, on average over the members.
-    pub out_per_day: u64,
-    /// Sent in a day by a member that serves all whom it meets.
-    pub out_per_day_max: u64,
-    /// On the disk at all times, once the window is full; zero without a window.
-    pub open: u64,
-    /// Added to the disk in a day for good.
-    pub growth_per_day: u64,
+    /// What it receives.
+    pub received: Traffic,
+    /// What it sends, on average over the members.
+    pub sent: Traffic,
+    /// What it sends if it alone serves all whom it meets.
+    pub sent_max: Traffic,
+    /// On the disk for the open slots of an epoch.
+    pub open_per_epoch: u64,
+    /// Added to the disk by an epoch for good.
+    pub stays_per_epoch: u64,
+    standing: u64,
+    window: Option<u64>,
+    epochs: u32,
+}
+
+/// Bytes on the links of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// In an epoch.
+    pub per_epoch: u64,
+    /// In a day.
+    pub per_day: u64,
+    /// In all epochs together.
+    pub total: u64,
 }
 
 /// Why a quota is too small to join with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a quota of {quota} bytes is too small for {days} days, which take {needed}: raise it to that"
+    "a quota of {quota} bytes is too small for {epochs} epochs, which take {needed}: raise it to that"
 )]
 pub struct QuotaTooSmall {
     /// The quota.
     pub quota: u64,
-    /// The days that it should last.
-    pub days: u32,
+    /// The epochs that it should last.
+    pub epochs: u32,
     /// The bytes that they take.
     pub needed: u64,
 }
@@ -99,40 +123,60 @@ impl Federation {
     /// What a member must reckon with. An epoch of no length counts as a millisecond.
     pub fn forecast(&self) -> Forecast {
         let updates = u128::from(self.updates_per_epoch());
-        let update_bytes = u128::from(self.head_bytes) + u128::from(self.payload_bytes);
-        let epoch_bytes = updates.saturating_mul(update_bytes);
+        let of_all = |each: u64| updates.saturating_mul(u128::from(each));
+        let records = u128::from(self.record_bytes);
+        let travels = of_all(self.head_bytes) + of_all(self.payload_bytes) + records;
         let members = u128::from(self.members.max(1));
         // Rounded up, and without a product that could overflow.
-        let others = epoch_bytes - epoch_bytes / members;
-        let served = epoch_bytes.saturating_mul(u128::from(self.neighbours));
-        let heads = updates * u128::from(self.head_bytes);
-        let window = self.window_epochs.map(|it| u128::from(it) + 1);
-        let stays = if window.is_some() { heads } else { epoch_bytes };
+        let others = travels - travels / members;
         Forecast {
-            in_per_day: self.per_day(others),
-            out_per_day: self.per_day(others),
-            out_per_day_max: self.per_day(served),
-            open: bytes(epoch_bytes.saturating_mul(window.unwrap_or(0))),
-            growth_per_day: self.per_day(stays),
+            received: self.traffic(others),
+            sent: self.traffic(others),
+            sent_max: self.traffic(travels.saturating_mul(u128::from(self.neighbours))),
+            open_per_epoch: bytes(of_all(self.stored_bytes) + u128::from(self.spare_bytes)),
+            stays_per_epoch: bytes(of_all(self.entry_bytes) + records),
+            standing: self.standing_bytes,
+            window: self.window_epochs,
+            epochs: self.epochs,
         }
     }
 
-    fn per_day(&self, per_epoch: u128) -> u64 {
+    fn traffic(&self, per_epoch: u128) -> Traffic {
         let epoch_ms = u128::from(self.epoch.ms().max(1));
-        bytes(per_epoch.saturating_mul(u128::from(DAY_MS)).div_ceil(epoch_ms))
+        let per_day = per_epoch.saturating_mul(u128::from(DAY_MS)).div_ceil(epoch_ms);
+        let total = per_epoch.saturating_mul(u128::from(self.epochs));
+        Traffic { per_epoch: bytes(per_epoch), per_day: bytes(per_day), total: bytes(total) }
     }
 }
 
 impl Forecast {
-    /// Bytes on the disk after so many days.
-    pub fn disk_after(&self, days: u32) -> u64 {
-        self.open.saturating_add(self.growth_per_day.saturating_mul(u64::from(days)))
+    /// Bytes on the disk for open slots, once the window is full; those of all epochs without one.
+    pub fn open(&self) -> u64 {
+        self.open_per_epoch.saturating_mul(self.open_epochs(self.epochs))
     }
 
-    /// Checks that a quota lasts for so many days.
-    pub fn check(&self, quota: u64, days: u32) -> Result<(), QuotaTooSmall> {
-        let needed = self.disk_after(days);
-        if quota < needed { Err(QuotaTooSmall { quota, days, needed }) } else { Ok(()) }
+    /// Bytes on the disk after so many epochs.
+    pub fn disk_after(&self, epochs: u32) -> u64 {
+        let stays = self.stays_per_epoch.saturating_mul(u64::from(epochs));
+        let open = self.open_per_epoch.saturating_mul(self.open_epochs(epochs));
+        self.standing.saturating_add(stays).saturating_add(open)
+    }
+
+    /// Bytes on the disk after all epochs: what a member needs.
+    pub fn disk(&self) -> u64 {
+        self.disk_after(self.epochs)
+    }
+
+    /// Checks that a quota lasts for all epochs.
+    pub fn check(&self, quota: u64) -> Result<(), QuotaTooSmall> {
+        let (needed, epochs) = (self.disk(), self.epochs);
+        if quota < needed { Err(QuotaTooSmall { quota, epochs, needed }) } else { Ok(()) }
+    }
+
+    /// How many of so many epochs are open at the end of them.
+    fn open_epochs(&self, epochs: u32) -> u64 {
+        let epochs = u64::from(epochs);
+        self.window.map_or(epochs, |it| it.saturating_add(1).min(epochs))
     }
 }
 
@@ -146,14 +190,20 @@ mod tests {
 
     use super::*;
 
-    /// 20 members, an epoch of an hour, updates of 100 kB and heads of 500 bytes.
+    /// 20 members, 100 epochs of an hour, updates of 100 kB and heads of 500 bytes.
     fn federation() -> Federation {
         Federation {
             members: 20,
             epoch: Span::from_ms(3_600_000),
+            epochs: 100,
             committee: Share::ALL,
             head_bytes: 500,
             payload_bytes: 100_000,
+            entry_bytes: 700,
+            stored_bytes: 102_400,
+            record_bytes: 300,
+            spare_bytes: 204_800,
+            standing_bytes: 1_000,
             window_epochs: Some(10),
             neighbours: 4,
         }
@@ -162,20 +212,34 @@ mod tests {
     #[test]
     fn is_the_formula() {
         let found = federation().forecast();
-        assert_eq!(found.in_per_day, 24 * 19 * 100_500);
-        assert_eq!(found.out_per_day, found.in_per_day);
-        assert_eq!(found.out_per_day_max, 24 * 20 * 100_500 * 4);
-        assert_eq!(found.open, 11 * 20 * 100_500);
-        assert_eq!(found.growth_per_day, 24 * 20 * 500);
-        assert_eq!(found.disk_after(30), found.open + 30 * 24 * 20 * 500);
+        let travels = 20 * 100_500 + 300;
+        let others = travels - travels / 20;
+        assert_eq!(
+            found.received,
+            Traffic { per_epoch: others, per_day: 24 * others, total: 100 * others }
+        );
+        assert_eq!(found.sent, found.received);
+        assert_eq!(found.sent_max.per_epoch, travels * 4);
+        assert_eq!(found.open(), 11 * (20 * 102_400 + 204_800));
+        assert_eq!(found.stays_per_epoch, 20 * 700 + 300);
+        assert_eq!(found.disk_after(30), 1_000 + found.open() + 30 * found.stays_per_epoch);
+        assert_eq!(found.disk(), found.disk_after(100));
+    }
+
+    #[test]
+    fn fewer_epochs_than_the_window_are_open() {
+        let short = Federation { epochs: 3, ..federation() }.forecast();
+        assert_eq!(short.open(), 3 * short.open_per_epoch);
+        assert!(federation().forecast().disk_after(3) == short.disk());
     }
 
     #[test]
     fn a_committee_divides_all_of_it() {
         let quarter = Share::from_millionths(250_000).expect("a quarter");
-        let few = Federation { committee: quarter, ..federation() };
+        let all = Federation { spare_bytes: 0, ..federation() };
+        let few = Federation { committee: quarter, ..all };
         assert_eq!(few.updates_per_epoch(), 5);
-        assert_eq!(few.forecast().open * 4, federation().forecast().open);
+        assert_eq!(few.forecast().open() * 4, all.forecast().open());
         let one = Share::from_millionths(1).expect("a millionth");
         assert_eq!(
             Federation { committee: one, ..federation() }.updates_per_epoch(),
@@ -188,52 +252,65 @@ mod tests {
     #[test]
     fn without_a_window_everything_stays() {
         let found = Federation { window_epochs: None, ..federation() }.forecast();
-        assert_eq!((found.open, found.growth_per_day), (0, 24 * 20 * 100_500));
+        let each = found.open_per_epoch + found.stays_per_epoch;
+        assert_eq!(found.disk_after(7), 1_000 + 7 * each);
+        assert_eq!(found.open(), 100 * found.open_per_epoch);
     }
 
     #[test]
     fn a_small_quota_is_refused_with_the_bytes_that_lack() {
         let forecast = federation().forecast();
-        let needed = forecast.disk_after(365);
-        assert_eq!(forecast.check(needed, 365), Ok(()));
-        let error = forecast.check(needed - 1, 365).expect_err("a byte less");
+        let needed = forecast.disk();
+        assert_eq!(forecast.check(needed), Ok(()));
+        let error = forecast.check(needed - 1).expect_err("a byte less");
         assert_eq!(
             error.to_string(),
             format!(
-                "a quota of {} bytes is too small for 365 days, which take {needed}: raise it to that",
+                "a quota of {} bytes is too small for 100 epochs, which take {needed}: raise it to that",
                 needed - 1
             )
         );
     }
 
     #[test]
-    fn a_federation_of_one_has_no_traffic_and_one_of_none_no_bytes() {
-        let alone = Federation { members: 1, neighbours: 0, ..federation() }.forecast();
-        assert_eq!((alone.in_per_day, alone.out_per_day, alone.out_per_day_max), (0, 0, 0));
-        assert_eq!(alone.open, 11 * 100_500, "its own updates");
-        let none = Federation { members: 0, epoch: Span::from_ms(0), ..federation() }.forecast();
-        assert_eq!(none.disk_after(1000), 0);
+    fn a_federation_of_one_has_no_traffic_and_one_of_none_no_updates() {
+        let plain = Federation { record_bytes: 0, spare_bytes: 0, neighbours: 0, ..federation() };
+        let alone = Federation { members: 1, ..plain }.forecast();
+        let nothing = Traffic { per_epoch: 0, per_day: 0, total: 0 };
+        assert_eq!((alone.received, alone.sent, alone.sent_max), (nothing, nothing, nothing));
+        assert_eq!(alone.open(), 11 * 102_400, "its own updates");
+        let none = Federation { members: 0, epoch: Span::from_ms(0), ..plain }.forecast();
+        assert_eq!(none.disk_after(1000), 1_000);
     }
 
     proptest! {
         #[test]
         fn any_federation_has_a_forecast_that_grows_with_it(
-            members: u32, epoch: u64, parts in 0_u32..=1_000_000, head_bytes: u64, payload_bytes: u64,
-            window in prop::option::of(any::<u64>()), neighbours: u32, days: u32,
+            numbers in any::<[u64; 6]>(), (members, epochs, neighbours) in any::<(u32, u32, u32)>(),
+            epoch: u64, parts in 0_u32..=1_000_000, window in prop::option::of(any::<u64>()),
         ) {
+            let [head_bytes, payload_bytes, entry_bytes, stored_bytes, record_bytes, spare_bytes] =
+                numbers;
             let one = Federation {
                 members,
                 epoch: Span::from_ms(epoch),
+                epochs,
                 committee: Share::from_millionths(parts).expect("a share"),
                 head_bytes,
                 payload_bytes,
+                entry_bytes,
+                stored_bytes,
+                record_bytes,
+                spare_bytes,
+                standing_bytes: head_bytes,
                 window_epochs: window,
                 neighbours,
             };
             let more = Federation { members: members.saturating_add(1), ..one };
             let (one, more) = (one.forecast(), more.forecast());
-            prop_assert!(one.in_per_day <= more.in_per_day && one.open <= more.open);
-            prop_assert!(one.disk_after(days) <= more.disk_after(days));
+            prop_assert!(one.received.total <= more.received.total && one.open() <= more.open());
+            prop_assert!(one.disk() <= more.disk());
+            prop_assert!(one.disk_after(epochs / 2) <= one.disk());
         }
     }
 }

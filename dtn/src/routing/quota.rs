@@ -150,7 +150,7 @@ struct Rank {
 
 /// Value per byte, compared without rounding; no bytes count as one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Density {
+pub(crate) struct Density {
     value: u64,
     bytes: u64,
 }

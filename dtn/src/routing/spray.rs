@@ -233,6 +233,14 @@ impl Spray {
         }
     }
 
+    /// The neighbour did not get this bundle: what was under way to it is not given.
+    pub fn lost(&mut self, id: &BundleId, neighbour: &EndpointId) {
+        let entry = self.bundles.get_mut(id);
+        if let Some(offer) = entry.and_then(|entry| entry.given.get_mut(neighbour)) {
+            offer.is_under_way = false;
+        }
+    }
+
     /// The neighbour turned the bundle down, so it has none of its copies.
     pub fn refused(&mut self, id: &BundleId, by: &EndpointId) {
         if let Some(entry) = self.bundles.get_mut(id) {

@@ -10,6 +10,7 @@ use longhaul_dtn::agent::{
 use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::frame::Frame;
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::routing::quota::Value;
 use longhaul_dtn::time::{Span, Timestamp};
 
 use super::{Dice, LIMITS, START, key};
@@ -46,6 +47,8 @@ pub struct Network {
     /// Large bundles announced, and the code with which all are turned away, if they are.
     pub arriving: Vec<(usize, BundleId)>,
     pub unwanted: Option<u16>,
+    /// What bundles are worth, for agents that ask.
+    pub values: BTreeMap<BundleId, u64>,
     ends: BTreeMap<LinkId, [usize; 2]>,
     lanes: BTreeMap<Lane, VecDeque<Vec<u8>>>,
     next_link: u64,
@@ -75,6 +78,7 @@ impl Network {
             refused: vec![],
             arriving: vec![],
             unwanted: None,
+            values: BTreeMap::new(),
             ends: BTreeMap::new(),
             lanes: BTreeMap::new(),
             next_link: 1,
@@ -188,6 +192,9 @@ impl Network {
                 self.arriving.push((agent, head.id()));
                 if let Some(code) = self.unwanted {
                     let input = Input::Retire { ids: vec![head.id()], code };
+                    self.agents[agent].handle(self.now, input);
+                } else if let Some(&value) = self.values.get(&head.id()) {
+                    let input = Input::Worth { id: head.id(), value: Value(value) };
                     self.agents[agent].handle(self.now, input);
                 }
             }

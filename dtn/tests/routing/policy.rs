@@ -159,6 +159,22 @@ fn a_route_of_the_plan_has_one_neighbour() {
 }
 
 #[test]
+fn what_got_lost_goes_the_same_way_again() {
+    let plan = "a contact +0 +50 1 2 1000\na contact +10 +60 2 9 1000\n";
+    let mut routed = policy(&[unicast(1, 9)], &[2, 3]);
+    routed.handle(NOW, Input::Plan(graph(plan)));
+    let mut sprayed = policy(&[unicast(1, 9)], &[2]);
+    for policy in [&mut routed, &mut sprayed] {
+        let first = handed(policy);
+        assert_eq!(first.len(), 1);
+        policy.handle(NOW, Input::Lost(node(2), id(1)));
+        assert_eq!(handed(policy), first, "the same transfer");
+        policy.handle(NOW, Input::Lost(node(2), id(7)));
+        assert_eq!(handed(policy), [], "nothing is known of it");
+    }
+}
+
+#[test]
 fn a_bundle_waits_for_the_neighbour_of_its_route_until_that_contact_is_over() {
     let mut policy = policy(&[unicast(1, 9)], &[3]);
     policy.handle(NOW, Input::Plan(graph(

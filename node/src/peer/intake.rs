@@ -53,29 +53,37 @@ impl Peer {
     }
 
     /// True for what the creator of a private federation sends to announce a further key.
-    fn announces_key(&self, head: &BundleHead) -> bool {
+    pub(super) fn announces_key(&self, head: &BundleHead) -> bool {
         self.manifest().is_private()
             && head.confidential().is_none()
             && KeyHeader::is_one(head.header())
     }
 
-    /// Turns a large payload away before it has come: only snapshots are larger than
-    /// updates may be, and only one that would be gone on from is wanted.
+    /// Says what a payload is worth before it has come, or turns it away if it is large: only
+    /// snapshots are larger than updates may be, and only one that would be gone on from is wanted.
     pub(super) fn look_at_arriving(&mut self, head: &BundleHead, from: PeerId) {
-        let (code, reason) = match HeaderKind::of(head.header()) {
-            _ if self.announces_key(head) => match self.manifest.screen_key(head) {
-                Ok(_) => return,
-                Err(refusal) => (KeyRefusal::CODE, refusal.to_string()),
-            },
-            HeaderKind::Snapshot => match self.screen_snapshot(head) {
-                Ok(()) => return,
-                Err(refusal) => (refusal.code(), refusal.to_string()),
-            },
-            HeaderKind::Update | HeaderKind::Vote => {
-                let max = u64::from(self.manifest().bounds.payload_bytes_max);
+        let opened = self.keys.open(head).unwrap_or_else(|_| head.clone());
+        let max = super::update_bytes_max(self.manifest());
+        let is_large = head.payload_len() > max;
+        let key = self.announces_key(head).then(|| self.manifest.screen_key(head).map(|_| ()));
+        let screened = match HeaderKind::of(opened.header()) {
+            HeaderKind::Snapshot if is_large => self.screen_snapshot(head),
+            _ => Ok(()),
+        };
+        let (code, reason) = match (screened, HeaderKind::of(opened.header())) {
+            _ if matches!(key, Some(Err(_))) => {
+                let why = key.and_then(Result::err).map(|refusal| refusal.to_string());
+                (KeyRefusal::CODE, why.unwrap_or_default())
+            }
+            (Err(refusal), _) => (refusal.code(), refusal.to_string()),
+            (Ok(()), HeaderKind::Update | HeaderKind::Vote) if is_large && key.is_none() => {
                 let large = BundleError::PayloadTooLarge { len: head.payload_len(), max };
                 let large = RefuseReason::from(large);
                 (large.code(), large.to_string())
+            }
+            _ => {
+                let worth = agent::Input::Worth { id: head.id(), value: self.worth(head) };
+                return self.agent.handle(self.now, worth);
             }
         };
         let author = self.manifest().member_index(&head.author());

@@ -26,6 +26,7 @@ mod sealing;
 mod status;
 mod training;
 mod unpublished;
+mod worth;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -150,6 +151,8 @@ pub struct Peer {
     sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
     recorded: Option<ContentHash>,
+    /// The epoch in which heads were appraised last.
+    appraised: Option<Epoch>,
     version_due: Option<Timestamp>,
     refusals_recorded: BTreeMap<PeerId, u32>,
     refusals: BTreeMap<u16, u64>,
@@ -226,6 +229,7 @@ impl Peer {
             carried: state.carried,
             sealing: state.sealing,
             recorded: state.recorded,
+            appraised: None,
             version_due: None,
             refusals_recorded: state.refusals_recorded,
             refusals: state.refusals,
@@ -329,6 +333,7 @@ impl Peer {
             self.tell_agent(agent::Input::Wake);
         }
         self.drop_surplus();
+        self.appraise_again();
         self.vote_if_due();
         self.train_if_due();
         self.record_version_if_due();
@@ -416,9 +421,14 @@ fn agent_config(config: &PeerConfig) -> agent::AgentConfig {
         config.manifest.bundle_limits(),
         config.nonce,
     );
-    let manifest = config.manifest.manifest();
-    let tag = if manifest.is_private() { TAG_BYTES as u64 } else { 0 };
-    agent.payload_bytes_unasked = u64::from(manifest.bounds.payload_bytes_max) + tag;
+    agent.payload_bytes_unasked = update_bytes_max(config.manifest.manifest());
+    agent.appraises = true;
     agent.memo = config.memo.as_ref().map(|memo| memo.bundles.clone());
     agent
+}
+
+/// Most bytes of an update's payload as it travels.
+fn update_bytes_max(manifest: &Manifest) -> u64 {
+    let tag = if manifest.is_private() { TAG_BYTES as u64 } else { 0 };
+    u64::from(manifest.bounds.payload_bytes_max) + tag
 }

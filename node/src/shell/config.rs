@@ -5,6 +5,7 @@
 //! mistake must not silently mean the default. What the members agree on is in
 //! the manifest, not here. How the file is laid out is in [`file`].
 
+mod edit;
 mod file;
 mod reach;
 
@@ -16,6 +17,7 @@ use longhaul_dtn::identity::SecretKey;
 use longhaul_registry::SignedManifest;
 
 use super::net::{NetConfig, NetLimits, NetTiming, parse_address};
+use super::size::Size;
 use crate::train::{DeviceChoice, Partition};
 use file::{File, parse, value};
 
@@ -48,6 +50,11 @@ folders = []
 # Contacts over pipes: a device such as "/dev/ttyUSB0", or "exec:COMMAND" for a
 # command that is spoken to over its standard input and output.
 pipes = []
+
+# Most room on the disk, such as "2 GiB", or "none". What a federation may take follows from its
+# manifest (`longhaul forecast`): `join` and `up` refuse a quota below that, since a
+# peer never deletes an update that others still need of it.
+quota = "none"
 
 # Where to train: "auto" (a GPU if there is one), "cpu", "vulkan" or "cuda".
 device = "auto"
@@ -130,6 +137,8 @@ pub struct Config {
     pub folders: Vec<PathBuf>,
     /// Pipes that lead to peers: a path, or `exec:COMMAND`.
     pub pipes: Vec<String>,
+    /// Most room on the disk; none for as much as there is.
+    pub quota: Option<Size>,
     /// Where to train.
     pub device: DeviceChoice,
     /// How much to log: error, warn, info, debug or trace.
@@ -208,6 +217,7 @@ impl Default for Config {
             mdns: true,
             folders: Vec::new(),
             pipes: Vec::new(),
+            quota: None,
             device: DeviceChoice::Auto,
             log: "info".to_owned(),
             data: DataConfig::Edgesense,
@@ -334,6 +344,7 @@ mod tests {
             mdns: false,
             folders: vec![dir.join("disk")],
             pipes: vec!["exec:socat - /dev/ttyS0".to_owned()],
+            quota: Some(Size::from_bytes(3 << 29)),
             device: DeviceChoice::Cpu,
             reach: ReachOptions {
                 via: vec!["a relay".to_owned()],
@@ -376,6 +387,7 @@ mod tests {
     fn names_the_key_of_a_value_without_meaning() {
         for (text, key) in [
             ("device = \"npu\"".to_owned(), "device"),
+            ("quota = \"much\"".to_owned(), "quota"),
             ("log = \"loud\"".to_owned(), "log"),
             ("[limits]\nconnections = 0".to_owned(), "limits.connections"),
             ("[limits]\nmemory_mib = 1".to_owned(), "limits.memory_mib"),

@@ -25,4 +25,7 @@ mod pipe;
 #[cfg(feature = "train")]
 mod report;
 #[cfg(feature = "train")]
+mod room;
+pub mod size;
+#[cfg(feature = "train")]
 mod task;

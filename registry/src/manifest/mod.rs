@@ -8,6 +8,7 @@
 
 mod check;
 mod encoding;
+mod forecast;
 mod signed;
 mod summary;
 

@@ -73,6 +73,8 @@ pub enum Input {
     Acknowledged(EndpointId, BundleId),
     /// A neighbour does not take a bundle.
     Refused(EndpointId, BundleId),
+    /// A bundle did not get to a neighbour, or it has no room for it now: it may be given again.
+    Lost(EndpointId, BundleId),
     /// A contact plan, instead of the one before.
     Plan(Graph),
     /// Bytes that wait for a neighbour, by priority.
@@ -204,6 +206,7 @@ impl Policy {
             Input::Drop(id) => self.drop_item(&id),
             Input::Acknowledged(node, id) => self.on_acknowledged(&node, id),
             Input::Refused(node, id) => self.on_refused(&node, id),
+            Input::Lost(node, id) => self.on_lost(&node, id),
             Input::Plan(graph) => {
                 self.ways.replace(graph);
                 self.look_again();
@@ -363,6 +366,16 @@ impl Policy {
             neighbour.settled.insert(id);
         }
         self.ways.refused(item, node);
+        let rank = Rank::of(item);
+        self.neighbours.values_mut().for_each(|it| it.look_at(rank));
+    }
+
+    fn on_lost(&mut self, node: &EndpointId, id: BundleId) {
+        let Some(item) = self.items.get(&id) else { return };
+        if let Some(neighbour) = self.neighbours.get_mut(node) {
+            neighbour.settled.remove(&id);
+        }
+        self.ways.lost(item, node);
         let rank = Rank::of(item);
         self.neighbours.values_mut().for_each(|it| it.look_at(rank));
     }

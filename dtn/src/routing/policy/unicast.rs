@@ -155,6 +155,14 @@ impl Ways {
         }
     }
 
+    /// The neighbour did not get the bundle, and may get it yet.
+    pub fn lost(&mut self, item: &Item, by: &EndpointId) {
+        self.spray.lost(&item.id, by);
+        if let Some(way) = self.state.get_mut(&item.id) {
+            way.give_up(&mut self.graph, item, by);
+        }
+    }
+
     /// The contact with a neighbour ended, and with it what was under way.
     pub fn cut<'a>(
         &mut self,

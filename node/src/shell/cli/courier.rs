@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use clap::Args;
 use longhaul_dtn::bpv7::EndpointId;
+use longhaul_dtn::routing::spray::Copies;
 
 use super::say;
+use crate::shell::clock;
 use crate::shell::courier::carrier::PeerAddress;
-use crate::shell::courier::{self, CourierOptions, Deliver, Report};
+use crate::shell::courier::{self, CourierOptions, Deliver, Report, Routing};
 
 /// What every address of a carrier may begin with.
 const SCHEME: &str = "tcpcl:";
@@ -36,6 +38,17 @@ pub(super) struct CourierArgs {
     /// What becomes of bundles for this node: a file each in DIR/delivered, or a count.
     #[arg(long, value_enum, default_value_t = DeliverArg::Files)]
     deliver: DeliverArg,
+    /// Give bundles for one other node to the neighbour that the best route of this contact plan
+    /// begins with: ION's text form or JSON. What it has no route for is sprayed.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Spray bundles for one other node without a plan: a few copies instead of one for every
+    /// neighbour.
+    #[arg(long)]
+    spray: bool,
+    /// Copies of a bundle that is sprayed, where it comes without.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    copies: u16,
     /// Print a report per line on stdout as JSON.
     #[arg(long)]
     json: bool,
@@ -52,8 +65,13 @@ enum DeliverArg {
 
 pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log(&args.log, false)?;
+    let node = node_id(&args.node_id)?;
+    let plan = args.plan.as_ref().map(|file| courier::plan::read(file, &node, clock::now()));
+    let plan = plan.transpose()?;
+    let copies = Copies::new(args.copies).expect("one or more");
     let options = CourierOptions {
-        node: node_id(&args.node_id)?,
+        routing: (plan.is_some() || args.spray).then_some(Routing { plan, copies }),
+        node,
         listen: args.listen.iter().map(|it| address(it).to_owned()).collect(),
         peers: args.peer.iter().map(|text| peer(text)).collect::<anyhow::Result<_>>()?,
         dir: args.dir.clone(),

@@ -13,6 +13,7 @@ mod bundle;
 mod bundle_send;
 mod courier;
 mod export;
+mod forecast;
 mod inspect;
 mod keys;
 mod model;
@@ -59,6 +60,7 @@ Examples:
   longhaul demo                                   five peers on this machine, cut apart and healed
   longhaul init                                   make a key and a data directory; prints the peer id
   longhaul manifest new --member ID --member ID --out team.manifest
+  longhaul forecast team.manifest                 what it takes of links and disk
   longhaul join team.manifest && longhaul up      take part
 
 Exit codes: 0 success, 1 the command failed or a verdict is negative, 2 wrong usage.";
@@ -73,8 +75,12 @@ enum Command {
     /// Make or show the signed manifest of a federation.
     #[command(subcommand)]
     Manifest(setup::ManifestCommand),
+    /// Show what a federation takes of a member's links and disk, before joining it.
+    #[command(after_help = forecast::EXAMPLES)]
+    Forecast(forecast::ForecastArgs),
     /// Join the federation of a manifest file.
-    #[command(after_help = "Example:\n  longhaul join team.manifest --dir /var/lib/longhaul")]
+    #[command(after_help = "Examples:\n  longhaul join team.manifest --dir /var/lib/longhaul\n  \
+        longhaul join team.manifest --quota '2 GiB' --json")]
     Join(setup::JoinArgs),
     /// Run the peer: train, exchange, merge, record.
     #[command(
@@ -176,6 +182,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(args) => setup::init(&args),
         Command::Manifest(command) => setup::manifest(&command),
+        Command::Forecast(args) => forecast::forecast(&args),
         Command::Join(args) => setup::join(&args),
         Command::Up(args) => up::up(&args),
         Command::Status(args) => inspect::status(&args),

@@ -8,13 +8,15 @@ use clap::{Args, Subcommand, value_parser};
 use longhaul_aggregation::{Buckets, Clip, Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
-use longhaul_registry::Schedule;
+use longhaul_registry::{Schedule, SignedManifest};
 
 use super::DEFAULT_DIR;
 use super::plan::{ManifestPlan, make_manifest};
 use crate::shell::cli::say;
 use crate::shell::clock;
 use crate::shell::config::Config;
+use crate::shell::room::Room;
+use crate::shell::size::Size;
 use crate::shell::store::Store;
 use crate::shell::{entropy, task};
 
@@ -27,6 +29,9 @@ pub(super) struct InitArgs {
     /// The same, as the other commands take it.
     #[arg(long, value_name = "DIR", conflicts_with = "place")]
     dir: Option<PathBuf>,
+    /// Most room on the disk, such as '2 GiB'; written into longhaul.toml.
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<Size>,
     /// Print the peer id as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +49,9 @@ pub(in crate::shell) fn create_data_dir(dir: &std::path::Path) -> anyhow::Result
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let dir = args.dir.as_ref().unwrap_or(&args.place);
     let id = create_data_dir(dir)?;
+    if let Some(quota) = args.quota {
+        Config::set_quota(dir, quota)?;
+    }
     if args.json {
         say!("{}", serde_json::json!({ "peer_id": id.to_string(), "dir": dir }));
         return Ok(ExitCode::SUCCESS);
@@ -58,6 +66,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
          otherwise whoever carries them can read them."
     );
     eprintln!("Next: give the id above to the creator of the federation, then");
+    eprintln!("  longhaul forecast FILE (what it takes of links and disk) and");
     eprintln!("  longhaul join FILE --dir {0} && longhaul up --dir {0}", dir.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -343,12 +352,21 @@ pub(super) struct JoinArgs {
     file: PathBuf,
     #[command(flatten)]
     dir: super::DirArg,
+    /// Most room on the disk, such as '2 GiB'; written into longhaul.toml. Less than the
+    /// federation may take is refused.
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<Size>,
+    /// Print the forecast as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
-/// Takes the manifest in `file` into the data directory; true if the peer is a courier there.
+/// Takes the manifest in `file` into the data directory, if `accept` has nothing against it; true if
+/// the peer is a courier there.
 pub(in crate::shell) fn join_data_dir(
     dir: &std::path::Path,
     file: &std::path::Path,
+    accept: impl FnOnce(&SignedManifest, bool) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let manifest = task::read_manifest(file)?;
     let mut store = Store::open(dir)?;
@@ -360,15 +378,39 @@ pub(in crate::shell) fn join_data_dir(
     );
     manifest.keyring(&key)?;
     task::check_model(manifest.manifest())?;
+    let courier = manifest.manifest().is_courier(&me);
+    accept(&manifest, courier)?;
     store.join(&manifest)?;
-    Ok(manifest.manifest().is_courier(&me))
+    Ok(courier)
 }
 
 pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.dir.dir;
-    let courier = join_data_dir(dir, &args.file)?;
+    let quota = match args.quota {
+        Some(quota) => Some(quota),
+        None => Config::load(dir)?.quota,
+    };
+    let courier = join_data_dir(dir, &args.file, |manifest, courier| {
+        // A courier keeps what it likes, within its quota.
+        if courier {
+            return Ok(());
+        }
+        let room = Room::of(manifest, Some(dir), quota);
+        if args.json {
+            say!("{}", room.to_json());
+        } else {
+            room.lines().iter().for_each(|line| eprintln!("{line}"));
+        }
+        if let Some(warning) = room.warning() {
+            eprintln!("warning: {warning}");
+        }
+        Ok(room.check()?)
+    })?;
     if courier {
         eprintln!("You carry updates for this federation, and can't read them.");
+    }
+    if let Some(quota) = args.quota {
+        Config::set_quota(dir, quota)?;
     }
     eprintln!(
         "Joined. Next: look at {}, then longhaul up --dir {}",

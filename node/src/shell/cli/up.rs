@@ -9,6 +9,7 @@ use clap::Args;
 use super::DirArg;
 use crate::shell::config::Config;
 use crate::shell::driver::{self, UpOptions};
+use crate::shell::size::Size;
 
 /// Libraries that say more than an operator wants to hear.
 pub(super) const QUIET: &str = "libp2p=warn,sled=warn";
@@ -32,6 +33,9 @@ pub(super) struct UpArgs {
     /// or `-` for the standard input and output; may be repeated.
     #[arg(long, value_name = "PIPE")]
     pipe: Vec<String>,
+    /// Most room on the disk instead of the configured quota, such as '2 GiB'.
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<Size>,
     /// End once the last epoch is over and nothing is waiting.
     #[arg(long)]
     until_drained: bool,
@@ -68,6 +72,7 @@ pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
         peers: args.peer.clone(),
         folders: args.folder.clone(),
         pipes: args.pipe.clone(),
+        quota: args.quota,
         until_drained: args.until_drained,
         events: args.events,
         control: args.control,

@@ -15,6 +15,10 @@ use super::reach::{self, AutonatSection, RelaySection, RendezvousSection};
 use super::{Config, ConfigError, DataConfig, IdxConfig};
 use crate::shell::net::{NetLimits, NetTiming, RedialPolicy};
 use crate::shell::pipe::PipeAddress;
+use crate::shell::size::Size;
+
+/// What stands for a quota where there is none.
+const NO_QUOTA: &str = "none";
 
 /// The file as it is written; what is left out has its default.
 #[derive(Debug, Deserialize, Serialize)]
@@ -26,6 +30,7 @@ pub(super) struct File {
     mdns: bool,
     folders: Vec<PathBuf>,
     pipes: Vec<String>,
+    quota: String,
     device: String,
     log: String,
     data: DataSection,
@@ -103,6 +108,7 @@ impl File {
             mdns: config.mdns,
             folders: config.folders.clone(),
             pipes: config.pipes.clone(),
+            quota: config.quota.map_or_else(|| NO_QUOTA.to_owned(), |quota| quota.to_string()),
             device: config.device.to_string(),
             log: config.log.clone(),
             data: DataSection::of(&config.data),
@@ -126,6 +132,7 @@ impl File {
             mdns: self.mdns,
             folders: self.folders.into_iter().map(|folder| dir.join(folder)).collect(),
             pipes: self.pipes.into_iter().map(|pipe| in_file(&pipe)).collect::<Result<_, _>>()?,
+            quota: quota(&self.quota)?,
             device: parse("device", &self.device)?,
             log: self.log,
             data: self.data.check(dir)?,
@@ -229,6 +236,10 @@ fn in_file(pipe: &str) -> Result<String, ConfigError> {
         }
         PipeAddress::Path(_) | PipeAddress::Command(_) => Ok(pipe.to_owned()),
     }
+}
+
+fn quota(text: &str) -> Result<Option<Size>, ConfigError> {
+    if text == NO_QUOTA { Ok(None) } else { parse("quota", text).map(Some) }
 }
 
 pub(super) fn value(key: &'static str, why: String) -> ConfigError {

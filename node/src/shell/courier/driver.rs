@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use longhaul_dtn::bpv7::{EndpointId, Limits};
+use longhaul_dtn::bpv7::{BundleError, EndpointId, Limits};
+use longhaul_dtn::routing::graph::{Graph, GraphConfig};
+use longhaul_dtn::routing::plan::Plan;
+use longhaul_dtn::routing::spray::{Copies, TransferNumber};
 use longhaul_dtn::tcpcl::NodeId;
 use longhaul_dtn::time::{Span, Timestamp};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::{Instant, sleep_until};
 
-use super::agent::{Agent, AgentConfig, Counts, Input, LinkId, Output, SendOutcome};
+use super::agent::{
+    Agent, AgentConfig, Counts, Input, LinkId, Output, RoutingConfig, SendOutcome, Share,
+};
 use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAddress};
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
@@ -46,6 +51,25 @@ pub struct CourierOptions {
     pub quota_bytes: u64,
     /// What becomes of bundles for our own node.
     pub deliver: Deliver,
+    /// How bundles for one other node find their way; none gives them to every neighbour.
+    pub routing: Option<Routing>,
+}
+
+/// How bundles for one other node find their way.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// Who meets whom and when; what it has no route for is sprayed.
+    pub plan: Option<Plan>,
+    /// Copies of a bundle that comes without.
+    pub copies: Copies,
+}
+
+impl Routing {
+    fn config(&self) -> RoutingConfig {
+        let graph = self.plan.as_ref().map(|plan| Graph::new(plan, GraphConfig::default()));
+        let next_transfer = TransferNumber(clock::now().dtn_ms());
+        RoutingConfig { graph, copies: self.copies, next_transfer }
+    }
 }
 
 /// What becomes of bundles for our own node.
@@ -113,6 +137,7 @@ enum Reading {
     Send {
         link: LinkId,
         expires: Timestamp,
+        share: Option<Share>,
     },
     Deliver,
 }
@@ -180,6 +205,7 @@ impl<'a> Courier<'a> {
             window_bytes: 24 << 20,
             pause: Span::from_ms(10_000),
             loads_max: 32,
+            routing: options.routing.as_ref().map(Routing::config),
         };
         Self {
             options,
@@ -301,8 +327,8 @@ impl<'a> Courier<'a> {
                     let command = Command::Refuse { transfer: arrival.transfer, reason };
                     self.tell(arrival.link, command);
                 }
-                Output::Send { link, key, expires } => {
-                    self.need(key, Reading::Send { link, expires })?;
+                Output::Send { link, key, expires, share } => {
+                    self.need(key, Reading::Send { link, expires, share })?;
                 }
                 Output::Deliver(key) if self.delivery.is_none() => {
                     self.give(Input::Delivered(vec![key]));
@@ -349,7 +375,13 @@ impl<'a> Courier<'a> {
     ) -> anyhow::Result<()> {
         match reading {
             Reading::Look => self.give(Input::Loaded { key, bytes }),
-            Reading::Send { link, expires } => self.send(link, key, bytes, expires),
+            Reading::Send { link, expires, share } => {
+                let us = &self.options.node;
+                let parcel = bytes.map(|bytes| {
+                    relay::forward(bytes, &self.limits, us, clock::now(), expires, share)
+                });
+                self.send(link, key, parcel);
+            }
             // It may have expired before it was read.
             Reading::Deliver => {
                 if let Some((delivery, bytes)) = self.delivery.as_ref().zip(bytes) {
@@ -364,12 +396,8 @@ impl<'a> Courier<'a> {
         &mut self,
         link: LinkId,
         key: BundleKey,
-        bytes: Option<Arc<Vec<u8>>>,
-        expires: Timestamp,
+        parcel: Option<Result<relay::Parcel, BundleError>>,
     ) {
-        let us = &self.options.node;
-        let parcel =
-            bytes.map(|bytes| relay::forward(bytes, &self.limits, us, clock::now(), expires));
         match parcel {
             Some(Ok(parcel)) => self.tell(link, Command::Send { key, parcel }),
             found => {

@@ -9,10 +9,11 @@ pub mod carrier;
 mod delivery;
 mod disk;
 mod driver;
+pub mod plan;
 pub mod relay;
 mod send;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{CourierOptions, Deliver, Report, run};
+pub use driver::{CourierOptions, Deliver, Report, Routing, run};
 pub use send::{SendOptions, SendReport, send};

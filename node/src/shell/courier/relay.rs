@@ -11,7 +11,7 @@ use longhaul_dtn::bpv7::{
 };
 use longhaul_dtn::time::{Span, Timestamp};
 
-use super::agent::is_known;
+use super::agent::{Share, is_known, write_copies};
 
 /// A bundle in two pieces: what was written anew, and what follows in the bytes as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +54,14 @@ impl Parcel {
     }
 }
 
-/// What `us` sends on of a bundle that expires at `expires`.
+/// What `us` sends on of a bundle that expires at `expires`, with the copies that go with it.
 pub fn forward(
     bytes: Arc<Vec<u8>>,
     limits: &Limits,
     us: &EndpointId,
     now: Timestamp,
     expires: Timestamp,
+    share: Option<Share>,
 ) -> Result<Parcel, BundleError> {
     let bundle = Bundle::decode(&bytes, limits)?;
     let mut draft = bundle.to_draft();
@@ -75,6 +76,7 @@ pub fn forward(
         let age = draft.primary.lifetime.ms().saturating_sub(left);
         draft.set(&Extension::BundleAge(Span::from_ms(age)));
     }
+    write_copies(&mut draft, share);
     let head = head(draft, payload_len as u64)?;
     let tail_len = 1 + if crc.is_empty() { 0 } else { 1 + crc.len() };
     let from = bytes.len() - tail_len - payload_len;
@@ -123,7 +125,7 @@ mod tests {
         let bytes = Arc::new(draft.encode(payload).expect("a bundle"));
         let (now, expires) = (Timestamp::from_dtn_ms(now_ms), Timestamp::from_dtn_ms(61_000));
         let us = endpoint("dtn://b/");
-        let parcel = forward(bytes, &Limits::default(), &us, now, expires).expect("a bundle");
+        let parcel = forward(bytes, &Limits::default(), &us, now, expires, None).expect("a bundle");
         let mut joined = Vec::new();
         let whole = parcel.piece(0, usize::MAX, &mut joined).to_vec();
         assert_eq!(whole.len(), parcel.len());
@@ -171,7 +173,7 @@ mod tests {
         let bytes = Arc::new(draft.encode(&[7; 500]).expect("a bundle"));
         let (now, expires) = (Timestamp::from_dtn_ms(2_000), Timestamp::from_dtn_ms(61_000));
         let us = endpoint("ipn:5.0");
-        let parcel = forward(bytes, &Limits::default(), &us, now, expires).expect("a bundle");
+        let parcel = forward(bytes, &Limits::default(), &us, now, expires, None).expect("a bundle");
         let mut whole = Vec::new();
         let whole = parcel.piece(0, usize::MAX, &mut whole).to_vec();
         for max in [1, 3, 64, 499, 10_000] {

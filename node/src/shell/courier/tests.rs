@@ -13,6 +13,8 @@ use super::carrier::PeerAddress;
 use super::*;
 use crate::shell::clock;
 
+mod routing;
+
 /// After so long a test fails instead of waiting on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -48,6 +50,16 @@ struct Running {
 }
 
 async fn start(name: &str, dir: &Path, peers: &[&Running], deliver: Deliver) -> Running {
+    start_with(name, dir, peers, deliver, None).await
+}
+
+async fn start_with(
+    name: &str,
+    dir: &Path,
+    peers: &[&Running],
+    deliver: Deliver,
+    routing: Option<Routing>,
+) -> Running {
     let address = |peer: &&Running| PeerAddress { address: peer.address.clone(), node: None };
     let options = CourierOptions {
         node: endpoint(&format!("dtn://{name}/")),
@@ -56,6 +68,7 @@ async fn start(name: &str, dir: &Path, peers: &[&Running], deliver: Deliver) -> 
         dir: dir.join(name),
         quota_bytes: 64 << 20,
         deliver,
+        routing,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let (said, status) = watch::channel(None);

@@ -66,7 +66,7 @@ impl Federation {
         let file = root.join("demo.manifest");
         std::fs::write(&file, manifest.as_bytes()).context("write the manifest")?;
         for dir in &dirs {
-            join_data_dir(dir, &file)?;
+            join_data_dir(dir, &file, |_, _| Ok(()))?;
         }
         let reports = vec![None; count];
         let (peers, events) = (Vec::new(), channel());

@@ -31,6 +31,8 @@ use super::config::Config;
 use super::folder::Watch;
 use super::net::{self, NetEvent, NetHandle};
 use super::pipe::{PipeEvents, PipeLinks};
+use super::room::Room;
+use super::size::Size;
 use super::store::Store;
 use super::{clock, entropy, task};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig};
@@ -58,6 +60,8 @@ pub struct UpOptions {
     pub folders: Vec<PathBuf>,
     /// Pipes besides the configured ones; `-` is the standard input and output.
     pub pipes: Vec<String>,
+    /// Most room on the disk instead of the configured quota, if any.
+    pub quota: Option<Size>,
     /// End once the last epoch is over and nothing is waiting.
     pub until_drained: bool,
     /// Print a report per line on stdout as JSON.
@@ -102,6 +106,11 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     let loaded = store.load()?;
     loaded.report.lines().for_each(|line| tracing::warn!("{line}"));
     let manifest = Arc::new(loaded.manifest);
+    let room = Room::of(&manifest, Some(&options.dir), options.quota.or(config.quota));
+    room.check()?;
+    if let Some(warning) = room.warning() {
+        tracing::warn!("{warning}");
+    }
     let me = key.peer_id();
     let trainer = match manifest.manifest().is_courier(&me) {
         true => None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longhaul_dtn::bpv7::EndpointId;
 use longhaul_dtn::tcpcl::{RefuseReason, TransferId};
 
+use super::copies::Share;
 use super::facts::{NodeNumber, Unfit};
 use crate::shell::bundles::{BundleKey, Entry};
 
@@ -119,6 +120,8 @@ pub enum Output {
         key: BundleKey,
         /// When it expires.
         expires: longhaul_dtn::time::Timestamp,
+        /// The copies to give with it, if it is sprayed or routed.
+        share: Option<Share>,
     },
     /// Hand a bundle to the application; answered by [`Input::Delivered`].
     Deliver(BundleKey),

@@ -8,8 +8,11 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::tcpcl::RefuseReason;
 use longhaul_dtn::time::{Span, Timestamp};
 
+use super::copies::{self, COPIES, Share};
 use crate::shell::bundles::BundleKey;
 
+/// The block that tells a federation's updates from other bundles (docs/wire.md).
+const UPDATE_HEADER: BlockType = BlockType::from_code(192);
 /// The hash context of [`key_of`].
 const KEY_CONTEXT: &str = "longhaul 2026 node bundle identity v1";
 /// The hash context of [`NodeNumber::of`].
@@ -22,6 +25,12 @@ pub struct Facts {
     pub key: BundleKey,
     /// The node that it is for.
     pub destination: NodeNumber,
+    /// The same by its id.
+    pub destination_id: EndpointId,
+    /// True when it is for many: a group of RFC 9758, or the members of a federation.
+    pub is_group: bool,
+    /// The copies that come with it, where its giver counts them.
+    pub share: Option<Share>,
     /// When it expires.
     pub expires: Timestamp,
     /// Its length in bytes.
@@ -104,11 +113,23 @@ impl Facts {
         Ok(Self {
             key: key_of(&bundle.key()),
             destination: NodeNumber::of(&bundle.primary().destination),
+            destination_id: bundle.primary().destination.node(),
+            is_group: is_group(&bundle),
+            share: copies::read(&bundle),
             expires: now.plus(left),
             bytes: bytes.len() as u64,
             is_spent,
         })
     }
+}
+
+/// True for a bundle that more than one node is to have.
+fn is_group(bundle: &Bundle<'_>) -> bool {
+    let demux = match &bundle.primary().destination {
+        EndpointId::Dtn(name) => name.demux(),
+        _ => "",
+    };
+    demux.starts_with('~') || bundle.blocks().iter().any(|block| block.kind == UPDATE_HEADER)
 }
 
 /// True for blocks that this node understands or carries without having to.
@@ -120,6 +141,7 @@ pub fn is_known(kind: BlockType) -> bool {
         BlockType::HOP_COUNT,
         BlockType::INTEGRITY,
         BlockType::CONFIDENTIALITY,
+        COPIES,
     ]
     .contains(&kind)
 }

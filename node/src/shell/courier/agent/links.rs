@@ -102,6 +102,30 @@ impl Links {
         open
     }
 
+    /// All contacts.
+    pub fn all(&self) -> Vec<LinkId> {
+        self.0.keys().copied().collect()
+    }
+
+    /// True when a contact has room, and is not left alone.
+    pub fn is_open(&self, link: LinkId, bundles: usize, bytes: u64) -> bool {
+        let link = self.0.get(&link);
+        link.is_some_and(|it| it.paused_until.is_none() && it.has_room(bundles, bytes))
+    }
+
+    /// Most bytes of a bundle that the neighbour takes.
+    pub fn bundle_bytes_max(&self, link: LinkId) -> u64 {
+        self.0.get(&link).map_or(0, |link| link.bundle_bytes_max)
+    }
+
+    /// A bundle is under way over a contact from now on.
+    pub fn begin(&mut self, link: LinkId, key: BundleKey, bytes: u64) {
+        if let Some(link) = self.0.get_mut(&link) {
+            link.under_way.insert(key, bytes);
+            link.under_way_bytes += bytes;
+        }
+    }
+
     /// The next bundle for a contact, which is under way from now on.
     pub fn next_for(
         &mut self,

@@ -3,20 +3,25 @@
 //! Store and forward for any bundles of RFC 9171. What comes is stored, then acknowledged, then
 //! offered to every neighbour that does not have it (epidemic routing): a neighbour has a bundle
 //! when it gave it to us or has acknowledged it; what a bundle says of its way is not believed.
-//! Bundles for our own node are delivered and go nowhere else. A bundle that was delivered, or that
-//! its destination has acknowledged, is done: it goes nowhere any more, is kept so that duplicates
-//! are known, and is the first to give way when the quota is used up. Bundles that are not done
-//! never give way: new ones are refused instead. Expired bundles are deleted.
+//! Bundles for our own node are delivered and go nowhere else. A bundle that was delivered, that
+//! its destination has acknowledged, or that another node took by a route, is done: it goes nowhere
+//! any more, is kept so that duplicates are known, and is the first to give way when the quota is
+//! used up. Bundles that are not done never give way: new ones are refused instead. Expired
+//! bundles are deleted.
 //!
 //! Drive it with [`Agent::handle`], then [`Agent::poll`] until it gives nothing, then wait for an
 //! input or for [`Agent::wake_at`]. What a bundle needs on its way out is in [`super::relay`].
 //!
-//! Not here: status reports, which RFC 9171 leaves to a node's policy, fragmentation, and any
-//! routing but epidemic.
+//! With a [`RoutingConfig`] bundles for one node go by a contact plan or are sprayed instead.
+//!
+//! Not here: status reports, which RFC 9171 leaves to a node's policy, and fragmentation.
 
+mod copies;
 mod event;
 mod facts;
 mod links;
+mod routed;
+mod routes;
 mod shelf;
 
 #[cfg(test)]
@@ -29,10 +34,13 @@ use longhaul_dtn::bpv7::{EndpointId, Limits};
 use longhaul_dtn::tcpcl::RefuseReason;
 use longhaul_dtn::time::{Span, Timestamp};
 
+pub use self::copies::{Share, write as write_copies};
 pub use self::event::{Arrival, Input, LinkId, Output, SendOutcome};
 pub use self::facts::{Facts, NodeNumber, Unfit, is_known, key_of};
+pub use self::routes::RoutingConfig;
 
 use self::links::Links;
+use self::routes::Routes;
 use self::shelf::{Held, Shelf};
 use crate::shell::bundles::{BundleKey, Entry};
 
@@ -55,6 +63,8 @@ pub struct AgentConfig {
     pub pause: Span,
     /// Most bundles that are read from the store at once after a restart.
     pub loads_max: usize,
+    /// How bundles for one node find their way; none gives them to every neighbour.
+    pub routing: Option<RoutingConfig>,
 }
 
 /// What an agent has done since it was made.
@@ -90,6 +100,7 @@ pub struct Agent {
     us: NodeNumber,
     shelf: Shelf,
     links: Links,
+    routes: Option<Routes>,
     storing: BTreeMap<BundleKey, Storing>,
     /// Bundles of the store that were not read yet, and how many are being read.
     unread: VecDeque<BundleKey>,
@@ -100,12 +111,16 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that holds nothing.
-    pub fn new(config: AgentConfig) -> Self {
+    pub fn new(mut config: AgentConfig) -> Self {
+        let (me, bundles_max) = (config.node.node(), config.bundles_max);
+        let routing = config.routing.take();
+        let routes = routing.map(|it| Routes::new(it, me, bundles_max, Timestamp::default()));
         Self {
             us: NodeNumber::of(&config.node),
             config,
             shelf: Shelf::default(),
             links: Links::default(),
+            routes,
             storing: BTreeMap::new(),
             unread: VecDeque::new(),
             loading: 0,
@@ -120,13 +135,19 @@ impl Agent {
             Input::Restored { key, entry, holders } => self.on_restored(key, entry, holders),
             Input::Loaded { key, bytes } => self.on_loaded(now, key, bytes),
             Input::LinkUp { link, node, bundle_bytes_max } => {
-                let node = node.filter(|node| !node.is_none()).map(|node| NodeNumber::of(&node));
-                self.links.up(link, node, bundle_bytes_max);
+                let node = node.filter(|node| !node.is_none());
+                self.links.up(link, node.as_ref().map(NodeNumber::of), bundle_bytes_max);
+                if let Some(node) = node {
+                    self.routes_up(now, link, &node);
+                }
             }
-            Input::LinkDown(link) => self.links.down(link),
+            Input::LinkDown(link) => {
+                self.links.down(link);
+                self.routes_down(now, link);
+            }
             Input::Received { arrival, bytes } => self.on_received(now, arrival, bytes),
-            Input::Stored(keys) => keys.into_iter().for_each(|key| self.on_stored(key)),
-            Input::Unstored(keys) => keys.into_iter().for_each(|key| self.on_unstored(key)),
+            Input::Stored(keys) => keys.into_iter().for_each(|key| self.on_stored(now, key)),
+            Input::Unstored(keys) => keys.into_iter().for_each(|key| self.on_unstored(now, key)),
             Input::Delivered(keys) => keys.into_iter().for_each(|key| self.on_delivered(key)),
             Input::Sent { link, key, outcome } => self.on_sent(now, link, key, outcome),
             Input::Wake => {}
@@ -143,7 +164,8 @@ impl Agent {
 
     /// When to give [`Input::Wake`] if nothing else happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        [self.shelf.next_expiry(), self.links.next_retry()].into_iter().flatten().min()
+        let routes = self.routes.as_ref().and_then(Routes::wake_at);
+        [self.shelf.next_expiry(), self.links.next_retry(), routes].into_iter().flatten().min()
     }
 
     /// What was done so far.
@@ -172,6 +194,7 @@ impl Agent {
         match facts {
             Some(Ok(facts)) => {
                 self.shelf.know(key, &facts, self.us);
+                self.route_by_plan(now, &facts, None);
                 if let Some(place) = self.shelf.order_of(key) {
                     self.links.retry_everywhere(place);
                 }
@@ -203,6 +226,7 @@ impl Agent {
         if self.shelf.has(facts.key) {
             self.counts.duplicates += 1;
             self.mark_giver(&facts, giver);
+            self.route_again(now, &facts, arrival.link);
             self.outputs.push_back(Output::Accept(arrival));
             return Ok(());
         }
@@ -214,7 +238,7 @@ impl Agent {
         if facts.is_spent && facts.destination != self.us {
             return Err(Unfit::Spent);
         }
-        self.make_room(facts.bytes)?;
+        self.make_room(now, facts.bytes)?;
         let Facts { key, expires, .. } = facts;
         self.shelf.reserve(facts.bytes);
         self.storing.insert(key, Storing { facts, arrivals: vec![arrival] });
@@ -223,9 +247,9 @@ impl Agent {
     }
 
     /// Makes room for a bundle of `bytes`: what is done gives way, the soonest to expire first.
-    fn make_room(&mut self, bytes: u64) -> Result<(), Unfit> {
+    fn make_room(&mut self, now: Timestamp, bytes: u64) -> Result<(), Unfit> {
         while !self.fits(bytes) {
-            self.evict().ok_or(Unfit::Quota)?;
+            self.evict(now).ok_or(Unfit::Quota)?;
         }
         Ok(())
     }
@@ -236,18 +260,19 @@ impl Agent {
     }
 
     /// Drops the bundle that is done and expires first; none if none is done.
-    fn evict(&mut self) -> Option<()> {
+    fn evict(&mut self, now: Timestamp) -> Option<()> {
         let key = self.shelf.first_done()?;
         self.counts.evicted += 1;
-        self.drop_bundle(key);
+        self.drop_bundle(now, key);
         Some(())
     }
 
-    fn on_stored(&mut self, key: BundleKey) {
+    fn on_stored(&mut self, now: Timestamp, key: BundleKey) {
         let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
         self.counts.received += 1;
         self.shelf.unreserve(facts.bytes);
         self.shelf.put(key, Held::new(&facts, self.us));
+        self.route_by_plan(now, &facts, arrivals.first().map(|arrival| arrival.link));
         for arrival in arrivals {
             self.mark_giver(&facts, self.links.node_of(arrival.link));
             self.outputs.push_back(Output::Accept(arrival));
@@ -255,12 +280,12 @@ impl Agent {
         self.route(key, &facts);
     }
 
-    fn on_unstored(&mut self, key: BundleKey) {
+    fn on_unstored(&mut self, now: Timestamp, key: BundleKey) {
         let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
         self.shelf.unreserve(facts.bytes);
         // The disk is fuller than what we count: make room for the next one.
         let before = self.shelf.bytes();
-        while before - self.shelf.bytes() < facts.bytes && self.evict().is_some() {}
+        while before - self.shelf.bytes() < facts.bytes && self.evict(now).is_some() {}
         self.counts.refused += arrivals.len() as u64;
         let refused = arrivals.into_iter();
         self.outputs.extend(refused.map(|arrival| Output::Refuse { arrival, why: Unfit::Quota }));
@@ -300,6 +325,7 @@ impl Agent {
             SendOutcome::Lost => self.links.retry(link, self.shelf.order_of(key)),
             SendOutcome::Unreadable => self.shelf.hold_back(key),
         }
+        self.routed_answer(now, link, key, outcome);
     }
 
     /// Notes that the node that gave a bundle has it. Not so its destination: whoever takes that
@@ -320,12 +346,15 @@ impl Agent {
     fn expire(&mut self, now: Timestamp) {
         while let Some(key) = self.shelf.first_expired(now) {
             self.counts.expired += 1;
-            self.drop_bundle(key);
+            self.drop_bundle(now, key);
         }
     }
 
-    fn drop_bundle(&mut self, key: BundleKey) {
+    fn drop_bundle(&mut self, now: Timestamp, key: BundleKey) {
         if self.shelf.take(key) {
+            if let Some(routes) = &mut self.routes {
+                routes.forget(now, key);
+            }
             self.outputs.push_back(Output::Delete(key));
         }
     }
@@ -347,8 +376,9 @@ impl Agent {
         for link in self.links.open_links(now, bundles, bytes) {
             while let Some((key, expires)) = self.links.next_for(link, &self.shelf, bundles, bytes)
             {
-                self.outputs.push_back(Output::Send { link, key, expires });
+                self.outputs.push_back(Output::Send { link, key, expires, share: None });
             }
         }
+        self.pump_routed(now);
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Held {
     destination: Option<NodeNumber>,
     /// True when it may go to others.
     may_leave: bool,
+    /// True when it finds its way by a route, and does not go to all.
+    is_routed: bool,
     /// True when nothing is left to do with it.
     is_done: bool,
     /// Who has it, in order.
@@ -48,6 +50,7 @@ impl Held {
             expires: facts.expires,
             destination: Some(facts.destination),
             may_leave: facts.destination != us && !facts.is_spent,
+            is_routed: false,
             is_done: false,
             holders: Vec::new(),
         }
@@ -63,6 +66,7 @@ impl Held {
             expires: entry.expires,
             destination: None,
             may_leave: false,
+            is_routed: false,
             is_done: false,
             holders,
         }
@@ -71,7 +75,7 @@ impl Held {
     /// True when `node` lacks it and may have it.
     fn is_for(&self, node: NodeNumber, bytes_max: u64) -> bool {
         let lacks = self.holders.binary_search(&node).is_err();
-        self.may_leave && !self.is_done && self.bytes <= bytes_max && lacks
+        self.may_leave && !self.is_routed && !self.is_done && self.bytes <= bytes_max && lacks
     }
 }
 
@@ -148,6 +152,29 @@ impl Shelf {
         if let Some(held) = self.bundles.get_mut(&key) {
             held.may_leave = false;
         }
+    }
+
+    /// A bundle finds its way by a route.
+    pub fn set_routed(&mut self, key: BundleKey) {
+        if let Some(held) = self.bundles.get_mut(&key) {
+            held.is_routed = true;
+        }
+    }
+
+    /// True for a bundle that finds its way by a route.
+    pub fn is_routed(&self, key: BundleKey) -> bool {
+        self.bundles.get(&key).is_some_and(|held| held.is_routed)
+    }
+
+    /// The bundles with routes that a node has.
+    pub fn routed_of(&self, node: NodeNumber) -> Vec<BundleKey> {
+        let has = |held: &Held| held.is_routed && held.holders.binary_search(&node).is_ok();
+        self.bundles.iter().filter(|(_, held)| has(held)).map(|(key, _)| *key).collect()
+    }
+
+    /// The bytes of a bundle, and when it expires.
+    pub fn size_of(&self, key: BundleKey) -> Option<(u64, Timestamp)> {
+        self.bundles.get(&key).map(|held| (held.bytes, held.expires))
     }
 
     /// Nothing is left to do with a bundle.

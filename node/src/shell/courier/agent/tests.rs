@@ -8,6 +8,8 @@ use longhaul_dtn::tcpcl::{RefuseReason, TransferId};
 
 use super::*;
 
+mod routed;
+
 const START_MS: u64 = 1_000_000;
 
 fn at(ms: u64) -> Timestamp {
@@ -54,6 +56,7 @@ impl World {
             window_bytes: 1 << 20,
             pause: Span::from_ms(10_000),
             loads_max: 2,
+            routing: None,
         };
         change(&mut config);
         Self { agent: Agent::new(config), transfers: 0 }
