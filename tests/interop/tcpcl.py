@@ -73,7 +73,7 @@ def with_dtnd(folder):
         print("SKIP: dtnd is not installed (cargo install dtn7 --version 0.21.0, or set DTND)")
         return
     # dtnd opens the connection, once it has a bundle.
-    courier = peers.Courier("ours", folder + "/c1")
+    courier = peers.Courier("ours", folder + "/c1", allow=["127.0.0.1=dtn://other/"])
     dtnd = peers.Dtnd("other", folder + "/d1", 3411, 4611, [f"tcp://127.0.0.1:{courier.port}/ours"])
     try:
         dtnd_gives(dtnd, courier, "dtnd connects and gives")
@@ -132,7 +132,7 @@ def with_hardy(folder):
     data = payloads()
     give = peers.write(folder + "/give", data)
     # hardy opens the connection.
-    courier = peers.Courier("ours", folder + "/c3")
+    courier = peers.Courier("ours", folder + "/c3", allow=["127.0.0.1=dtn://hardy/"])
     hardy = Hardy(folder + "/h1", 4621, courier.port, give)
     try:
         expect_files(courier, data, "hardy connects and gives")

@@ -9,6 +9,7 @@ mod lock;
 pub mod net;
 pub mod store;
 
+mod tally;
 #[cfg(feature = "train")]
 pub mod cli;
 #[cfg(feature = "train")]

@@ -42,10 +42,10 @@ pub(super) struct NewArgs {
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
     /// The node to send to, as HOST:PORT.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     to: String,
     /// The node id to send under, as dtn://NAME/ or ipn:NUMBER.0.
-    #[arg(long, value_name = "NODE-ID")]
+    #[arg(long, value_name = "NODE-ID", value_parser = node_id)]
     node_id: EndpointId,
     /// Print the result as JSON.
     #[arg(long)]
@@ -73,11 +73,8 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
 /// Sends bundles and waits for the answers.
 pub(super) fn send_all(args: &SendArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log("warn", false)?;
-    let options = SendOptions {
-        to: address(&args.to).to_owned(),
-        node: node_id(&args.node_id)?,
-        files: args.files.clone(),
-    };
+    let options =
+        SendOptions { to: args.to.clone(), node: args.node_id.clone(), files: args.files.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(send(&options))?;
     if args.json {

@@ -17,6 +17,7 @@ use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAdd
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
 use super::relay;
+use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
 use crate::shell::{clock, entropy};
 
@@ -46,6 +47,12 @@ pub struct CourierOptions {
     pub quota_bytes: u64,
     /// What becomes of bundles for our own node.
     pub deliver: Deliver,
+    /// Whom to believe who connects to us.
+    pub trust: Trust,
+    /// Most sessions that are accepted at a time.
+    pub sessions_max: usize,
+    /// Most of them from one network address.
+    pub sessions_per_address_max: usize,
 }
 
 /// What becomes of bundles for our own node.
@@ -138,7 +145,12 @@ pub async fn run(
     let bundles = opened.restored.len();
     let (disk, answers) = Disk::start(opened.store);
     let node_id = NodeId::new(&options.node.to_string())?;
-    let (carrier, events) = Carrier::new(CarrierConfig::new(node_id, BUNDLE_BYTES_MAX));
+    let (carrier, events) = Carrier::new(CarrierConfig {
+        trust: options.trust.clone(),
+        sessions_max: options.sessions_max,
+        sessions_per_address_max: options.sessions_per_address_max,
+        ..CarrierConfig::new(node_id, BUNDLE_BYTES_MAX)
+    });
     let (delivery, delivered) = match options.deliver {
         Deliver::Count => (None, tokio::sync::mpsc::unbounded_channel().1),
         Deliver::Files => {

@@ -2,7 +2,8 @@
 //!
 //! [`agent`] decides what goes to whom and does no IO; [`carrier`] has the sessions; [`relay`] says
 //! what changes in a bundle on its way. [`run`] joins them with the store of bundles, in one task
-//! beside the sessions and a thread for the disk; [`send`] hands over bundles from files.
+//! beside the sessions and a thread for the disk; [`send`] hands over bundles from files. Whom a
+//! courier believes is in [`Trust`].
 
 pub mod agent;
 pub mod carrier;
@@ -13,6 +14,8 @@ pub mod relay;
 mod send;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use driver::{CourierOptions, Deliver, Report, run};
 pub use send::{SendOptions, SendReport, send};
+pub use trust::{Allowed, AllowedError, Trust};

@@ -41,6 +41,7 @@ use tokio::sync::mpsc;
 
 pub use address::{AddressError, PeerAddress, ServiceAddress, parse_address};
 pub use link::{LinkEnd, SendError};
+pub(in crate::shell) use desk::subscriber;
 pub use redial::RedialPolicy;
 pub(in crate::shell) use redial::spread;
 pub use relay::{RelayConfig, RelayServer};

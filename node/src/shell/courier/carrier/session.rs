@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(super) struct Conversation {
     session: Session,
     stream: TcpStream,
     wanted: Option<EndpointId>,
+    /// Where the connection comes from; none for one that we opened.
+    from: Option<IpAddr>,
     /// Bytes to be written, and how many of the first piece were.
     unwritten: VecDeque<Vec<u8>>,
     unwritten_bytes: usize,
@@ -89,11 +92,11 @@ impl Conversation {
     }
 
     /// Over a connection that we accepted.
-    pub fn passive(shared: &Arc<Shared>, stream: TcpStream) -> Self {
+    pub fn passive(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Self {
         // Without it acknowledgements wait for one another; nothing else depends on it.
         let _ = stream.set_nodelay(true);
         let session = Session::passive(shared.config.session());
-        Self::new(shared, stream, session)
+        Self { from: Some(from), ..Self::new(shared, stream, session) }
     }
 
     fn new(shared: &Arc<Shared>, stream: TcpStream, session: Session) -> Self {
@@ -105,6 +108,7 @@ impl Conversation {
             session,
             stream,
             wanted: None,
+            from: None,
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             written_of_first: 0,
@@ -231,12 +235,27 @@ impl Conversation {
             self.end = Some(End::Stranger(node));
             return self.give(Input::Terminate(TerminateReason::CONTACT_FAILURE));
         }
-        tracing::info!(link = self.link.0, node = ?peer.node_id, "session established");
+        let node = node.filter(|node| self.believes(node));
+        tracing::info!(link = self.link.0, claims = ?peer.node_id, node = ?node, "session established");
         if let Some(sender) = self.sender.take() {
             self.is_up = true;
             let (link, bundle_bytes_max) = (self.link, peer.transfer_mru);
             self.events.push(Event::Up { link, node, bundle_bytes_max, sender });
         }
+    }
+
+    /// True if the other side is the node that it says, as far as we can know.
+    fn believes(&self, node: &EndpointId) -> bool {
+        let is_believed =
+            self.from.is_none_or(|from| self.shared.config.trust.believes(from, node));
+        if !is_believed {
+            tracing::info!(
+                link = self.link.0,
+                %node,
+                "nothing proves who this is: it may give bundles and is given none"
+            );
+        }
+        is_believed
     }
 
     fn on_answer(&mut self, id: longhaul_dtn::tcpcl::TransferId, outcome: SendOutcome) {

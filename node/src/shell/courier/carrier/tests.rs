@@ -12,7 +12,8 @@ fn config(name: &str) -> CarrierConfig {
     let node_id = NodeId::new(&format!("dtn://{name}/")).expect("a node id");
     let first = Duration::from_millis(5);
     let redial = RedialPolicy { first, longest: first };
-    CarrierConfig { redial, ..CarrierConfig::new(node_id, MRU) }
+    let trust = Trust { everyone: true, allowed: vec![] };
+    CarrierConfig { redial, trust, ..CarrierConfig::new(node_id, MRU) }
 }
 
 fn parcel(bytes: Vec<u8>) -> Parcel {
@@ -154,6 +155,27 @@ async fn talks_to_no_other_node_than_the_one_that_was_named() {
     assert!(matches!(b.recv().await, Some(Event::Down(down)) if down == link));
 }
 
+#[tokio::test]
+async fn who_connects_is_a_node_only_where_it_is_believed() {
+    for (allowed, is_believed) in
+        [(None, false), (Some("127.0.0.1=dtn://a/"), true), (Some("127.0.0.1=dtn://c/"), false)]
+    {
+        let allowed = allowed.map(|text| text.parse().expect("well-formed")).into_iter().collect();
+        let trust = Trust { everyone: false, allowed };
+        let (carrier_b, mut b) = Carrier::new(CarrierConfig { trust, ..config("b") });
+        let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+        let (carrier_a, mut a) = Carrier::new(config("a"));
+        carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+        let (_, answers, to_b) = up(&mut a).await;
+        assert_eq!(answers, "dtn://b/".parse().ok(), "it is where it was looked for");
+        let (_, node, _to_a) = up(&mut b).await;
+        assert_eq!(node.is_some(), is_believed, "{node:?}");
+        // It may give all the same.
+        to_b.tell(Command::Send { key: key(1), parcel: parcel(vec![1; 3]) });
+        assert!(matches!(next(&mut b).await, Event::Received { .. }));
+    }
+}
+
 /// A raw connection that has said hello to b, and what b answered.
 async fn raw(config_b: CarrierConfig) -> (TcpStream, Receiver<Event>, LinkSender, Carrier) {
     let (carrier, mut events) = Carrier::new(config_b);
@@ -284,6 +306,33 @@ async fn drops_connections_beyond_the_limit_and_takes_others_later() {
     let mut third = TcpStream::connect(address).await.expect("it listens");
     third.write_all(b"dtn!\x04\x00").await.expect("open");
     third.read_exact(&mut [0; 6]).await.expect("answered");
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_every_place() {
+    let (stream, mut events, _sender, carrier) = raw(config("b")).await;
+    let address = carrier.listen("127.0.0.1:0").await.expect("a free port");
+    // The first of them is the raw one; each that is taken is answered.
+    let mut taken = vec![stream];
+    let refused = loop {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        // Whoever is dropped may not even be able to say hello.
+        let hello = stream.write_all(b"dtn!\x04\x00").await;
+        match hello.is_ok() && stream.read_exact(&mut [0; 6]).await.is_ok() {
+            true => taken.push(stream),
+            false => break stream,
+        }
+        assert!(taken.len() < 64, "one address has every place");
+    };
+    assert_eq!(taken.len(), config("b").sessions_per_address_max);
+    // Another address, here of the same machine, finds a place.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("a free port");
+    let mut other = socket.connect(address).await.expect("it listens");
+    other.write_all(b"dtn!\x04\x00").await.expect("open");
+    other.read_exact(&mut [0; 6]).await.expect("answered");
+    drop((refused, taken));
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
 }
 
 #[tokio::test]
