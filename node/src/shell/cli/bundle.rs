@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{DirArg, bundle_send, say};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
-use crate::shell::folder::{self, BundleFile, Written, bundle_bytes_max};
+use crate::shell::folder::{self, BundleFile, Seen, Written, bundle_bytes_max};
 use crate::shell::store::Store;
 use crate::shell::{clock, entropy};
 
@@ -227,7 +227,8 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let held = held(&args.dir.dir)?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("create {}", args.to.display()))?;
     let there = folder::list(&args.to, FILES_MAX)?;
-    let Written { bundles, bytes, problem } = folder::write_lacked(&args.to, &there, &held);
+    let Written { bundles, bytes, problem } =
+        folder::write_lacked(&args.to, &there, &held, &mut Seen::default());
     problem.map_or(Ok(()), Err)?;
     let pruned = if args.prune { prune(&there)? } else { 0 };
     let to = args.to.display();
@@ -258,6 +259,7 @@ struct Imported {
     unreadable: usize,
 }
 
+    folder::check_place(&args.to, &args.dir.dir)?;
 fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let mut store = Store::open(&args.dir.dir)
         .context("open the data directory (a running peer takes bundles from its `folders`)")?;

@@ -17,7 +17,7 @@ mod reporting;
 mod work;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
     let (net, net_events) = net::start(config.net(&key, &manifest)?)?;
     let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
-    let watch = carriers::watch(&config, &options, manifest.bundle_limits().payload_bytes_max);
+    let watch = carriers::watch(&config, &options, manifest.bundle_limits().payload_bytes_max)?;
     let (disk, stored) = Disk::start(store);
     let (work, done) = Work::start(trainer, &manifest, options.alone);
     let control = Control::start(options.control);
@@ -219,7 +219,7 @@ impl Driver {
                 }
                 Output::Train(request) => self.work.train(request),
                 Output::Persist(request) => self.disk.persist(request)?,
-                Output::Event(event) => log_event(&event),
+                Output::Event(event) => log_event(&event, self.carried.reading.as_deref()),
             }
         }
         Ok(())
@@ -310,7 +310,8 @@ impl Driver {
     }
 }
 
-fn log_event(event: &Event) {
+/// Says what happened; `file` is the one that is being read, if one is.
+fn log_event(event: &Event, file: Option<&Path>) {
     match event {
         Event::Met { peer, terms } => {
             let room_bytes = terms.room_bytes;
@@ -323,7 +324,9 @@ fn log_event(event: &Event) {
         }
         Event::Refused { from, author, code, reason } => {
             let author = author.map(|author| author.get());
-            tracing::warn!(from = %from.short(), author, code, reason, "refused a bundle");
+            // One that came as a file came from nobody but this peer itself.
+            let giver = file.map_or_else(|| from.short(), |file| file.display().to_string());
+            tracing::warn!(from = giver, author, code, reason, "refused a bundle");
         }
         Event::Voided { epoch, author } => {
             tracing::warn!(
