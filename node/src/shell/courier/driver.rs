@@ -22,7 +22,7 @@ use crate::shell::bundles::BundleKey;
 use crate::shell::{clock, entropy};
 
 /// Most bytes of a bundle that a courier takes.
-const BUNDLE_BYTES_MAX: u64 = 32 << 20;
+pub const BUNDLE_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of bundles that stay in memory after they were stored, to be sent on.
 const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Most events taken at once.

@@ -16,6 +16,6 @@ mod send;
 mod tests;
 mod trust;
 
-pub use driver::{CourierOptions, Deliver, Report, run};
+pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, run};
 pub use send::{SendOptions, SendReport, send};
 pub use trust::{Allowed, AllowedError, Trust};

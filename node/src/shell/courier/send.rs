@@ -112,14 +112,18 @@ async fn exchange(
 }
 
 fn read(file: &Path, bytes_max: u64) -> anyhow::Result<(BundleKey, Parcel)> {
+    let limits = Limits::default();
     let size = std::fs::metadata(file).with_context(|| format!("open {}", file.display()))?.len();
     ensure!(
         size <= bytes_max,
         "{} has {size} bytes; the node takes {bytes_max} at most",
         file.display()
     );
+    // A node may take whatever is sent; a bundle is in memory while it is.
+    let most = limits.payload_bytes_max + limits.head_bytes_max as u64;
+    ensure!(size <= most, "{} has {size} bytes; {most} can be sent at most", file.display());
     let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let bundle = Bundle::decode(&bytes, &Limits::default())
+    let bundle = Bundle::decode(&bytes, &limits)
         .with_context(|| format!("{} holds no bundle", file.display()))?;
     let key = key_of(&bundle.key());
     Ok((key, Parcel::whole(Arc::new(bytes))))
