@@ -13,6 +13,7 @@ use longhaul_dtn::identity::SecretKey;
 
 use super::disk::{Access, Disk, RealDisk, replace};
 use super::error::{StoreError, io_error};
+use super::lock::{self, Lock};
 
 /// Bytes of a key file that are read at most; a key has 65.
 const KEY_BYTES_MAX: u64 = 128;
@@ -32,17 +33,29 @@ pub(super) fn load(dir: &Path) -> Result<SecretKey, StoreError> {
     read(path(dir))?.ok_or_else(|| StoreError::Absent(dir.to_path_buf()))
 }
 
-/// Reads the key of the relay in `dir`; if there is none, makes the directory and
-/// stores `fresh` in it.
-pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+/// The key of a relay, and its directory, which is held until this is dropped.
+#[derive(Debug)]
+pub struct RelayKey {
+    /// The key.
+    pub key: SecretKey,
+    _lock: Lock,
+}
+
+/// Locks the directory of a relay, which is made if it is missing, and reads its key; if there is
+/// none, stores `fresh` in it.
+pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<RelayKey, StoreError> {
     let path = dir.join("relay.key");
-    if let Some(key) = read(path.clone())? {
-        return Ok(key);
-    }
     let mut disk = RealDisk;
     disk.make_dir(dir).map_err(io_error("create", dir))?;
-    write(&mut disk, &path, fresh)?;
-    Ok(fresh.clone())
+    let _lock = lock::take(dir)?;
+    let key = match read(path.clone())? {
+        Some(key) => key,
+        None => {
+            write(&mut disk, &path, fresh)?;
+            fresh.clone()
+        }
+    };
+    Ok(RelayKey { key, _lock })
 }
 
 fn write(disk: &mut dyn Disk, path: &Path, key: &SecretKey) -> Result<(), StoreError> {
@@ -96,7 +109,10 @@ mod tests {
     fn a_relay_keeps_the_key_that_it_began_with() {
         let dir = std::env::temp_dir().join(format!("longhaul-relay-key-{}", std::process::id()));
         let first = relay_key(&dir, &key(1)).expect("our own folder");
-        let second = relay_key(&dir, &key(2)).expect("our own folder");
+        let error = relay_key(&dir, &key(2)).expect_err("a relay runs in it");
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        let first = { first }.key;
+        let second = relay_key(&dir, &key(2)).expect("our own folder").key;
         assert_eq!((first.peer_id(), second.peer_id()), (key(1).peer_id(), key(1).peer_id()));
         let file = dir.join("relay.key");
         check_private(&file, &fs::metadata(&file).expect("it was stored")).expect("mode 0600");
