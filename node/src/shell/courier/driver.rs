@@ -19,7 +19,7 @@ use super::disk::{self, Answer, Disk, Request};
 use super::relay;
 use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
-use crate::shell::{clock, entropy};
+use crate::shell::{clock, entropy, private};
 
 /// Most bytes of a bundle that a courier takes.
 pub const BUNDLE_BYTES_MAX: u64 = 32 << 20;
@@ -139,7 +139,7 @@ pub async fn run(
     mut say: impl FnMut(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let dir = options.dir.join("bundles");
-    std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    private::make_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
     let opened = disk::open(&dir, options.quota_bytes, BUNDLE_BYTES_MAX)?;
     opened.report.lines().for_each(|line| tracing::warn!("{line}"));
     let bundles = opened.restored.len();
