@@ -116,7 +116,7 @@ def main():
         print(f"SKIP: {peers.LONGHAUL} is not there; cargo build --release --locked, or set LONGHAUL")
         return 0
     if not peers.DTND:
-        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0, or set DTND")
+        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0 --locked, or set DTND")
         if options.both:
             return 0
         systems = ["courier"]

@@ -3,7 +3,7 @@
 
     DTND=path HARDY_PEER=path LONGHAUL=path tests/interop/tcpcl.py [kills] [dtnd] [hardy]
 
-First between two couriers, of which one is killed (SIGKILL) while it takes bundles. Other peers: dtnd of the crate dtn7 0.21.0 (`cargo install dtn7 --version 0.21.0`), and hardy-peer, a
+First between two couriers, of which one is killed (SIGKILL) while it takes bundles. Other peers: dtnd of the crate dtn7 0.21.0 (`cargo install dtn7 --version 0.21.0 --locked`), and hardy-peer, a
 program of this folder over the crates hardy-tcpclv4 and hardy-bpa. What is not installed is
 skipped with a line that says so; without arguments all three run. Each direction is tried with either side opening the connection,
 and each payload is compared. Exit code 0: all that ran passed.
@@ -70,7 +70,7 @@ def dtnd_gives(dtnd, courier, what):
 
 def with_dtnd(folder):
     if not peers.DTND:
-        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0, or set DTND")
+        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0 --locked, or set DTND")
         return
     # dtnd opens the connection, once it has a bundle.
     courier = peers.Courier("ours", folder + "/c1", allow=["127.0.0.1=dtn://other/"])

@@ -13,10 +13,11 @@ use longhaul_dtn::bpv7::{
 use longhaul_dtn::time::Span;
 
 use super::bundle_look::write_new;
-use super::courier::{address, node_id};
+use super::courier::{TlsArg, node_id, peer};
 use super::say;
 use crate::shell::clock;
-use crate::shell::courier::{BUNDLE_BYTES_MAX, SendOptions, send};
+use crate::shell::courier::carrier::PeerAddress;
+use crate::shell::courier::{Allowed, BUNDLE_BYTES_MAX, SendOptions, send};
 
 /// Hops that a new bundle may take.
 const HOPS_MAX: u8 = 32;
@@ -51,9 +52,16 @@ pub(super) struct NewArgs {
 /// Arguments of `bundle send`.
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
-    /// The node to send to, as HOST:PORT.
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    to: String,
+    /// The node to send to, as HOST:PORT or HOST:PORT=NODE-ID.
+    #[arg(long, value_name = "ADDRESS", value_parser = peer)]
+    to: PeerAddress,
+    /// Encrypt the session: not at all, if the node can, or always, and then it has to prove that
+    /// it is who it says: that it has a key that --allow names.
+    #[arg(long, value_enum, default_value_t = TlsArg::Offered)]
+    tls: TlsArg,
+    /// The key of the node, as KEY or KEY=NODE-ID; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    allow: Vec<Allowed>,
     /// The node id to send under, as dtn://NAME/ or ipn:NUMBER.0.
     #[arg(long, value_name = "NODE-ID", value_parser = node_id)]
     node_id: EndpointId,
@@ -110,8 +118,13 @@ fn pack(
 /// Sends bundles and waits for the answers.
 pub(super) fn send_all(args: &SendArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log("warn", false)?;
-    let options =
-        SendOptions { to: args.to.clone(), node: args.node_id.clone(), files: args.files.clone() };
+    let options = SendOptions {
+        to: args.to.clone(),
+        tls: args.tls.into(),
+        allowed: args.allow.clone(),
+        node: args.node_id.clone(),
+        files: args.files.clone(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(send(&options))?;
     if args.json {

@@ -10,7 +10,7 @@ use longhaul_dtn::bpv7::EndpointId;
 
 use super::say;
 use crate::shell::courier::carrier::PeerAddress;
-use crate::shell::courier::{self, Allowed, CourierOptions, Deliver, Report, Trust};
+use crate::shell::courier::{self, Allowed, CourierOptions, Deliver, Report, TlsMode, Trust};
 
 /// What every address of a carrier may begin with.
 const SCHEME: &str = "tcpcl:";
@@ -29,14 +29,18 @@ pub(super) struct CourierArgs {
     /// Keep a session to this node, as HOST:PORT or HOST:PORT=NODE-ID; may be repeated.
     #[arg(long, value_name = "PEER", value_parser = peer)]
     peer: Vec<PeerAddress>,
-    /// Believe those who connect from here that they are the node they say, as ADDRESS,
-    /// ADDRESS/BITS, or either with =NODE-ID behind it; may be repeated. Who is not believed
-    /// may give bundles and is given none.
+    /// Believe those with this key, or who connect from here, that they are the node they say:
+    /// KEY, ADDRESS or ADDRESS/BITS, with or without =NODE-ID behind it; may be repeated. Who is
+    /// not believed may give bundles and is given none; a node with a KEY is believed with it alone.
     #[arg(long, value_name = "WHO")]
     allow: Vec<Allowed>,
     /// Believe everybody who connects: whoever takes a node's name is handed its bundles.
     #[arg(long)]
     trust_claims: bool,
+    /// Encrypt sessions, and prove this courier's key in them: not at all, with nodes that can, or
+    /// always, and then believe nobody who has not proven a key that --allow names.
+    #[arg(long, value_enum, default_value_t = TlsArg::Offered)]
+    tls: TlsArg,
     /// Most sessions that are accepted at a time; those with --peer do not count.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=65_536))]
     sessions: u32,
@@ -66,6 +70,24 @@ enum DeliverArg {
     Count,
 }
 
+/// Whether sessions are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum TlsArg {
+    Off,
+    Offered,
+    Required,
+}
+
+impl From<TlsArg> for TlsMode {
+    fn from(arg: TlsArg) -> Self {
+        match arg {
+            TlsArg::Off => Self::Off,
+            TlsArg::Offered => Self::Offered,
+            TlsArg::Required => Self::Required,
+        }
+    }
+}
+
 pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log(&args.log, false)?;
     let count = |count: u32| usize::try_from(count).expect("at most 65,536");
@@ -79,6 +101,7 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
             DeliverArg::Files => Deliver::Files,
             DeliverArg::Count => Deliver::Count,
         },
+        tls: args.tls.into(),
         sessions_max: count(args.sessions),
         sessions_per_address_max: count(args.per_address),
         trust: Trust { everyone: args.trust_claims, allowed: args.allow.clone() },
@@ -94,6 +117,7 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
         say!("{}", serde_json::to_string(report)?);
     } else {
         match report {
+            Report::Key { key } => say!("key {key}"),
             Report::Listening { address } => say!("listening at {address}"),
             Report::Opened { bundles } => say!("opened with {bundles} bundles"),
             Report::Status { links, held, held_bytes, counts } => say!(
@@ -131,7 +155,8 @@ pub(super) fn address(text: &str) -> anyhow::Result<String> {
     Ok(place.to_owned())
 }
 
-fn peer(text: &str) -> anyhow::Result<PeerAddress> {
+/// Reads an address with or without the node that is there.
+pub(super) fn peer(text: &str) -> anyhow::Result<PeerAddress> {
     let (place, node) = match text.split_once('=') {
         None => (text, None),
         Some((place, node)) => (place, Some(node_id(node)?)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use longhaul_dtn::bpv7::{EndpointId, Limits};
+use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::tcpcl::NodeId;
 use longhaul_dtn::time::{Span, Timestamp};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
@@ -17,9 +18,10 @@ use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAdd
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
 use super::relay;
+use super::tls::{Identity, Tls};
 use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
-use crate::shell::{clock, entropy, private};
+use crate::shell::{clock, entropy, private, store};
 
 /// Most bytes of a bundle that a courier takes.
 pub const BUNDLE_BYTES_MAX: u64 = 32 << 20;
@@ -49,6 +51,8 @@ pub struct CourierOptions {
     pub deliver: Deliver,
     /// Whom to believe who connects to us.
     pub trust: Trust,
+    /// Whether sessions are within TLS.
+    pub tls: TlsMode,
     /// Most sessions that are accepted at a time.
     pub sessions_max: usize,
     /// Most of them from one network address.
@@ -64,10 +68,26 @@ pub enum Deliver {
     Count,
 }
 
+/// Whether sessions are within TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// None is.
+    Off,
+    /// Those with nodes that can.
+    Offered,
+    /// All are, and every node has to prove that it is who it says.
+    Required,
+}
+
 /// What a courier says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Report {
+    /// Who it is for those that know keys.
+    Key {
+        /// Its key, as others name it.
+        key: String,
+    },
     /// It listens.
     Listening {
         /// Where.
@@ -90,6 +110,17 @@ pub enum Report {
         #[serde(flatten)]
         counts: Counts,
     },
+}
+
+impl TlsMode {
+    /// TLS with an identity, in this mode.
+    pub(super) fn with(self, identity: Identity) -> Tls {
+        match self {
+            Self::Off => Tls::Off,
+            Self::Offered => Tls::Offered(identity),
+            Self::Required => Tls::Required(identity),
+        }
+    }
 }
 
 struct Courier<'a> {
@@ -145,7 +176,17 @@ pub async fn run(
     let bundles = opened.restored.len();
     let (disk, answers) = Disk::start(opened.store);
     let node_id = NodeId::new(&options.node.to_string())?;
+    let tls = match options.tls {
+        TlsMode::Off => Tls::Off,
+        mode => {
+            let fresh = SecretKey::from_seed(&entropy::nonce()?);
+            let key = store::courier_key(&options.dir, &fresh)?;
+            say(&Report::Key { key: key.peer_id().to_string() })?;
+            mode.with(Identity::new(&key, &node_id)?)
+        }
+    };
     let (carrier, events) = Carrier::new(CarrierConfig {
+        tls,
         trust: options.trust.clone(),
         sessions_max: options.sessions_max,
         sessions_per_address_max: options.sessions_per_address_max,

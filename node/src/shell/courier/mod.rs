@@ -14,8 +14,10 @@ pub mod relay;
 mod send;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trust;
 
-pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, run};
+pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, TlsMode, run};
 pub use send::{SendOptions, SendReport, send};
-pub use trust::{Allowed, AllowedError, Trust};
+pub use tls::{Identity, Tls, TlsError};
+pub use trust::{Allowed, AllowedError, Evidence, Trust};

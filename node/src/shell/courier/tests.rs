@@ -68,6 +68,7 @@ async fn start_with(
         quota_bytes: 64 << 20,
         deliver,
         trust,
+        tls: TlsMode::Offered,
         sessions_max: 64,
         sessions_per_address_max: 8,
     };
@@ -122,7 +123,9 @@ fn write(dir: &Path, sequence: u64, destination: &str, payload: &[u8]) -> PathBu
 
 async fn hand_over(to: &Running, files: Vec<PathBuf>) -> SendReport {
     let node = endpoint("dtn://sender/");
-    send(&SendOptions { to: to.address.clone(), node, files }).await.expect("it listens")
+    let to = PeerAddress { address: to.address.clone(), node: None };
+    let (tls, allowed) = (TlsMode::Offered, vec![]);
+    send(&SendOptions { to, tls, allowed, node, files }).await.expect("it listens")
 }
 
 /// Payloads of the delivered files, in the order of their contents.

@@ -1,4 +1,4 @@
-//! Key: the file that holds the secret of a peer, or of a relay.
+//! Key: the file that holds the secret of a peer, a relay or a courier.
 //!
 //! 64 hexadecimal digits and a line end, readable by the owner alone. A key
 //! that others may have read is refused, not repaired: whoever runs the peer
@@ -45,17 +45,23 @@ pub struct RelayKey {
 /// none, stores `fresh` in it.
 pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<RelayKey, StoreError> {
     let path = dir.join("relay.key");
-    let mut disk = RealDisk;
-    disk.make_dir(dir).map_err(io_error("create", dir))?;
+    RealDisk.make_dir(dir).map_err(io_error("create", dir))?;
     let _lock = lock::take(dir)?;
-    let key = match read(path.clone())? {
-        Some(key) => key,
-        None => {
-            write(&mut disk, &path, fresh)?;
-            fresh.clone()
-        }
-    };
+    let key = own_key(&path, fresh)?;
     Ok(RelayKey { key, _lock })
+}
+
+/// Reads the key of the courier in `dir`, which somebody holds; if there is none, stores `fresh`.
+pub fn courier_key(dir: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+    own_key(&dir.join("courier.key"), fresh)
+}
+
+fn own_key(path: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+    if let Some(key) = read(path.to_path_buf())? {
+        return Ok(key);
+    }
+    write(&mut RealDisk, path, fresh)?;
+    Ok(fresh.clone())
 }
 
 fn write(disk: &mut dyn Disk, path: &Path, key: &SecretKey) -> Result<(), StoreError> {

@@ -7,13 +7,16 @@
 //! sessions, in all and from one address, drop connections at once; who listens and who dials is
 //! [`Carrier::listen`] and [`Carrier::dial`], which dials again with a growing pause.
 //!
-//! TLS is not spoken, and the contact header says so.
+//! Sessions are within TLS where both sides can; what that shows of the other side is weighed by
+//! [`Trust`].
 
 mod arriving;
 mod dial;
+mod end;
 mod places;
 mod sending;
 mod session;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +39,7 @@ use self::places::Places;
 use self::session::Conversation;
 use super::agent::{Arrival, LinkId, SendOutcome};
 use super::relay::Parcel;
+use super::tls::Tls;
 use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
 use crate::shell::net::RedialPolicy;
@@ -73,8 +77,10 @@ pub struct CarrierConfig {
     pub stall_max: Duration,
     /// The pauses after failed dials.
     pub redial: RedialPolicy,
-    /// Whose claim of a node id is believed, of those that connect to us.
+    /// Whose claim of a node id is believed.
     pub trust: Trust,
+    /// Whether sessions are within TLS.
+    pub tls: Tls,
 }
 
 /// A node to dial.
@@ -196,6 +202,7 @@ impl CarrierConfig {
                 longest: Duration::from_secs(30),
             },
             trust: Trust::default(),
+            tls: Tls::Off,
         }
     }
 
@@ -204,7 +211,11 @@ impl CarrierConfig {
             node_id: Some(self.node_id.clone()),
             keepalive_s: self.keepalive_s,
             transfer_mru: self.bundle_bytes_max,
-            tls: TlsPolicy::Never,
+            tls: match self.tls {
+                Tls::Off => TlsPolicy::Never,
+                Tls::Offered(_) => TlsPolicy::Offer,
+                Tls::Required(_) => TlsPolicy::Require,
+            },
             bounds: SessionBounds {
                 segment_bytes_max: self.segment_bytes_max,
                 offers_max: self.session_bundles_max,
