@@ -13,7 +13,7 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 except ImportError:
-    print("SKIP: the Python package cryptography is not installed")
+    print("SKIP: the Python package cryptography is not installed; pip install cryptography")
     sys.exit(0)
 
 BREAK = object()

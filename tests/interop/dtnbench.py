@@ -109,13 +109,16 @@ def main():
     parser.add_argument("--sizes", default="1024,102400,1048576")
     parser.add_argument("--place", help="folder for the data directories; default: of the system")
     parser.add_argument("--systems", default="dtnd sled,dtnd mem,courier")
+    parser.add_argument("--both", action="store_true", help="measure nothing without dtnd")
     options = parser.parse_args()
     systems = options.systems.split(",")
     if not os.path.exists(peers.LONGHAUL):
-        print(f"SKIP: no courier: {peers.LONGHAUL} is not there; build it or set LONGHAUL")
+        print(f"SKIP: {peers.LONGHAUL} is not there; cargo build --release --locked, or set LONGHAUL")
         return 0
     if not peers.DTND:
-        print("SKIP: dtnd is not installed (cargo install dtn7 --version 0.21.0); couriers alone")
+        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0 --locked, or set DTND")
+        if options.both:
+            return 0
         systems = ["courier"]
     print(f"load {os.getloadavg()[0]:.1f} at the start, {os.cpu_count()} cores")
     for size in map(int, options.sizes.split(",")):

@@ -20,7 +20,7 @@ sys.path[:] = [path for path in sys.path if os.path.abspath(path) != HERE]
 try:
     from pyd3tn.bundle7 import BlockType, Bundle, CRCType
 except ImportError:
-    print("SKIP: the Python package pyD3TN is not installed")
+    print("SKIP: the Python package pyD3TN is not installed; pip install pyD3TN")
     sys.exit(0)
 
 PEER = "rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Bundles both ways between a courier and DTN nodes of other makes, over TCPCL version 4.
 
-    DTND=path HARDY_PEER=path LONGHAUL=path tests/interop/tcpcl.py
+    DTND=path HARDY_PEER=path LONGHAUL=path tests/interop/tcpcl.py [kills] [dtnd] [hardy]
 
-First between two couriers, of which one is killed (SIGKILL) while it takes bundles. Other peers: dtnd of the crate dtn7 0.21.0 (`cargo install dtn7 --version 0.21.0`), and hardy-peer, a
+First between two couriers, of which one is killed (SIGKILL) while it takes bundles. Other peers: dtnd of the crate dtn7 0.21.0 (`cargo install dtn7 --version 0.21.0 --locked`), and hardy-peer, a
 program of this folder over the crates hardy-tcpclv4 and hardy-bpa. What is not installed is
-skipped with a line that says so. Each direction is tried with either side opening the connection,
+skipped with a line that says so; without arguments all three run. Each direction is tried with either side opening the connection,
 and each payload is compared. Exit code 0: all that ran passed.
 """
 import os
@@ -70,10 +70,10 @@ def dtnd_gives(dtnd, courier, what):
 
 def with_dtnd(folder):
     if not peers.DTND:
-        print("SKIP: dtnd is not installed (cargo install dtn7 --version 0.21.0, or set DTND)")
+        print("SKIP: dtnd is not installed; cargo install dtn7 --version 0.21.0 --locked, or set DTND")
         return
     # dtnd opens the connection, once it has a bundle.
-    courier = peers.Courier("ours", folder + "/c1")
+    courier = peers.Courier("ours", folder + "/c1", allow=["127.0.0.1=dtn://other/"])
     dtnd = peers.Dtnd("other", folder + "/d1", 3411, 4611, [f"tcp://127.0.0.1:{courier.port}/ours"])
     try:
         dtnd_gives(dtnd, courier, "dtnd connects and gives")
@@ -126,13 +126,13 @@ def hardy_takes(hardy, courier, folder, what):
 
 def with_hardy(folder):
     if not HARDY_PEER:
-        print("SKIP: hardy-peer is not installed (cargo install --path tests/interop/hardy-peer, "
-              "or set HARDY_PEER)")
+        print("SKIP: hardy-peer is not installed; cargo install --path tests/interop/hardy-peer, "
+              "or set HARDY_PEER")
         return
     data = payloads()
     give = peers.write(folder + "/give", data)
     # hardy opens the connection.
-    courier = peers.Courier("ours", folder + "/c3")
+    courier = peers.Courier("ours", folder + "/c3", allow=["127.0.0.1=dtn://hardy/"])
     hardy = Hardy(folder + "/h1", 4621, courier.port, give)
     try:
         expect_files(courier, data, "hardy connects and gives")
@@ -196,15 +196,20 @@ def explain(*processes):
             print(text, file=sys.stderr)
 
 
+PARTS = {"kills": with_kills, "dtnd": with_dtnd, "hardy": with_hardy}
+
+
 def main():
+    parts = sys.argv[1:] or list(PARTS)
+    if not set(parts) <= set(PARTS):
+        sys.exit(f"usage: tcpcl.py [{'] ['.join(PARTS)}]")
     if not os.path.exists(peers.LONGHAUL):
-        print(f"SKIP: no courier: {peers.LONGHAUL} is not there; build it or set LONGHAUL")
+        print(f"SKIP: {peers.LONGHAUL} is not there; cargo build --release --locked, or set LONGHAUL")
         return 0
     folder = peers.folder()
     began = time.time()
-    with_kills(folder)
-    with_dtnd(folder)
-    with_hardy(folder)
+    for part in parts:
+        PARTS[part](folder)
     shutil.rmtree(folder)
     print(f"done in {time.time() - began:.0f} s")
     return 0

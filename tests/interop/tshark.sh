@@ -19,7 +19,7 @@ readonly PEER=rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa
 skip() { echo "SKIP: $1"; exit 0; }
 
 for program in tshark text2pcap; do
-  command -v "$program" >/dev/null || skip "$program is not installed"
+  command -v "$program" >/dev/null || skip "$program is not installed; apt install tshark"
 done
 knows() { tshark -G fields 2>/dev/null | awk -F '\t' -v name="$1" '$3 == name { n = 1 } END { exit !n }'; }
 knows bpv7.primary.src_uri ||

@@ -35,6 +35,35 @@ pub(in crate::shell) fn take(dir: &Path) -> Result<Lock, LockError> {
         Ok(file) => file,
         Err(error) => return Err(LockError::Io("open", path, error)),
     };
+    lock(file, path)
+}
+
+/// Takes the lock to read only: where the file cannot be written, without writing it. None where
+/// there is no lock file and none can be made: then nobody holds the directory.
+pub(in crate::shell) fn take_to_read(dir: &Path) -> Result<Option<Lock>, LockError> {
+    match take(dir) {
+        Err(LockError::Io("open", _, error))
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            take_unwritten(dir)
+        }
+        taken => taken.map(Some),
+    }
+}
+
+fn take_unwritten(dir: &Path) -> Result<Option<Lock>, LockError> {
+    let path = path(dir);
+    match File::open(&path) {
+        Ok(file) => lock(file, path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LockError::Io("open", path, error)),
+    }
+}
+
+fn lock(file: File, path: PathBuf) -> Result<Lock, LockError> {
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => {
@@ -67,6 +96,19 @@ mod tests {
         assert!(matches!(take(dir.path()), Err(LockError::Held(Some(found))) if found == pid));
         drop(lock);
         take(dir.path()).expect("nobody else's any more");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_held_against_writers_all_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(take_unwritten(dir.path()).expect("nobody's").is_none());
+        let writer = take(dir.path()).expect("nobody else's");
+        assert!(matches!(take_unwritten(dir.path()), Err(LockError::Held(_))));
+        drop(writer);
+        let reader = take_unwritten(dir.path()).expect("nobody else's").expect("there is a file");
+        assert!(matches!(take(dir.path()), Err(LockError::Held(_))));
+        drop(reader);
+        assert!(take_to_read(dir.path()).expect("nobody else's").is_some());
     }
 
     #[test]

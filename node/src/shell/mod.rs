@@ -7,7 +7,9 @@ pub mod courier;
 pub mod entropy;
 mod lock;
 pub mod net;
+mod private;
 pub mod store;
+mod tally;
 
 #[cfg(feature = "train")]
 pub mod cli;

@@ -55,7 +55,7 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn make_dir(&mut self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        crate::shell::private::make_dir(path)
     }
 
     fn create(&mut self, path: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, value_parser};
 use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
@@ -22,7 +22,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_registry::{LogWriter, Record, SignedManifest};
 use serde_json::{Value, json};
 
-use super::store::space_json;
+use super::store::{show_space, space_json};
 use crate::peer::{PersistRequest, Ticket};
 use crate::shell::cli::say;
 use crate::shell::store::care;
@@ -32,7 +32,7 @@ use crate::shell::store::{Space, Store};
 #[derive(Debug, Args)]
 pub(super) struct BenchStoreArgs {
     /// Bundles that are held at once.
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     bundles: u32,
     /// Bytes of a payload.
     #[arg(long, default_value_t = 1_024, value_name = "BYTES")]
@@ -47,7 +47,7 @@ pub(super) struct BenchStoreArgs {
     #[arg(long, default_value_t = 64, value_name = "N")]
     group: usize,
     /// Measured starts; the fastest and the slowest are shown.
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     repeats: u32,
     /// A new directory for the data, removed at the end; default: in the temporary folder.
     #[arg(long, value_name = "DIR")]
@@ -292,8 +292,8 @@ fn show(args: &BenchStoreArgs, figures: &Figures) -> anyhow::Result<()> {
     say!("stored      {stored_per_s:.0} per second durably, {} in a group", args.group);
     say!("restart     {}", restart.show());
     say!("rebuild     {}; equal to the index before", rebuild.show());
-    say!("room        {:.3} times what is needed, {filled:?}", filled.ratio());
+    show_space(filled)?;
     say!("replaced    {generations} times, {replaced_per_s:.0} per second");
-    say!("room then   {:.3} times what is needed, {replaced:?}", replaced.ratio());
+    show_space(replaced)?;
     Ok(())
 }

@@ -10,9 +10,10 @@ use longhaul_dtn::bundle::{BundleHead, BundleLimits};
 use longhaul_dtn::time::{Span, Timestamp};
 use serde::Serialize;
 
-use super::{DirArg, bundle_send, say};
+use super::bundle_look::{Looked, seconds_left};
+use super::{DirArg, bundle_look, bundle_send, say};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
-use crate::shell::folder::{self, BundleFile, Written, bundle_bytes_max};
+use crate::shell::folder::{self, BundleFile, Seen, Written, bundle_bytes_max};
 use crate::shell::store::Store;
 use crate::shell::{clock, entropy};
 
@@ -28,11 +29,15 @@ const LOOK: BundleLimits = BundleLimits {
 /// Bundles as files.
 #[derive(Debug, Subcommand)]
 pub(super) enum BundleCommand {
-    /// List the bundles in files and folders, or those that a peer holds.
+    /// List the bundles in files and folders, any of RFC 9171, or those that a peer holds.
     #[command(
         after_help = "Examples:\n  longhaul bundle ls\n  longhaul bundle ls /media/usb/longhaul --json"
     )]
     Ls(LsArgs),
+    /// Show what a bundle in a file says, and take out what it carries.
+    #[command(after_help = "Example:\n  longhaul bundle show courier-data/delivered/*.bundle \
+        --payload note.txt\n\nReads any bundle of RFC 9171, and checks its CRCs; decrypts nothing.")]
+    Show(bundle_look::ShowArgs),
     /// Write what a peer holds into a folder; what is there already is left alone.
     #[command(after_help = "Example:\n  longhaul bundle export --to /media/usb/longhaul\n\n\
         Works beside a running peer. Another peer takes the files with `longhaul bundle import`,\n\
@@ -90,6 +95,7 @@ pub(super) struct ImportArgs {
 pub(super) fn bundle(command: &BundleCommand) -> anyhow::Result<ExitCode> {
     match command {
         BundleCommand::Ls(args) => ls(args),
+        BundleCommand::Show(args) => bundle_look::show(args),
         BundleCommand::Export(args) => export(args),
         BundleCommand::Import(args) => import(args),
         BundleCommand::New(args) => bundle_send::new(args),
@@ -98,7 +104,7 @@ pub(super) fn bundle(command: &BundleCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// A line of `ls`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -106,6 +112,9 @@ struct Row {
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     author: Option<String>,
+    /// Who made it, where it is no bundle of a peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,44 +127,44 @@ struct Row {
     /// peer can't read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// Why it is no bundle of a peer; none where it is one.
+    /// Why it is no bundle, or one of a peer that is wrong; none where it is right.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Row {
     fn of(path: Option<&Path>, head: &BundleHead, now: Timestamp) -> Self {
-        let left = head.expires().since(now).ms().cast_signed() / 1_000;
-        let late = now.since(head.expires()).ms().cast_signed() / 1_000;
         Self {
             path: path.map(|path| path.display().to_string()),
             id: Some(head.id().to_string()),
             author: Some(head.author().to_string()),
+            source: None,
             destination: Some(head.destination().to_string()),
             created_unix_ms: Some(head.created().unix_ms()),
-            expires_in_s: Some(if left > 0 { left } else { -late }),
+            expires_in_s: Some(seconds_left(head.expires(), now)),
             payload_bytes: Some(head.payload_len()),
             key: head.confidential().map(|claim| claim.key.to_string()),
             error: None,
         }
     }
 
+    /// The row of a bundle that is none of a peer.
+    fn foreign(path: &Path, looked: &Looked, now: Timestamp) -> Self {
+        let primary = &looked.head.primary;
+        Self {
+            path: Some(path.display().to_string()),
+            source: Some(primary.source.to_string()),
+            destination: Some(primary.destination.to_string()),
+            created_unix_ms: (!primary.is_clockless()).then(|| primary.created.time.unix_ms()),
+            expires_in_s: looked.expires().map(|at| seconds_left(at, now)),
+            payload_bytes: Some(looked.payload_len),
+            ..Self::default()
+        }
+    }
+
     fn bad(path: &Path, error: String) -> Self {
         let path = Some(path.display().to_string());
-        let (id, author, destination) = (None, None, None);
-        let (created_unix_ms, expires_in_s, payload_bytes, key) = (None, None, None, None);
-        let error = Some(error);
-        Self {
-            path,
-            id,
-            author,
-            destination,
-            created_unix_ms,
-            expires_in_s,
-            payload_bytes,
-            key,
-            error,
-        }
+        Self { path, error: Some(error), ..Self::default() }
     }
 
     fn text(&self) -> String {
@@ -164,9 +173,15 @@ impl Row {
             return format!("{path}: {error}");
         }
         let short = |text: &Option<String>| text.as_deref().unwrap_or_default()[..10].to_owned();
-        let left = self.expires_in_s.unwrap_or_default();
-        let time = if left > 0 { format!("{left} s left") } else { "expired".to_owned() };
+        let time = match self.expires_in_s {
+            Some(left) if left > 0 => format!("{left} s left"),
+            Some(_) => "expired".to_owned(),
+            None => "no clock".to_owned(),
+        };
         let bytes = self.payload_bytes.unwrap_or_default();
+        if let (Some(source), Some(destination)) = (&self.source, &self.destination) {
+            return format!("{source} to {destination}  {bytes:>9} bytes  {time:>14}  {path}");
+        }
         let how = if self.key.is_some() { "  encrypted" } else { "" };
         format!(
             "{}  by {}  {bytes:>9} bytes  {time:>14}{how}  {path}",
@@ -181,11 +196,12 @@ fn ls(args: &LsArgs) -> anyhow::Result<ExitCode> {
     let rows: Vec<Row> = if args.paths.is_empty() {
         held(&args.dir.dir)?.iter().map(|held| Row::of(None, &held.head, now)).collect()
     } else {
-        let rows = files(&args.paths)?.into_iter().map(|file| match look(&file.path) {
-            Ok(head) => Row::of(Some(&file.path), &head, now),
-            Err(error) => Row::bad(&file.path, super::explain(&error)),
-        });
-        rows.collect()
+        let files = files(&args.paths)?.into_iter();
+        let row = |path: &Path| match row_of(path, now) {
+            Ok(row) => row,
+            Err(error) => Row::bad(path, super::explain(&error)),
+        };
+        files.map(|file| row(&file.path)).collect()
     };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&rows)?);
@@ -197,6 +213,14 @@ fn ls(args: &LsArgs) -> anyhow::Result<ExitCode> {
     let bad = rows.iter().filter(|row| row.error.is_some()).count();
     eprintln!("{} bundles, {bad} files that are none", rows.len() - bad);
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The row of a file; only an update of a peer is in memory as a whole.
+fn row_of(path: &Path, now: Timestamp) -> anyhow::Result<Row> {
+    if bundle_look::head(path)?.is_update() {
+        return Ok(Row::of(Some(path), &look(path)?, now));
+    }
+    Ok(Row::foreign(path, &bundle_look::whole(path, &mut |_| Ok(()))?, now))
 }
 
 fn look(path: &Path) -> anyhow::Result<BundleHead> {
@@ -243,10 +267,12 @@ fn peer(
 }
 
 fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    folder::check_place(&args.to, &args.dir.dir)?;
     let held = held(&args.dir.dir)?;
     std::fs::create_dir_all(&args.to).with_context(|| format!("create {}", args.to.display()))?;
     let there = folder::list(&args.to, FILES_MAX)?;
-    let Written { bundles, bytes, problem } = folder::write_lacked(&args.to, &there, &held);
+    let Written { bundles, bytes, problem } =
+        folder::write_lacked(&args.to, &there, &held, &mut Seen::default());
     problem.map_or(Ok(()), Err)?;
     let pruned = if args.prune { prune(&there)? } else { 0 };
     let to = args.to.display();
@@ -380,11 +406,30 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.bundle");
         std::fs::write(&path, b"\x9f\xff").expect("a file");
-        let error = look(&path).expect_err("no bundle");
+        let error = row_of(&path, clock::now()).expect_err("no bundle");
         let row = Row::bad(&path, super::super::explain(&error));
-        assert!(row.text().starts_with(&format!("{}: not a bundle of a peer: ", path.display())));
+        assert!(row.text().starts_with(&format!("{}: not a bundle: ", path.display())));
         let json = serde_json::to_string(&row).expect("JSON");
         assert!(json.contains("error") && !json.contains("payload_bytes"), "{json}");
+    }
+
+    #[test]
+    fn lists_bundles_of_other_nodes_by_source_and_destination() {
+        use longhaul_dtn::bpv7::{CreationTimestamp, Draft, PrimaryBlock};
+        let created = CreationTimestamp { time: Timestamp::from_dtn_ms(1_000), sequence: 0 };
+        let [source, destination] =
+            ["ipn:7.1", "dtn://b/in"].map(|text| text.parse().expect("an endpoint id"));
+        let primary = PrimaryBlock::new(source, destination, created, Span::from_ms(60_000));
+        let bytes = Draft::new(primary).encode(b"theirs").expect("a bundle");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.bundle");
+        std::fs::write(&path, bytes).expect("a file");
+        let text = row_of(&path, Timestamp::from_dtn_ms(2_000)).expect("a bundle").text();
+        assert!(text.starts_with("ipn:7.1 to dtn://b/in") && text.contains("59 s left"), "{text}");
+        let (head, bytes) = bundle(9);
+        std::fs::write(&path, bytes).expect("a file");
+        let row = row_of(&path, clock::now()).expect("a bundle of a peer");
+        assert_eq!(row.id, Some(head.id().to_string()));
     }
 
     #[test]

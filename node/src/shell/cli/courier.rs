@@ -4,36 +4,58 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
-use clap::Args;
+use anyhow::ensure;
+use clap::{Args, value_parser};
 use longhaul_dtn::bpv7::EndpointId;
 use longhaul_dtn::routing::spray::Copies;
 
 use super::say;
 use crate::shell::clock;
 use crate::shell::courier::carrier::PeerAddress;
-use crate::shell::courier::{self, CourierOptions, Deliver, Report, Routing};
+use crate::shell::courier::{
+    self, Allowed, CourierOptions, Deliver, Report, Routing, TlsMode, Trust,
+};
 
 /// What every address of a carrier may begin with.
 const SCHEME: &str = "tcpcl:";
+/// Least quota: below, a store has no room for its segments and a bundle.
+const QUOTA_BYTES_MIN: u64 = 1 << 20;
 
 /// Arguments of `courier`.
 #[derive(Debug, Args)]
 pub(super) struct CourierArgs {
     /// Listen here, as tcpcl:HOST:PORT; may be repeated.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, required_unless_present = "peer")]
     listen: Vec<String>,
     /// The node id of this courier, as dtn://NAME/ or ipn:NUMBER.0.
-    #[arg(long, value_name = "NODE-ID")]
+    #[arg(long, value_name = "NODE-ID", value_parser = node_id)]
     node_id: EndpointId,
     /// Keep a session to this node, as HOST:PORT or HOST:PORT=NODE-ID; may be repeated.
-    #[arg(long, value_name = "PEER")]
-    peer: Vec<String>,
+    #[arg(long, value_name = "PEER", value_parser = peer)]
+    peer: Vec<PeerAddress>,
+    /// Believe those with this key, or who connect from here, that they are the node they say:
+    /// KEY, ADDRESS or ADDRESS/BITS, with or without =NODE-ID behind it; may be repeated. Who is
+    /// not believed may give bundles and is given none; a node with a KEY is believed with it alone.
+    #[arg(long, value_name = "WHO")]
+    allow: Vec<Allowed>,
+    /// Believe everybody who connects: whoever takes a node's name is handed its bundles.
+    #[arg(long)]
+    trust_claims: bool,
+    /// Encrypt sessions, and prove this courier's key in them: not at all, with nodes that can, or
+    /// always, and then believe nobody who has not proven a key that --allow names.
+    #[arg(long, value_enum, default_value_t = TlsArg::Offered)]
+    tls: TlsArg,
+    /// Most sessions that are accepted at a time; those with --peer do not count.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=65_536))]
+    sessions: u32,
+    /// Most of them from one IPv4 address or one IPv6 network.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=65_536))]
+    per_address: u32,
     /// The directory for bundles; made if it is missing.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Most bytes of bundles held. What was delivered gives way first; then new bundles are refused.
-    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30, value_parser = value_parser!(u64).range(QUOTA_BYTES_MIN..))]
     quota: u64,
     /// What becomes of bundles for this node: a file each in DIR/delivered, or a count.
     #[arg(long, value_enum, default_value_t = DeliverArg::Files)]
@@ -63,28 +85,47 @@ enum DeliverArg {
     Count,
 }
 
+/// Whether sessions are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum TlsArg {
+    Off,
+    Offered,
+    Required,
+}
+
+impl From<TlsArg> for TlsMode {
+    fn from(arg: TlsArg) -> Self {
+        match arg {
+            TlsArg::Off => Self::Off,
+            TlsArg::Offered => Self::Offered,
+            TlsArg::Required => Self::Required,
+        }
+    }
+}
+
 pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log(&args.log, false)?;
-    let node = node_id(&args.node_id)?;
+    let count = |count: u32| usize::try_from(count).expect("at most 65,536");
+    let node = args.node_id.clone();
     let plan = args.plan.as_ref().map(|file| courier::plan::read(file, &node, clock::now()));
     let plan = plan.transpose()?;
     let copies = Copies::new(args.copies).expect("one or more");
     let options = CourierOptions {
         routing: (plan.is_some() || args.spray).then_some(Routing { plan, copies }),
         node,
-        listen: args.listen.iter().map(|it| address(it).to_owned()).collect(),
-        peers: args.peer.iter().map(|text| peer(text)).collect::<anyhow::Result<_>>()?,
+        listen: args.listen.clone(),
+        peers: args.peer.clone(),
         dir: args.dir.clone(),
         quota_bytes: args.quota,
         deliver: match args.deliver {
             DeliverArg::Files => Deliver::Files,
             DeliverArg::Count => Deliver::Count,
         },
+        tls: args.tls.into(),
+        sessions_max: count(args.sessions),
+        sessions_per_address_max: count(args.per_address),
+        trust: Trust { everyone: args.trust_claims, allowed: args.allow.clone() },
     };
-    ensure!(
-        !options.listen.is_empty() || !options.peers.is_empty(),
-        "a courier without --listen and --peer meets nobody; give one of them"
-    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = crate::shell::driver::signal();
     runtime.block_on(courier::run(&options, stop, |report| tell(report, args.json)))?;
@@ -96,6 +137,7 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
         say!("{}", serde_json::to_string(report)?);
     } else {
         match report {
+            Report::Key { key } => say!("key {key}"),
             Report::Listening { address } => say!("listening at {address}"),
             Report::Opened { bundles } => say!("opened with {bundles} bundles"),
             Report::Status { links, held, held_bytes, counts } => say!(
@@ -112,33 +154,40 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that an endpoint names a node, as a node id does.
-pub(super) fn node_id(id: &EndpointId) -> anyhow::Result<EndpointId> {
+/// Reads a node id: an endpoint that names a node.
+pub(super) fn node_id(text: &str) -> anyhow::Result<EndpointId> {
+    let id: EndpointId = text.parse()?;
     ensure!(
         !id.is_none() && id.is_same(&id.node()),
         "{id} names no node; write dtn://NAME/ or ipn:NUMBER.0"
     );
-    Ok(id.clone())
+    Ok(id)
 }
 
-/// Host and port of an address with or without its scheme.
-pub(super) fn address(text: &str) -> &str {
-    text.strip_prefix(SCHEME).unwrap_or(text)
+/// Reads host and port of an address with or without its scheme.
+pub(super) fn address(text: &str) -> anyhow::Result<String> {
+    let place = text.strip_prefix(SCHEME).unwrap_or(text);
+    let port = place.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    ensure!(
+        port.is_some_and(|port| port.parse::<u16>().is_ok()),
+        "{text} is no address; write HOST:PORT, as in 10.0.0.7:4556"
+    );
+    Ok(place.to_owned())
 }
 
-fn peer(text: &str) -> anyhow::Result<PeerAddress> {
+/// Reads an address with or without the node that is there.
+pub(super) fn peer(text: &str) -> anyhow::Result<PeerAddress> {
     let (place, node) = match text.split_once('=') {
         None => (text, None),
-        Some((place, node)) => {
-            let id = node.parse().with_context(|| format!("read --peer {text}"))?;
-            (place, Some(node_id(&id)?))
-        }
+        Some((place, node)) => (place, Some(node_id(node)?)),
     };
-    Ok(PeerAddress { address: address(place).to_owned(), node })
+    Ok(PeerAddress { address: address(place)?, node })
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -150,5 +199,43 @@ mod tests {
         assert!(peer("b:1=b").is_err());
         assert!(peer("b:1=dtn://b/service").is_err());
         assert!(peer("b:1=dtn:none").is_err());
+    }
+
+    #[derive(Debug, Parser)]
+    struct Courier {
+        #[command(flatten)]
+        args: CourierArgs,
+    }
+
+    fn parse(more: &[&str]) -> Result<CourierArgs, clap::Error> {
+        let words = ["courier", "--node-id", "dtn://a/", "--dir", "d"].iter().chain(more);
+        Courier::try_parse_from(words).map(|courier| courier.args)
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_the_option_that_is_wrong() {
+        let listen = ["--listen", "tcpcl:127.0.0.1:0"];
+        let args = parse(&[&listen[..], &["--peer", "[2001:db8::7]:4556"]].concat());
+        let args = args.expect("well-formed");
+        assert_eq!(
+            (&*args.listen[0], &*args.peer[0].address),
+            ("127.0.0.1:0", "[2001:db8::7]:4556")
+        );
+        for wrong in [
+            ["--peer", "foo"],
+            ["--peer", ":4556"],
+            ["--peer", "b:65536"],
+            ["--peer", "b:1=dtn://b/service"],
+            ["--listen", "127.0.0.1"],
+            ["--quota", "0"],
+            ["--node-id", "dtn://a/service"],
+            ["--allow", "b.example"],
+        ] {
+            let error = parse(&[&listen[..], &wrong].concat()).expect_err(wrong[1]);
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(wrong[0]), "{error}");
+        }
+        let error = parse(&[]).expect_err("it would meet nobody");
+        assert!(error.to_string().contains("--listen"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ mod bench_contact;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 mod bench_store;
 mod bundle;
+mod bundle_look;
 mod bundle_send;
 mod courier;
 mod export;
@@ -95,7 +96,7 @@ enum Command {
     /// List, export or evaluate the versions of the model.
     #[command(subcommand)]
     Model(model::ModelCommand),
-    /// List bundles, write them to a folder, take them from one: contacts by carried disk.
+    /// List, show and make bundles, write them to a folder, take them from one: contacts by carried disk.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     /// Write a self-contained file that `longhaul-audit` can verify and replay.

@@ -113,8 +113,9 @@ impl RelayArgs {
 pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
     start_log(&format!("{},{QUIET}", args.log), false)?;
     let fresh = SecretKey::from_seed(&entropy::nonce()?);
-    let key = store::relay_key(&args.dir, &fresh)?;
-    let config = args.config(key)?;
+    // Held for as long as the relay runs.
+    let held = store::relay_key(&args.dir, &fresh)?;
+    let config = args.config(held.key.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

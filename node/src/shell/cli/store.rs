@@ -88,7 +88,7 @@ fn show_checked(found: &Checked) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show_space(space: &Space) -> anyhow::Result<()> {
+pub(super) fn show_space(space: &Space) -> anyhow::Result<()> {
     let Space { log, payloads, index, leftovers, live } = space;
     say!(
         "room        {} bytes for {live} that are needed ({:.2} times): log {log}, payloads \

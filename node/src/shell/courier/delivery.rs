@@ -14,6 +14,7 @@ use longhaul_dtn::hash::ContentHash;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::shell::bundles::BundleKey;
+use crate::shell::private;
 
 /// Most files of one sync of their directory.
 const GROUP_MAX: usize = 256;
@@ -30,7 +31,7 @@ pub(super) struct Delivery(Sender<Parcel>);
 impl Delivery {
     /// Starts the thread; it writes into `dir`.
     pub fn start(dir: &Path) -> io::Result<(Self, UnboundedReceiver<Done>)> {
-        fs::create_dir_all(dir)?;
+        private::make_dir(dir)?;
         let dir = dir.to_path_buf();
         let (parcels, incoming) = channel();
         let (answers, done) = unbounded_channel();
@@ -53,7 +54,11 @@ fn serve(dir: &Path, parcels: &Receiver<Parcel>, answers: &UnboundedSender<Done>
     while let Ok(first) = parcels.recv() {
         let mut group = vec![first];
         group.extend(parcels.try_iter().take(GROUP_MAX - 1));
-        let done = write_all(dir, &group);
+        let done = write_all(dir, &group).or_else(|error| match error.kind() {
+            // Whoever takes the bundles away may take their folder, too.
+            io::ErrorKind::NotFound => private::make_dir(dir).and_then(|()| write_all(dir, &group)),
+            _ => Err(error),
+        });
         let failed = done.is_err();
         let keys = done.map(|()| group.iter().map(|(key, _)| *key).collect());
         if answers.send(keys).is_err() || failed {
@@ -97,6 +102,20 @@ mod tests {
         assert_eq!(keys, [key(0), key(1), key(2)]);
         assert_eq!(fs::read(file_of(&dir, key(2))).expect("written"), [2; 10]);
         assert_eq!(fs::read_dir(&dir).expect("a directory").count(), 3);
+        fs::remove_dir_all(dir).expect("our own directory");
+    }
+
+    #[test]
+    fn makes_its_folder_again_when_somebody_took_it() {
+        let dir = std::env::temp_dir().join(format!("longhaul-delivery-{}-b", std::process::id()));
+        let key = BundleKey::from_bytes([7; 32]);
+        let (delivery, mut done) = Delivery::start(&dir).expect("a temporary directory");
+        for _ in 0..2 {
+            fs::remove_dir_all(&dir).expect("our own directory");
+            delivery.deliver((key, Arc::new(vec![7; 10]))).expect("it runs");
+            done.blocking_recv().expect("it runs").expect("room on the disk");
+            assert_eq!(fs::read(file_of(&dir, key)).expect("written"), [7; 10]);
+        }
         fs::remove_dir_all(dir).expect("our own directory");
     }
 }

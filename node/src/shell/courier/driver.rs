@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use longhaul_dtn::bpv7::{BundleError, EndpointId, Limits};
+use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::routing::graph::{Graph, GraphConfig};
 use longhaul_dtn::routing::plan::Plan;
 use longhaul_dtn::routing::spray::{Copies, TransferNumber};
@@ -22,11 +23,13 @@ use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAdd
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
 use super::relay;
+use super::tls::{Identity, Tls};
+use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
-use crate::shell::{clock, entropy};
+use crate::shell::{clock, entropy, private, store};
 
 /// Most bytes of a bundle that a courier takes.
-const BUNDLE_BYTES_MAX: u64 = 32 << 20;
+pub const BUNDLE_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of bundles that stay in memory after they were stored, to be sent on.
 const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Most events taken at once.
@@ -53,6 +56,14 @@ pub struct CourierOptions {
     pub deliver: Deliver,
     /// How bundles for one other node find their way; none gives them to every neighbour.
     pub routing: Option<Routing>,
+    /// Whom to believe who connects to us.
+    pub trust: Trust,
+    /// Whether sessions are within TLS.
+    pub tls: TlsMode,
+    /// Most sessions that are accepted at a time.
+    pub sessions_max: usize,
+    /// Most of them from one network address.
+    pub sessions_per_address_max: usize,
 }
 
 /// How bundles for one other node find their way.
@@ -81,10 +92,26 @@ pub enum Deliver {
     Count,
 }
 
+/// Whether sessions are within TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// None is.
+    Off,
+    /// Those with nodes that can.
+    Offered,
+    /// All are, and every node has to prove that it is who it says.
+    Required,
+}
+
 /// What a courier says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Report {
+    /// Who it is for those that know keys.
+    Key {
+        /// Its key, as others name it.
+        key: String,
+    },
     /// It listens.
     Listening {
         /// Where.
@@ -107,6 +134,17 @@ pub enum Report {
         #[serde(flatten)]
         counts: Counts,
     },
+}
+
+impl TlsMode {
+    /// TLS with an identity, in this mode.
+    pub(super) fn with(self, identity: Identity) -> Tls {
+        match self {
+            Self::Off => Tls::Off,
+            Self::Offered => Tls::Offered(identity),
+            Self::Required => Tls::Required(identity),
+        }
+    }
 }
 
 struct Courier<'a> {
@@ -157,13 +195,28 @@ pub async fn run(
     mut say: impl FnMut(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let dir = options.dir.join("bundles");
-    std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    private::make_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
     let opened = disk::open(&dir, options.quota_bytes, BUNDLE_BYTES_MAX)?;
     opened.report.lines().for_each(|line| tracing::warn!("{line}"));
     let bundles = opened.restored.len();
     let (disk, answers) = Disk::start(opened.store);
     let node_id = NodeId::new(&options.node.to_string())?;
-    let (carrier, events) = Carrier::new(CarrierConfig::new(node_id, BUNDLE_BYTES_MAX));
+    let tls = match options.tls {
+        TlsMode::Off => Tls::Off,
+        mode => {
+            let fresh = SecretKey::from_seed(&entropy::nonce()?);
+            let key = store::courier_key(&options.dir, &fresh)?;
+            say(&Report::Key { key: key.peer_id().to_string() })?;
+            mode.with(Identity::new(&key, &node_id)?)
+        }
+    };
+    let (carrier, events) = Carrier::new(CarrierConfig {
+        tls,
+        trust: options.trust.clone(),
+        sessions_max: options.sessions_max,
+        sessions_per_address_max: options.sessions_per_address_max,
+        ..CarrierConfig::new(node_id, BUNDLE_BYTES_MAX)
+    });
     let (delivery, delivered) = match options.deliver {
         Deliver::Count => (None, tokio::sync::mpsc::unbounded_channel().1),
         Deliver::Files => {

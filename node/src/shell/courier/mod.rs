@@ -2,7 +2,8 @@
 //!
 //! [`agent`] decides what goes to whom and does no IO; [`carrier`] has the sessions; [`relay`] says
 //! what changes in a bundle on its way. [`run`] joins them with the store of bundles, in one task
-//! beside the sessions and a thread for the disk; [`send`] hands over bundles from files.
+//! beside the sessions and a thread for the disk; [`send`] hands over bundles from files. Whom a
+//! courier believes is in [`Trust`].
 
 pub mod agent;
 pub mod carrier;
@@ -14,6 +15,10 @@ pub mod relay;
 mod send;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod trust;
 
-pub use driver::{CourierOptions, Deliver, Report, Routing, run};
+pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, Routing, TlsMode, run};
 pub use send::{SendOptions, SendReport, send};
+pub use tls::{Identity, Tls, TlsError};
+pub use trust::{Allowed, AllowedError, Evidence, Trust};

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use longhaul_dtn::bpv7::{Bundle, EndpointId, Limits};
+use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::tcpcl::NodeId;
 use tokio::sync::mpsc::Receiver;
 
 use super::agent::{SendOutcome, key_of};
 use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAddress};
+use super::driver::TlsMode;
 use super::relay::Parcel;
+use super::tls::Identity;
+use super::trust::{Allowed, Trust};
 use crate::shell::bundles::BundleKey;
 use crate::shell::entropy;
 
@@ -22,8 +26,12 @@ const WINDOW_BYTES: usize = 24 << 20;
 /// What to send, and where.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
-    /// Host and port of the node.
-    pub to: String,
+    /// The node.
+    pub to: PeerAddress,
+    /// Whether the session is within TLS, with a key that is thrown away.
+    pub tls: TlsMode,
+    /// Whose key is known.
+    pub allowed: Vec<Allowed>,
     /// Our node id.
     pub node: EndpointId,
     /// Files that hold one bundle each.
@@ -43,8 +51,12 @@ pub struct SendReport {
 pub async fn send(options: &SendOptions) -> anyhow::Result<SendReport> {
     let node_id = NodeId::new(&options.node.to_string())?;
     // Zero: nothing is taken from the node.
-    let (carrier, mut events) = Carrier::new(CarrierConfig::new(node_id, 0));
-    carrier.dial(PeerAddress { address: options.to.clone(), node: None }, entropy::nonce()?);
+    let key = SecretKey::from_seed(&entropy::nonce()?);
+    let tls = options.tls.with(Identity::new(&key, &node_id)?);
+    let trust = Trust { everyone: false, allowed: options.allowed.clone() };
+    let config = CarrierConfig { tls, trust, ..CarrierConfig::new(node_id, 0) };
+    let (carrier, mut events) = Carrier::new(config);
+    carrier.dial(options.to.clone(), entropy::nonce()?);
     let (link, bytes_max) = loop {
         match events.recv().await.context("the carrier ended")? {
             Event::Up { sender, bundle_bytes_max, .. } => break (sender, bundle_bytes_max),
@@ -112,14 +124,18 @@ async fn exchange(
 }
 
 fn read(file: &Path, bytes_max: u64) -> anyhow::Result<(BundleKey, Parcel)> {
+    let limits = Limits::default();
     let size = std::fs::metadata(file).with_context(|| format!("open {}", file.display()))?.len();
     ensure!(
         size <= bytes_max,
         "{} has {size} bytes; the node takes {bytes_max} at most",
         file.display()
     );
+    // A node may take whatever is sent; a bundle is in memory while it is.
+    let most = limits.payload_bytes_max + limits.head_bytes_max as u64;
+    ensure!(size <= most, "{} has {size} bytes; {most} can be sent at most", file.display());
     let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let bundle = Bundle::decode(&bytes, &Limits::default())
+    let bundle = Bundle::decode(&bytes, &limits)
         .with_context(|| format!("{} holds no bundle", file.display()))?;
     let key = key_of(&bundle.key());
     Ok((key, Parcel::whole(Arc::new(bytes))))

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use longhaul_dtn::bpv7::{Bundle, CreationTimestamp, Draft, EndpointId, Limits, PrimaryBlock};
+use longhaul_dtn::tcpcl::NodeId;
 use longhaul_dtn::time::Span;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::carrier::PeerAddress;
+use super::carrier::{Carrier, CarrierConfig, Event, PeerAddress};
 use super::*;
 use crate::shell::clock;
 
@@ -50,7 +51,7 @@ struct Running {
 }
 
 async fn start(name: &str, dir: &Path, peers: &[&Running], deliver: Deliver) -> Running {
-    start_with(name, dir, peers, deliver, None).await
+    start_with(name, dir, peers, deliver, (None, Trust::default())).await
 }
 
 async fn start_with(
@@ -58,7 +59,7 @@ async fn start_with(
     dir: &Path,
     peers: &[&Running],
     deliver: Deliver,
-    routing: Option<Routing>,
+    (routing, trust): (Option<Routing>, Trust),
 ) -> Running {
     let address = |peer: &&Running| PeerAddress { address: peer.address.clone(), node: None };
     let options = CourierOptions {
@@ -69,6 +70,10 @@ async fn start_with(
         quota_bytes: 64 << 20,
         deliver,
         routing,
+        trust,
+        tls: TlsMode::Offered,
+        sessions_max: 64,
+        sessions_per_address_max: 8,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let (said, status) = watch::channel(None);
@@ -121,7 +126,9 @@ fn write(dir: &Path, sequence: u64, destination: &str, payload: &[u8]) -> PathBu
 
 async fn hand_over(to: &Running, files: Vec<PathBuf>) -> SendReport {
     let node = endpoint("dtn://sender/");
-    send(&SendOptions { to: to.address.clone(), node, files }).await.expect("it listens")
+    let to = PeerAddress { address: to.address.clone(), node: None };
+    let (tls, allowed) = (TlsMode::Offered, vec![]);
+    send(&SendOptions { to, tls, allowed, node, files }).await.expect("it listens")
 }
 
 /// Payloads of the delivered files, in the order of their contents.
@@ -230,6 +237,41 @@ async fn says_which_bundles_are_not_wanted() {
             let report = hand_over(&courier, vec![good, expired]).await;
             assert_eq!(report, SendReport { acknowledged: 1, refused: 1 });
             courier.ends().await;
+        })
+        .await;
+}
+
+/// A carrier that connects to a courier under the name of a node; how many bundles come over it.
+async fn taken_under_the_name_of(node: &str, from: &Running) -> usize {
+    let node_id = NodeId::new(node).expect("a node id");
+    let (carrier, mut events) = Carrier::new(CarrierConfig::new(node_id, 1 << 20));
+    carrier.dial(PeerAddress { address: from.address.clone(), node: None }, [1; 32]);
+    let quiet = Duration::from_millis(300);
+    // All are kept: the session ends with its sender.
+    let mut happened = Vec::new();
+    while let Ok(Some(event)) = tokio::time::timeout(quiet, events.recv()).await {
+        happened.push(event);
+    }
+    assert!(matches!(happened[..], [Event::Up { .. }, ..]), "{happened:?}");
+    happened.iter().filter(|event| matches!(event, Event::Received { .. })).count()
+}
+
+#[tokio::test]
+async fn whoever_takes_the_name_of_a_destination_is_not_handed_its_bundles() {
+    let folder = Folder::new();
+    let dir = folder.0.as_path();
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let courier = start("a", dir, &[], Deliver::Count).await;
+            let files = (0..3).map(|n| write(dir, n, "dtn://z/in", b"for z alone")).collect();
+            assert_eq!(hand_over(&courier, files).await.acknowledged, 3);
+            assert_eq!(taken_under_the_name_of("dtn://z/", &courier).await, 0);
+            courier.ends().await;
+            let trust = Trust { everyone: true, allowed: vec![] };
+            let credulous = start_with("a", dir, &[], Deliver::Count, (None, trust)).await;
+            assert_eq!(taken_under_the_name_of("dtn://z/", &credulous).await, 3);
+            credulous.ends().await;
         })
         .await;
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::peer::Input;
 use crate::shell::config::Config;
-use crate::shell::folder::{Found, Scanned, Watch};
+use crate::shell::folder::{self, Found, Scanned, Watch};
 use crate::shell::pipe::{self, PipeAddress, PipeEvent, PipeEvents, PipeLinks};
 
 use super::{Driver, UpOptions};
@@ -23,18 +23,25 @@ const SCAN_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Carried {
     waiting: VecDeque<Found>,
     next_scan: Instant,
+    /// The file whose bundle the peer is being given: what it refuses meanwhile is that.
+    pub(super) reading: Option<PathBuf>,
 }
 
 impl Carried {
     pub(super) fn new() -> Self {
-        Self { waiting: VecDeque::new(), next_scan: Instant::now() }
+        Self { waiting: VecDeque::new(), next_scan: Instant::now(), reading: None }
     }
 }
 
 /// Starts the thread that watches the folders of the configuration and the command line.
-pub(super) fn watch(config: &Config, options: &UpOptions, payload_bytes_max: u64) -> Watch {
+pub(super) fn watch(
+    config: &Config,
+    options: &UpOptions,
+    payload_bytes_max: u64,
+) -> anyhow::Result<Watch> {
     let folders: Vec<PathBuf> = config.folders.iter().chain(&options.folders).cloned().collect();
-    Watch::start(folders, payload_bytes_max)
+    folders.iter().try_for_each(|folder| folder::check_place(folder, &options.dir))?;
+    Ok(Watch::start(folders, payload_bytes_max))
 }
 
 /// Opens the pipes of the configuration and the command line.
@@ -59,7 +66,9 @@ impl Driver {
             && let Some(found) = self.carried.waiting.pop_front()
         {
             tracing::debug!(path = %found.path.display(), "read a bundle");
+            self.carried.reading = Some(found.path);
             self.give(Input::Bundle { bytes: found.bytes })?;
+            self.carried.reading = None;
         }
         let is_due = self.carried.waiting.is_empty() && Instant::now() >= self.carried.next_scan;
         if is_due && watch.is_idle() {
@@ -104,6 +113,9 @@ impl Driver {
                 Ok(())
             }
             PipeEvent::Closed => {
+                tracing::info!(
+                    "the contact over the standard input is over, and this peer with it"
+                );
                 self.stopping = true;
                 Ok(())
             }

@@ -17,7 +17,7 @@ mod reporting;
 mod work;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,12 +107,15 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     loaded.report.lines().for_each(|line| tracing::warn!("{line}"));
     let manifest = Arc::new(loaded.manifest);
     let room = Room::of(&manifest, Some(&options.dir), options.quota.or(config.quota));
-    room.check()?;
-    if let Some(warning) = room.warning() {
-        tracing::warn!("{warning}");
-    }
     let me = key.peer_id();
-    let trainer = match manifest.manifest().is_courier(&me) {
+    let is_courier = manifest.manifest().is_courier(&me);
+    if !is_courier {
+        room.check()?;
+        if let Some(warning) = room.warning() {
+            tracing::warn!("{warning}");
+        }
+    }
+    let trainer = match is_courier {
         true => None,
         false => Some(task::build(&config, manifest.manifest(), me)?),
     };
@@ -124,10 +127,16 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
         nonce: entropy::nonce()?,
         memo: None,
     };
-    let peer = Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
+    let mut peer =
+        Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
+    // A courier keeps as much as it may, and gives the oldest away for what is new.
+    if let Some(quota) = options.quota.or(config.quota).filter(|_| is_courier) {
+        peer.set_carried_bytes_max(quota.bytes());
+    }
     let (net, net_events) = net::start(config.net(&key, &manifest)?)?;
     let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
-    let watch = carriers::watch(&config, &options, manifest.bundle_limits().travelling_bytes_max());
+    let watch =
+        carriers::watch(&config, &options, manifest.bundle_limits().travelling_bytes_max())?;
     let (disk, stored) = Disk::start(store);
     let (work, done) = Work::start(trainer, &manifest, options.alone);
     let control = Control::start(options.control);
@@ -232,7 +241,7 @@ impl Driver {
                 }
                 Output::Train(request) => self.work.train(request),
                 Output::Persist(request) => self.disk.persist(request)?,
-                Output::Event(event) => log_event(&event),
+                Output::Event(event) => log_event(&event, self.carried.reading.as_deref()),
             }
         }
         Ok(())
@@ -323,7 +332,8 @@ impl Driver {
     }
 }
 
-fn log_event(event: &Event) {
+/// Says what happened; `file` is the one that is being read, if one is.
+fn log_event(event: &Event, file: Option<&Path>) {
     match event {
         Event::Met { peer, terms } => {
             let room_bytes = terms.room_bytes;
@@ -339,7 +349,9 @@ fn log_event(event: &Event) {
         }
         Event::Refused { from, author, code, reason } => {
             let author = author.map(|author| author.get());
-            tracing::warn!(from = %from.short(), author, code, reason, "refused a bundle");
+            // One that came as a file came from nobody but this peer itself.
+            let giver = file.map_or_else(|| from.short(), |file| file.display().to_string());
+            tracing::warn!(from = giver, author, code, reason, "refused a bundle");
         }
         Event::Voided { epoch, author } => {
             tracing::warn!(

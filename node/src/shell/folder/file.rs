@@ -1,15 +1,18 @@
 //! File: one bundle in a folder.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::agent::Held;
+use longhaul_dtn::bundle::{BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::hash::ContentHash;
 
 /// The ending of a bundle's file.
 pub(in crate::shell) const ENDING: &str = "bundle";
 const PART_ENDING: &str = "part";
+/// What a store keeps in its data directory.
+const STORE_FOLDERS: [&str; 4] = ["log", "payload", "index", "bundles"];
 /// What is around a payload in a bundle, at most: blocks, header, security.
 const AROUND_BYTES_MAX: u64 = 64 * 1024;
 
@@ -37,6 +40,9 @@ pub(in crate::shell) enum FolderError {
         /// Why not.
         error: io::Error,
     },
+    /// The folder is the peer's own.
+    #[error("{0} belongs to the data directory of this peer; name a folder of its own for bundles")]
+    Own(PathBuf),
     /// The file is larger than any bundle of the federation.
     #[error("{path} has {bytes} bytes; a bundle has at most {max}")]
     TooLarge {
@@ -47,6 +53,20 @@ pub(in crate::shell) enum FolderError {
         /// The most that a bundle has.
         max: u64,
     },
+}
+
+/// Refuses a folder that is the data directory or one that the store keeps in it: bundles of others
+/// would lie among the peer's own files.
+pub(in crate::shell) fn check_place(folder: &Path, dir: &Path) -> Result<(), FolderError> {
+    // A disk that is not there is none of ours.
+    let (Ok(folder), Ok(dir)) = (fs::canonicalize(folder), fs::canonicalize(dir)) else {
+        return Ok(());
+    };
+    let is_own = STORE_FOLDERS.iter().any(|name| folder.starts_with(dir.join(name)));
+    if folder == dir || is_own {
+        return Err(FolderError::Own(folder));
+    }
+    Ok(())
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
@@ -97,6 +117,49 @@ fn claimed(stem: &Path) -> Option<BundleId> {
     Some(BundleId::from_hash(hash))
 }
 
+/// True if a file holds a bundle, as far as can be told without reading it all: it is as long as
+/// the bundle, and begins and ends like one. Bundles of other peers may be a few bytes shorter in
+/// their unsigned fields; a file that is shorter is read.
+pub(super) fn holds(file: &BundleFile, held: &Held) -> bool {
+    let wanted = bytes_of(held);
+    if file.bytes >= wanted {
+        return begins_and_ends(file).unwrap_or(false);
+    }
+    let limits = BundleLimits {
+        header_bytes_max: held.head.header().len(),
+        payload_bytes_max: held.head.payload_len(),
+        lifetime_max: held.head.lifetime(),
+    };
+    let bytes = read(&file.path, wanted).ok();
+    let found = bytes.and_then(|bytes| BundleHead::from_bundle(&bytes, &limits).ok());
+    found.is_some_and(|(head, _)| head.id() == held.head.id())
+}
+
+/// Bytes of a bundle in a file.
+fn bytes_of(held: &Held) -> u64 {
+    let len = held.payload.len() as u64;
+    // CBOR's length of the payload; that of no bytes takes one.
+    let longer = match len {
+        0..24 => 0,
+        24..0x100 => 1,
+        0x100..0x1_0000 => 2,
+        0x1_0000..0x1_0000_0000 => 4,
+        _ => 8,
+    };
+    held.head.to_bundle(&[]).len() as u64 + longer + len
+}
+
+/// True if the first and the last byte of a file are those of an array without a length.
+fn begins_and_ends(file: &BundleFile) -> io::Result<bool> {
+    let mut open = File::open(&file.path)?;
+    let mut byte = [0];
+    open.read_exact(&mut byte)?;
+    let begins = byte == [0x9f];
+    open.seek(SeekFrom::End(-1))?;
+    open.read_exact(&mut byte)?;
+    Ok(begins && byte == [0xff])
+}
+
 /// Most bytes of a bundle whose payload has at most `payload_bytes_max`.
 pub(in crate::shell) const fn bundle_bytes_max(payload_bytes_max: u64) -> u64 {
     payload_bytes_max.saturating_add(AROUND_BYTES_MAX)
@@ -105,6 +168,10 @@ pub(in crate::shell) const fn bundle_bytes_max(payload_bytes_max: u64) -> u64 {
 /// Reads a file of at most `bytes_max` bytes.
 pub(in crate::shell) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FolderError> {
     let file = File::open(path).map_err(failed("open", path))?;
+    let len = file.metadata().map_err(failed("look at", path))?.len();
+    if len > bytes_max {
+        return Err(FolderError::TooLarge { path: path.to_path_buf(), bytes: len, max: bytes_max });
+    }
     let mut bytes = vec![];
     // The file may grow while it is read.
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed("read", path))?;
@@ -188,6 +255,42 @@ mod tests {
         let error = read(&path, 99).unwrap_err().to_string();
         assert!(error.ends_with("has 100 bytes; a bundle has at most 99"), "{error}");
         assert!(read(&folder.path().join("none"), 9).is_err());
+    }
+
+    #[test]
+    fn knows_how_long_a_bundle_of_any_payload_is() {
+        for len in [0, 1, 23, 24, 255, 256, 65_535, 65_536] {
+            let payload = vec![7; len];
+            let draft = longhaul_dtn::bundle::BundleDraft {
+                destination: longhaul_dtn::eid::Eid::none(),
+                created: longhaul_dtn::time::Timestamp::from_dtn_ms(1),
+                sequence: 0,
+                lifetime: longhaul_dtn::time::Span::from_ms(9),
+                hop_limit: 9,
+                header: vec![],
+                payload: &payload,
+            };
+            let key = longhaul_dtn::identity::SecretKey::from_seed(&[1; 32]);
+            let head = std::sync::Arc::new(BundleHead::seal(draft, &key).unwrap());
+            let held = Held { head, payload: payload.as_slice().into() };
+            assert_eq!(bytes_of(&held), held.head.to_bundle(&payload).len() as u64, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_data_directory_is_no_folder_for_bundles() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |name: &str| check_place(&dir.path().join(name), dir.path());
+        for name in ["log/x", "payload", "disk"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        for own in [".", "", "disk/..", "log", "log/x", "payload"] {
+            let error = check(own).unwrap_err().to_string();
+            assert!(error.contains("name a folder of its own"), "{own}: {error}");
+        }
+        for other in ["disk", "absent", ".."] {
+            check(other).unwrap();
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! whole bundles, and remains named `.part` that the next scan removes.
 //!
 //! The name is a hint: what counts is the bundle inside, which is checked like
-//! one from a contact. Nothing is deleted but remains and, when asked for, what
+//! one from a contact. A file that was cut short or zeroed is written again by a
+//! peer that holds its bundle. Nothing is deleted but remains and, when asked for, what
 //! has expired.
 
 mod file;
@@ -17,6 +18,6 @@ mod watch;
 
 #[cfg(test)]
 pub(in crate::shell) use file::write;
-pub(in crate::shell) use file::{BundleFile, bundle_bytes_max, list, read};
-pub(in crate::shell) use scan::{Found, Written, write_lacked};
+pub(in crate::shell) use file::{BundleFile, bundle_bytes_max, check_place, list, read};
+pub(in crate::shell) use scan::{Found, Seen, Written, write_lacked};
 pub(in crate::shell) use watch::{Scanned, Watch};

@@ -1,6 +1,6 @@
 //! Scan: one look at a folder, and what to take from it and add to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use longhaul_dtn::agent::Held;
@@ -19,8 +19,14 @@ pub(in crate::shell) struct ScanBounds {
     pub bundle_bytes_max: u64,
 }
 
-/// Files that were read before and need not be read again, by path and size.
-pub(in crate::shell) type Seen = BTreeSet<(PathBuf, u64)>;
+/// What is known of files from earlier scans, by path and size.
+#[derive(Debug, Default)]
+pub(in crate::shell) struct Seen {
+    /// Files that were read and need not be read again.
+    read: BTreeSet<(PathBuf, u64)>,
+    /// Files that are the bundle that they claim to be, as far as is looked at.
+    whole: BTreeSet<(PathBuf, u64)>,
+}
 
 /// A bundle that was read.
 #[derive(Debug)]
@@ -56,30 +62,52 @@ pub(in crate::shell) fn scan(
     let mut scan = Scan::default();
     let ids: BTreeSet<BundleId> = held.iter().map(|held| held.head.id()).collect();
     let lacked = |file: &BundleFile| !file.claimed.is_some_and(|id| ids.contains(&id));
-    // A name that was reused for other bytes is read again.
-    seen.retain(|(path, bytes)| {
-        path.parent() != Some(folder)
-            || files.iter().any(|file| file.path == *path && file.bytes == *bytes)
-    });
+    seen.forget_changed(folder, &files);
     for file in files.iter().filter(|file| lacked(file)) {
         let key = (file.path.clone(), file.bytes);
-        if seen.contains(&key) {
+        if seen.read.contains(&key) {
             continue;
         }
         if scan.found.len() == bounds.reads_max {
             scan.more = true;
             break;
         }
-        seen.insert(key);
+        seen.read.insert(key);
         match file::read(&file.path, bounds.bundle_bytes_max) {
             Ok(bytes) => scan.found.push(Found { path: file.path.clone(), bytes }),
             Err(error) => scan.problems.push(error),
         }
     }
-    let written = write_lacked(folder, &files, held);
+    let written = write_lacked(folder, &files, held, seen);
     scan.written = written.bundles;
     scan.problems.extend(written.problem);
     Ok(scan)
+}
+
+impl Seen {
+    /// Forgets what is not as it was: a name that was reused for other bytes is read again.
+    fn forget_changed(&mut self, folder: &Path, files: &[BundleFile]) {
+        let there: BTreeSet<(&Path, u64)> =
+            files.iter().map(|file| (file.path.as_path(), file.bytes)).collect();
+        for known in [&mut self.read, &mut self.whole] {
+            known.retain(|(path, bytes)| {
+                path.parent() != Some(folder) || there.contains(&(path.as_path(), *bytes))
+            });
+        }
+    }
+
+    /// True if a file is the bundle that its name claims.
+    fn is_whole(&mut self, file: &BundleFile, held: &Held) -> bool {
+        let key = (file.path.clone(), file.bytes);
+        if self.whole.contains(&key) {
+            return true;
+        }
+        let is_whole = file::holds(file, held);
+        if is_whole {
+            self.whole.insert(key);
+        }
+        is_whole
+    }
 }
 
 /// What was written into a folder.
@@ -93,15 +121,22 @@ pub(in crate::shell) struct Written {
     pub problem: Option<FolderError>,
 }
 
-/// Writes those of `held` into a folder that its files do not claim to be.
+/// Writes those of `held` into a folder that are not among its files; one whose file was cut short
+/// or zeroed by a disk that went too early takes that file's place.
 pub(in crate::shell) fn write_lacked(
     folder: &Path,
     files: &[BundleFile],
     held: &[Held],
+    seen: &mut Seen,
 ) -> Written {
-    let there: BTreeSet<BundleId> = files.iter().filter_map(|file| file.claimed).collect();
+    let claims = files.iter().filter_map(|file| Some((file.claimed?, file)));
+    let there: BTreeMap<BundleId, &BundleFile> = claims.collect();
     let mut written = Written::default();
-    for held in held.iter().filter(|held| !there.contains(&held.head.id())) {
+    for held in held {
+        let file = there.get(&held.head.id());
+        if file.is_some_and(|file| seen.is_whole(file, held)) {
+            continue;
+        }
         let bytes = held.head.to_bundle(&held.payload);
         if let Err(error) = file::write(folder, &held.head.id(), &bytes) {
             written.problem = Some(error);
@@ -117,7 +152,7 @@ pub(in crate::shell) fn write_lacked(
 mod tests {
     use std::sync::Arc;
 
-    use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+    use longhaul_dtn::bundle::{BundleDraft, BundleHead, BundleLimits};
     use longhaul_dtn::eid::Eid;
     use longhaul_dtn::identity::SecretKey;
     use longhaul_dtn::time::{Span, Timestamp};
@@ -144,7 +179,7 @@ mod tests {
     fn two_peers_that_see_a_disk_in_turn_are_in_contact() {
         let disk = tempfile::tempdir().unwrap();
         let (ours, theirs) = ([held(1), held(2)], [held(2), held(3)]);
-        let (mut seen, mut seen_there) = (Seen::new(), Seen::new());
+        let (mut seen, mut seen_there) = (Seen::default(), Seen::default());
         let first = scan(disk.path(), &ours, &mut seen, &BOUNDS).unwrap();
         assert_eq!((first.found.len(), first.written), (0, 2));
         let second = scan(disk.path(), &theirs, &mut seen_there, &BOUNDS).unwrap();
@@ -164,7 +199,7 @@ mod tests {
             std::fs::write(disk.path().join(format!("{name}.bundle")), name).unwrap();
         }
         std::fs::write(disk.path().join("e.bundle"), vec![0; 901]).unwrap();
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         let first = scan(disk.path(), &[], &mut seen, &BOUNDS).unwrap();
         assert!(first.more && first.found.len() == 3);
         let second = scan(disk.path(), &[], &mut seen, &BOUNDS).unwrap();
@@ -175,8 +210,49 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_cut_or_zeroed_is_written_again() {
+        let disk = tempfile::tempdir().unwrap();
+        let ours = [held(1), held(2), held(3)];
+        let mut seen = Seen::default();
+        assert_eq!(scan(disk.path(), &ours, &mut seen, &BOUNDS).unwrap().written, 3);
+        let wanted = ours[0].head.to_bundle(&ours[0].payload);
+        let path = disk.path().join(format!("{}.bundle", ours[0].head.id()));
+        let len = wanted.len();
+        for damaged in [&wanted[..len - 1], &wanted[..9], &[], &vec![0; len][..]] {
+            std::fs::write(&path, damaged).unwrap();
+            for mut knows in [Seen::default(), std::mem::take(&mut seen)] {
+                std::fs::write(&path, damaged).unwrap();
+                let scan = scan(disk.path(), &ours, &mut knows, &BOUNDS).unwrap();
+                assert_eq!((scan.written, scan.found.len()), (1, 0), "{} bytes", damaged.len());
+                assert_eq!(std::fs::read(&path).unwrap(), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_form_of_the_same_bundle_stays() {
+        let disk = tempfile::tempdir().unwrap();
+        let theirs = held(1);
+        let before = theirs.head.to_bundle(&theirs.payload);
+        let path = file::write(disk.path(), &theirs.head.id(), &before).unwrap();
+        // Ours came over a hop and says so: its unsigned fields take more bytes.
+        let aged = theirs.head.encode_for_next_hop(Timestamp::from_dtn_ms(1 << 40)).unwrap();
+        let limits = BundleLimits {
+            header_bytes_max: 0,
+            payload_bytes_max: 9,
+            lifetime_max: Span::from_ms(9),
+        };
+        let head = Arc::new(BundleHead::decode(&aged, &limits).unwrap());
+        assert!(head.to_bundle(&theirs.payload).len() > before.len());
+        let ours = Held { head, payload: theirs.payload };
+        let scan = scan(disk.path(), &[ours], &mut Seen::default(), &BOUNDS).unwrap();
+        assert_eq!(scan.written, 0);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
     fn a_disk_that_is_not_there_is_an_error_and_nothing_more() {
         let gone = Path::new("/nonexistent/disk");
-        assert!(scan(gone, &[held(1)], &mut Seen::new(), &BOUNDS).is_err());
+        assert!(scan(gone, &[held(1)], &mut Seen::default(), &BOUNDS).is_err());
     }
 }

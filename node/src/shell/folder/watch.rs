@@ -88,7 +88,7 @@ fn serve(
     requests: &Receiver<Vec<Held>>,
     answers: &UnboundedSender<Scanned>,
 ) {
-    let (mut seen, mut absent) = (Seen::new(), vec![false; folders.len()]);
+    let (mut seen, mut absent) = (Seen::default(), vec![false; folders.len()]);
     while let Ok(held) = requests.recv() {
         let mut all = Scanned::default();
         for (folder, absent) in folders.iter().zip(&mut absent) {

@@ -152,8 +152,16 @@ impl NetworkBehaviour for Desk {
 pub(super) fn network(address: &Multiaddr) -> IpAddr {
     match address.iter().next() {
         Some(Protocol::Ip4(ip)) => ip.into(),
-        Some(Protocol::Ip6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        Some(Protocol::Ip6(ip)) => subscriber(ip.into()),
         _ => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The subscriber that has an address; one of IPv4 in the form of IPv6 is the same.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        v4 => v4,
     }
 }
 

@@ -21,6 +21,7 @@ mod crowd;
 mod desk;
 mod driver;
 mod link;
+mod listening;
 mod muxer;
 mod reach;
 mod redial;
@@ -40,6 +41,7 @@ use longhaul_dtn::identity::{PeerId, SecretKey};
 use tokio::sync::mpsc;
 
 pub use address::{AddressError, PeerAddress, ServiceAddress, parse_address};
+pub(in crate::shell) use desk::subscriber;
 pub use link::{LinkEnd, SendError};
 pub use redial::RedialPolicy;
 pub(in crate::shell) use redial::spread;

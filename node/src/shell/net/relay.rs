@@ -6,7 +6,6 @@
 //! passes on is encrypted between the two ends of a circuit: it learns who talks to
 //! whom, when and how much, and nothing else.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,12 +16,14 @@ use libp2p::{
     rendezvous,
 };
 use longhaul_dtn::identity::SecretKey;
+use tokio::time::Instant;
 
 use super::address::{ServiceAddress, keypair};
 use super::behaviour::{Links, direct};
 use super::crowd::Crowd;
 use super::desk::Desk;
 use super::{NetError, RelayLimits, serve};
+use crate::shell::tally::Tally;
 
 /// Time between signs of life, and how long one may stay unanswered.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -63,6 +64,8 @@ pub struct RelayConfig {
 pub struct RelayServer {
     config: RelayConfig,
     swarm: Swarm<Behaviour>,
+    /// Connections that were turned away.
+    denied: Tally,
 }
 
 #[derive(NetworkBehaviour)]
@@ -81,6 +84,7 @@ struct Behaviour {
 impl RelayServer {
     /// Starts to listen; needs a running tokio runtime.
     pub fn start(config: RelayConfig) -> Result<Self, NetError> {
+        super::listening::check(&config.listen)?;
         let keypair = keypair(&config.key);
         let me = keypair.public().to_peer_id();
         let links = Links { alive_every: ALIVE_EVERY, streams_max: STREAMS_MAX };
@@ -96,7 +100,7 @@ impl RelayServer {
             })?;
         }
         config.announce.iter().for_each(|address| swarm.add_external_address(address.clone()));
-        Ok(Self { config, swarm })
+        Ok(Self { config, swarm, denied: Tally::default() })
     }
 
     /// Serves until there is one more address at which it is reached; tells it.
@@ -122,8 +126,12 @@ impl RelayServer {
                     send_back_addr,
                     ..
                 } => {
-                    let from: Option<IpAddr> = Some(super::desk::network(&send_back_addr));
-                    tracing::info!(?from, why = super::driver::innermost(&cause), "refused");
+                    // Whoever knocks on and on does not fill the log.
+                    if let Some(connections) = self.denied.note(Instant::now()) {
+                        let last_from = super::desk::network(&send_back_addr);
+                        let last_why = super::driver::innermost(&cause);
+                        tracing::info!(connections, %last_from, last_why, "refused");
+                    }
                 }
                 other => tracing::trace!(event = ?other, "swarm"),
             }

@@ -144,13 +144,17 @@ struct Serving {
 impl Serving {
     #[expect(clippy::disallowed_methods, reason = "the thread of a pipe waits in real time")]
     fn serve(self) {
+        let mut said = None;
         loop {
-            if let Err(why) = self.attempt() {
+            let failed = self.attempt().err();
+            // A command that fails each time is said once.
+            if let Some(why) = failed.clone().filter(|_| failed != said) {
                 let address = self.address.clone();
                 if self.events.blocking_send(PipeEvent::Failed { address, why }).is_err() {
                     return;
                 }
             }
+            said = failed;
             // Whoever started this process starts another one.
             if self.address == PipeAddress::Standard {
                 let _ = self.events.blocking_send(PipeEvent::Closed);
@@ -194,7 +198,7 @@ impl Serving {
                 let _ = self.events.blocking_send(PipeEvent::LinkDown { link, why });
                 Ok(())
             }
-            (None, Ok(_)) => Ok(()),
+            (None, Ok(why)) => Err(format!("{why} before a peer said who it is")),
             (None, Err(why)) => Err(why),
         }
     }
@@ -252,6 +256,23 @@ mod tests {
             panic!("a failure");
         };
         assert_eq!(why, "the other end is this peer itself");
+    }
+
+    #[test]
+    fn a_pipe_that_ends_without_a_word_is_said_and_once() {
+        for address in ["exec:false", "/dev/null"] {
+            let address: PipeAddress = address.parse().expect("well-formed");
+            let (_links, mut events) = start(vec![address], &SecretKey::from_seed(&[1; 32]));
+            let PipeEvent::Failed { why, .. } = runtime().block_on(next(&mut events)) else {
+                panic!("a failure");
+            };
+            assert_eq!(why, "the pipe ended before a peer said who it is");
+            // It is opened again by then, and ends again.
+            let again = async {
+                tokio::time::timeout(REOPEN_AFTER + HELLO_EVERY, events.next()).await.is_err()
+            };
+            assert!(runtime().block_on(again));
+        }
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Drop for Scratch {
 /// Re-derives everything in `dir` from its files and compares; changes nothing.
 pub fn check(dir: &Path) -> Result<Checked, StoreError> {
     let secret = key::load(dir)?;
-    let _lock = lock::take(dir)?;
+    let _lock = lock::take_to_read(dir)?;
     let manifest = Arc::new(read_manifest(dir)?);
     let log = log::read(dir, &secret, None)?;
     let found = payload::read(dir)?;
@@ -231,10 +231,12 @@ fn refuse_short_log(dir: &Path, store: &Store, old: &Said) -> Result<(), StoreEr
 /// A power loss at any moment loses nothing that is needed: what is moved is durable before the
 /// original goes.
 pub fn compact(dir: &Path) -> Result<Compacted, Care> {
+    // Before the store is opened: that alone changes the index.
+    let before = space::measure(dir, 0)?;
     let mut store = Store::open(dir)?;
     let loaded = store.load()?;
     let lens = lens(&loaded.restored.payloads);
-    let before = space::measure(dir, lens.values().sum())?;
+    let before = Space { live: before.live + lens.values().sum::<u64>(), ..before };
     let config = PeerConfig {
         manifest: Arc::new(loaded.manifest),
         key: store.load_key()?,

@@ -58,7 +58,7 @@ pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
     fn make_dir(&mut self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        crate::shell::private::make_dir(path)
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Key: the file that holds the secret of a peer, or of a relay.
+//! Key: the file that holds the secret of a peer, a relay or a courier.
 //!
 //! 64 hexadecimal digits and a line end, readable by the owner alone. A key
 //! that others may have read is refused, not repaired: whoever runs the peer
@@ -13,6 +13,7 @@ use longhaul_dtn::identity::SecretKey;
 
 use super::disk::{Access, Disk, RealDisk, replace};
 use super::error::{StoreError, io_error};
+use super::lock::{self, Lock};
 
 /// Bytes of a key file that are read at most; a key has 65.
 const KEY_BYTES_MAX: u64 = 128;
@@ -32,16 +33,34 @@ pub(super) fn load(dir: &Path) -> Result<SecretKey, StoreError> {
     read(path(dir))?.ok_or_else(|| StoreError::Absent(dir.to_path_buf()))
 }
 
-/// Reads the key of the relay in `dir`; if there is none, makes the directory and
-/// stores `fresh` in it.
-pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+/// The key of a relay, and its directory, which is held until this is dropped.
+#[derive(Debug)]
+pub struct RelayKey {
+    /// The key.
+    pub key: SecretKey,
+    _lock: Lock,
+}
+
+/// Locks the directory of a relay, which is made if it is missing, and reads its key; if there is
+/// none, stores `fresh` in it.
+pub fn relay_key(dir: &Path, fresh: &SecretKey) -> Result<RelayKey, StoreError> {
     let path = dir.join("relay.key");
-    if let Some(key) = read(path.clone())? {
+    RealDisk.make_dir(dir).map_err(io_error("create", dir))?;
+    let _lock = lock::take(dir)?;
+    let key = own_key(&path, fresh)?;
+    Ok(RelayKey { key, _lock })
+}
+
+/// Reads the key of the courier in `dir`, which somebody holds; if there is none, stores `fresh`.
+pub fn courier_key(dir: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+    own_key(&dir.join("courier.key"), fresh)
+}
+
+fn own_key(path: &Path, fresh: &SecretKey) -> Result<SecretKey, StoreError> {
+    if let Some(key) = read(path.to_path_buf())? {
         return Ok(key);
     }
-    let mut disk = RealDisk;
-    disk.make_dir(dir).map_err(io_error("create", dir))?;
-    write(&mut disk, &path, fresh)?;
+    write(&mut RealDisk, path, fresh)?;
     Ok(fresh.clone())
 }
 
@@ -96,7 +115,10 @@ mod tests {
     fn a_relay_keeps_the_key_that_it_began_with() {
         let dir = std::env::temp_dir().join(format!("longhaul-relay-key-{}", std::process::id()));
         let first = relay_key(&dir, &key(1)).expect("our own folder");
-        let second = relay_key(&dir, &key(2)).expect("our own folder");
+        let error = relay_key(&dir, &key(2)).expect_err("a relay runs in it");
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        let first = { first }.key;
+        let second = relay_key(&dir, &key(2)).expect("our own folder").key;
         assert_eq!((first.peer_id(), second.peer_id()), (key(1).peer_id(), key(1).peer_id()));
         let file = dir.join("relay.key");
         check_private(&file, &fs::metadata(&file).expect("it was stored")).expect("mode 0600");

@@ -65,7 +65,7 @@ use payload::Area;
 use vouch::Vouch;
 
 pub use error::StoreError;
-pub use key::relay_key;
+pub use key::{RelayKey, courier_key, relay_key};
 pub use load::{LoadReport, Loaded, Snapshot};
 pub use space::Space;
 

@@ -175,7 +175,7 @@ impl Agent {
 
     /// Bundles held, and their bytes.
     pub fn held(&self) -> (usize, u64) {
-        (self.shelf.len(), self.shelf.bytes())
+        (self.shelf.len(), self.shelf.held_bytes())
     }
 
     fn on_restored(&mut self, key: BundleKey, entry: Entry, holders: Vec<NodeNumber>) {

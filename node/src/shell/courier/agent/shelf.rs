@@ -38,6 +38,8 @@ pub(super) struct Shelf {
     done: BTreeSet<(Timestamp, BundleKey)>,
     /// Bytes of what is held, and of what is on its way into the store.
     bytes: u64,
+    /// Those of them that are on their way into the store.
+    reserved: u64,
     next: u64,
 }
 
@@ -90,14 +92,21 @@ impl Shelf {
         self.bytes
     }
 
+    /// Bytes of what is held.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.reserved)
+    }
+
     /// Keeps room for a bundle that is not held yet.
     pub fn reserve(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
+        self.reserved = self.reserved.saturating_add(bytes);
     }
 
     /// Gives up what [`Shelf::reserve`] kept.
     pub fn unreserve(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.reserved = self.reserved.saturating_sub(bytes);
     }
 
     pub fn has(&self, key: BundleKey) -> bool {
@@ -108,7 +117,7 @@ impl Shelf {
     pub fn put(&mut self, key: BundleKey, mut held: Held) {
         held.order = self.next;
         self.next += 1;
-        self.reserve(held.bytes);
+        self.bytes = self.bytes.saturating_add(held.bytes);
         self.by_order.insert(held.order, key);
         self.by_expiry.insert((held.expires, key));
         let before = self.bundles.insert(key, held);
@@ -118,7 +127,7 @@ impl Shelf {
     /// Forgets a bundle; false if it is not held.
     pub fn take(&mut self, key: BundleKey) -> bool {
         let Some(held) = self.bundles.remove(&key) else { return false };
-        self.unreserve(held.bytes);
+        self.bytes = self.bytes.saturating_sub(held.bytes);
         self.by_order.remove(&held.order);
         self.by_expiry.remove(&(held.expires, key));
         self.done.remove(&(held.expires, key));

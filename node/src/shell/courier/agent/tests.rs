@@ -112,9 +112,11 @@ fn acknowledges_when_a_bundle_is_durable_and_not_before() {
     let (arrival, outputs) = world.receive(1, &bundle);
     let expires = at(60_000);
     assert_eq!(outputs, [Output::Store { key: key(&bundle), expires, bytes: bytes(&bundle) }]);
+    assert_eq!(world.agent.held(), (0, 0), "what is not stored is not held");
     let outputs = world.give(0, Input::Stored(vec![key(&bundle)]));
     assert!(outputs.contains(&Output::Accept(arrival)));
     assert_eq!(world.agent.counts().received, 1);
+    assert_eq!(world.agent.held(), (1, bytes(&bundle).len() as u64));
 }
 
 #[test]

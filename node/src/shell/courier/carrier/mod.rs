@@ -3,16 +3,20 @@
 //! One task for each session drives a [`longhaul_dtn::tcpcl::Session`]. What comes goes out as
 //! [`Event`]s; a bundle is acknowledged when [`Command::Accept`] says that it is durable. Nothing
 //! is read while too many bytes wait for that, here or in one session, and nothing is taken to be
-//! sent while the connection is full: so memory is bounded in both directions. The session limit
-//! drops connections at once; who listens and who dials is [`Carrier::listen`] and
-//! [`Carrier::dial`], which dials again with a growing pause.
+//! sent while the connection is full: so memory is bounded in both directions. The limits on
+//! sessions, in all and from one address, drop connections at once; who listens and who dials is
+//! [`Carrier::listen`] and [`Carrier::dial`], which dials again with a growing pause.
 //!
-//! TLS is not spoken, and the contact header says so.
+//! Sessions are within TLS where both sides can; what that shows of the other side is weighed by
+//! [`Trust`].
 
 mod arriving;
 mod dial;
+mod end;
+mod places;
 mod sending;
 mod session;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +33,17 @@ use longhaul_dtn::tcpcl::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
+use self::places::Places;
 use self::session::Conversation;
 use super::agent::{Arrival, LinkId, SendOutcome};
 use super::relay::Parcel;
+use super::tls::Tls;
+use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
 use crate::shell::net::RedialPolicy;
+use crate::shell::tally::Tally;
 
 /// Bytes of one unit of the budget of bytes in flight.
 const UNIT_BYTES: usize = 1024;
@@ -54,6 +63,8 @@ pub struct CarrierConfig {
     pub bundle_bytes_max: u64,
     /// Most sessions at a time, accepted ones.
     pub sessions_max: usize,
+    /// Most of them from one network address.
+    pub sessions_per_address_max: usize,
     /// Most bytes received, of all sessions, that wait to be whole or durable.
     pub in_flight_bytes_max: usize,
     /// Most bytes of one session that do so, before it waits.
@@ -66,6 +77,10 @@ pub struct CarrierConfig {
     pub stall_max: Duration,
     /// The pauses after failed dials.
     pub redial: RedialPolicy,
+    /// Whose claim of a node id is believed.
+    pub trust: Trust,
+    /// Whether sessions are within TLS.
+    pub tls: Tls,
 }
 
 /// A node to dial.
@@ -84,7 +99,7 @@ pub enum Event {
     Up {
         /// Names it.
         link: LinkId,
-        /// The other node, as it says.
+        /// The other node, as it says and as far as that is believed.
         node: Option<EndpointId>,
         /// Most bytes of a bundle to it.
         bundle_bytes_max: u64,
@@ -155,8 +170,8 @@ struct Shared {
     config: CarrierConfig,
     events: mpsc::Sender<Event>,
     next_link: AtomicU64,
-    /// Sessions that may still be accepted.
-    sessions: Arc<Semaphore>,
+    /// Places for sessions that are accepted.
+    places: Arc<Places>,
     /// Units of bytes in flight that are free.
     budget: Arc<Semaphore>,
 }
@@ -176,6 +191,7 @@ impl CarrierConfig {
             keepalive_s: 30,
             bundle_bytes_max,
             sessions_max: 64,
+            sessions_per_address_max: 8,
             in_flight_bytes_max: 48 << 20,
             session_bytes_max: 24 << 20,
             session_bundles_max: 4_096,
@@ -185,6 +201,8 @@ impl CarrierConfig {
                 first: Duration::from_millis(500),
                 longest: Duration::from_secs(30),
             },
+            trust: Trust::default(),
+            tls: Tls::Off,
         }
     }
 
@@ -193,7 +211,11 @@ impl CarrierConfig {
             node_id: Some(self.node_id.clone()),
             keepalive_s: self.keepalive_s,
             transfer_mru: self.bundle_bytes_max,
-            tls: TlsPolicy::Never,
+            tls: match self.tls {
+                Tls::Off => TlsPolicy::Never,
+                Tls::Offered(_) => TlsPolicy::Offer,
+                Tls::Required(_) => TlsPolicy::Require,
+            },
             bounds: SessionBounds {
                 segment_bytes_max: self.segment_bytes_max,
                 offers_max: self.session_bundles_max,
@@ -212,7 +234,7 @@ impl Carrier {
         let (events, happened) = mpsc::channel(EVENTS_MAX);
         let units = (config.in_flight_bytes_max / UNIT_BYTES).max(1);
         let shared = Shared {
-            sessions: Arc::new(Semaphore::new(config.sessions_max)),
+            places: Places::new(config.sessions_max, config.sessions_per_address_max),
             budget: Arc::new(Semaphore::new(units)),
             config,
             events,
@@ -236,6 +258,7 @@ impl Carrier {
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let mut denied = Tally::default();
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -245,11 +268,16 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let Ok(place) = shared.sessions.clone().try_acquire_owned() else {
-            tracing::warn!(%from, "refused: there are sessions enough");
-            continue;
+        let place = match shared.places.take(from.ip()) {
+            Ok(place) => place,
+            Err(last_why) => {
+                if let Some(connections) = denied.note(Instant::now()) {
+                    tracing::warn!(connections, last_from = %from, %last_why, "refused");
+                }
+                continue;
+            }
         };
-        let talk = Conversation::passive(&shared, stream);
+        let talk = Conversation::passive(&shared, stream, from.ip());
         tokio::spawn(async move {
             let end = talk.run().await;
             tracing::info!(%from, %end, "session over");

@@ -1,15 +1,13 @@
 //! One session on one connection.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_dtn::bpv7::EndpointId;
-use longhaul_dtn::tcpcl::{
-    CloseCause, Input, Output, Peer, RefuseReason, Session, TerminateReason,
-};
+use longhaul_dtn::tcpcl::{Input, Output, Peer, RefuseReason, Session, TerminateReason};
 use longhaul_dtn::time::Timestamp;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
@@ -17,9 +15,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::arriving::Arriving;
+use super::end::{End, judge, node_of};
 use super::sending::Sending;
+use super::wire::Wire;
 use super::{Command, Event, LinkSender, Shared};
 use crate::shell::courier::agent::{Arrival, LinkId, SendOutcome};
+use crate::shell::courier::tls::{Proof, Tls};
+use crate::shell::courier::trust::Evidence;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
@@ -36,30 +38,18 @@ const COMMANDS_MAX: usize = 256;
 /// How long the last bytes may take.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
-/// Why a session is over.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The session says so.
-    Closed(CloseCause),
-    /// The connection broke.
-    Broken(io::Error),
-    /// The other side hung up.
-    Gone,
-    /// The other side is another node than the one that was wanted.
-    Stranger(Option<EndpointId>),
-    /// The other side began a bundle and stood still, or took nothing of ours, for too long.
-    Stalled,
-    /// Nobody drives the carrier any more.
-    Abandoned,
-}
-
 /// One session, before and while it runs.
 pub(super) struct Conversation {
     shared: Arc<Shared>,
     link: LinkId,
     session: Session,
     stream: TcpStream,
+    wire: Wire,
+    /// What TLS has shown of the other side.
+    proof: Proof,
     wanted: Option<EndpointId>,
+    /// Where the connection comes from; none for one that we opened.
+    from: Option<IpAddr>,
     /// Bytes to be written, and how many of the first piece were.
     unwritten: VecDeque<Vec<u8>>,
     unwritten_bytes: usize,
@@ -89,11 +79,11 @@ impl Conversation {
     }
 
     /// Over a connection that we accepted.
-    pub fn passive(shared: &Arc<Shared>, stream: TcpStream) -> Self {
+    pub fn passive(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Self {
         // Without it acknowledgements wait for one another; nothing else depends on it.
         let _ = stream.set_nodelay(true);
         let session = Session::passive(shared.config.session());
-        Self::new(shared, stream, session)
+        Self { from: Some(from), ..Self::new(shared, stream, session) }
     }
 
     fn new(shared: &Arc<Shared>, stream: TcpStream, session: Session) -> Self {
@@ -104,7 +94,10 @@ impl Conversation {
             shared: shared.clone(),
             session,
             stream,
+            wire: Wire::default(),
+            proof: Proof::default(),
             wanted: None,
+            from: None,
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             written_of_first: 0,
@@ -192,10 +185,8 @@ impl Conversation {
 
     fn act(&mut self, output: Output) {
         match output {
-            Output::Transmit(bytes) => {
-                self.unwritten_bytes += bytes.len();
-                self.unwritten.push_back(bytes);
-            }
+            Output::Transmit(bytes) => self.transmit(bytes),
+            Output::StartTls => self.start_tls(),
             Output::Established(peer) => self.on_established(peer),
             Output::Offered { id } => self.sending.offered(id),
             Output::Delivered { id } => self.on_answer(id, SendOutcome::Acknowledged),
@@ -220,23 +211,67 @@ impl Conversation {
                 }
             }
             Output::Close(cause) => self.end = self.end.take().or(Some(End::Closed(cause))),
-            Output::Acked { .. } | Output::StartTls => {}
+            Output::Acked { .. } => {}
+        }
+    }
+
+    /// Queues bytes of the session, or of TLS alone if there are none.
+    fn transmit(&mut self, bytes: Vec<u8>) {
+        match self.wire.seal(bytes) {
+            Ok(sealed) if sealed.is_empty() => {}
+            Ok(sealed) => {
+                self.unwritten_bytes += sealed.len();
+                self.unwritten.push_back(sealed);
+            }
+            Err(error) => self.end = self.end.take().or(Some(End::Broken(error))),
+        }
+    }
+
+    fn start_tls(&mut self) {
+        let shared = self.shared.clone();
+        let Some(identity) = shared.config.tls.identity() else { return };
+        let begun = match self.stream.peer_addr() {
+            Ok(other) => {
+                self.wire.begin(identity, self.from.is_none(), other.ip()).map_err(End::Insecure)
+            }
+            Err(error) => Err(End::Broken(error)),
+        };
+        match begun {
+            Ok(()) => self.transmit(Vec::new()),
+            Err(end) => self.end = Some(end),
         }
     }
 
     fn on_established(&mut self, peer: Peer) {
         let node = peer.node_id.as_ref().and_then(|id| node_of(id.as_str()));
-        let fits = |wanted: &EndpointId| node.as_ref().is_some_and(|node| node.is_same(wanted));
-        if !self.wanted.as_ref().is_none_or(fits) {
-            self.end = Some(End::Stranger(node));
-            return self.give(Input::Terminate(TerminateReason::CONTACT_FAILURE));
-        }
-        tracing::info!(link = self.link.0, node = ?peer.node_id, "session established");
+        let node = match self.judge(node) {
+            Ok(node) => node,
+            Err(end) => {
+                self.end = Some(end);
+                return self.give(Input::Terminate(TerminateReason::CONTACT_FAILURE));
+            }
+        };
+        let key = self.proof.key.map(|key| key.short());
+        let is_plain = self.wire.is_plain();
+        tracing::info!(link = self.link.0, claims = ?peer.node_id, ?node, key, is_plain, "session established");
         if let Some(sender) = self.sender.take() {
             self.is_up = true;
             let (link, bundle_bytes_max) = (self.link, peer.transfer_mru);
             self.events.push(Event::Up { link, node, bundle_bytes_max, sender });
         }
+    }
+
+    /// The node behind the session, as far as it is believed.
+    fn judge(&self, claimed: Option<EndpointId>) -> Result<Option<EndpointId>, End> {
+        let config = &self.shared.config;
+        let evidence = Evidence {
+            from: self.from,
+            key: self.proof.key,
+            may_prove: !matches!(config.tls, Tls::Off),
+            insists: matches!(config.tls, Tls::Required(_)),
+        };
+        let wanted = self.wanted.as_ref();
+        judge(claimed, wanted, &self.proof.names, &evidence, &config.trust)
     }
 
     fn on_answer(&mut self, id: longhaul_dtn::tcpcl::TransferId, outcome: SendOutcome) {
@@ -292,7 +327,7 @@ impl Conversation {
 
     /// Waits until there is something to do, and takes it in.
     async fn wait(&mut self) -> Result<(), End> {
-        let may_read = self.session.wants_bytes()
+        let may_read = (self.session.wants_bytes() || self.wire.is_shaking())
             && !self.arriving.is_full(&self.shared.config)
             && self.unwritten_bytes < UNWRITTEN_BYTES_MAX;
         let interest = match (may_read, !self.unwritten.is_empty()) {
@@ -375,10 +410,11 @@ impl Conversation {
                 self.give(Input::Closed);
                 Err(End::Gone)
             }
-            Ok(count) => {
+            Ok(count) if self.wire.is_plain() => {
                 self.give(Input::Received(&buffer[..count]));
                 Ok(())
             }
+            Ok(count) => self.open(&buffer[..count]),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -393,13 +429,38 @@ impl Conversation {
         outcome
     }
 
+    /// Takes bytes within TLS.
+    fn open(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let opened = self.wire.open(bytes);
+        // Its answers and its alert go out, whatever came.
+        self.transmit(Vec::new());
+        let opened = opened.map_err(|error| {
+            self.give(Input::Closed);
+            End::Insecure(error)
+        })?;
+        if let Some(proof) = opened.proof {
+            self.proof = proof;
+            self.give(Input::TlsEstablished);
+        }
+        if !opened.bytes.is_empty() {
+            self.give(Input::Received(&opened.bytes));
+        }
+        if opened.is_over {
+            self.give(Input::Closed);
+            return Err(End::Gone);
+        }
+        Ok(())
+    }
+
     /// Writes the last words, then closes with a FIN.
     async fn flush(&mut self) -> io::Result<()> {
         while let Some(output) = self.session.poll() {
             if let Output::Transmit(bytes) = output {
-                self.unwritten.push_back(bytes);
+                self.transmit(bytes);
             }
         }
+        let last = self.wire.end()?;
+        self.unwritten.push_back(last);
         for (at, piece) in std::mem::take(&mut self.unwritten).into_iter().enumerate() {
             let skip = if at == 0 { self.written_of_first } else { 0 };
             self.stream.write_all(&piece[skip..]).await?;
@@ -420,39 +481,5 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The node of a node id; some write `dtn://name` without the slash behind it.
-fn node_of(text: &str) -> Option<EndpointId> {
-    text.parse().or_else(|_| format!("{text}/").parse()).ok().map(|id: EndpointId| id.node())
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(cause) => write!(f, "{cause}"),
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Gone => f.write_str("the other side hung up"),
-            Self::Stranger(Some(node)) => write!(f, "another node answers: {node}"),
-            Self::Stranger(None) => f.write_str("the other side does not say who it is"),
-            Self::Stalled => f.write_str("a bundle under way stood still"),
-            Self::Abandoned => f.write_str("the courier ended"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_node_ids_as_others_write_them() {
-        let node = |text| node_of(text).map(|id| id.to_string());
-        assert_eq!(node("dtn://b/"), Some("dtn://b/".to_owned()));
-        assert_eq!(node("dtn://b"), Some("dtn://b/".to_owned()));
-        assert_eq!(node("dtn://b/service"), Some("dtn://b/".to_owned()));
-        assert_eq!(node("ipn:5.0"), Some("ipn:5.0".to_owned()));
-        assert_eq!(node("b"), None);
     }
 }

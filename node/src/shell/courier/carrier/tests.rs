@@ -1,10 +1,12 @@
 //! Carriers on loopback: real connections, and raw ones that misbehave.
 
+use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::tcpcl::{NodeId, TransferId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
+use crate::shell::courier::tls::Identity;
 
 const MRU: u64 = 1 << 20;
 
@@ -12,7 +14,8 @@ fn config(name: &str) -> CarrierConfig {
     let node_id = NodeId::new(&format!("dtn://{name}/")).expect("a node id");
     let first = Duration::from_millis(5);
     let redial = RedialPolicy { first, longest: first };
-    CarrierConfig { redial, ..CarrierConfig::new(node_id, MRU) }
+    let trust = Trust { everyone: true, allowed: vec![] };
+    CarrierConfig { redial, trust, ..CarrierConfig::new(node_id, MRU) }
 }
 
 fn parcel(bytes: Vec<u8>) -> Parcel {
@@ -154,6 +157,105 @@ async fn talks_to_no_other_node_than_the_one_that_was_named() {
     assert!(matches!(b.recv().await, Some(Event::Down(down)) if down == link));
 }
 
+#[tokio::test]
+async fn who_connects_is_a_node_only_where_it_is_believed() {
+    for (allowed, is_believed) in
+        [(None, false), (Some("127.0.0.1=dtn://a/"), true), (Some("127.0.0.1=dtn://c/"), false)]
+    {
+        let allowed = allowed.map(|text| text.parse().expect("well-formed")).into_iter().collect();
+        let trust = Trust { everyone: false, allowed };
+        let (carrier_b, mut b) = Carrier::new(CarrierConfig { trust, ..config("b") });
+        let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+        let (carrier_a, mut a) = Carrier::new(config("a"));
+        carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+        let (_, answers, to_b) = up(&mut a).await;
+        assert_eq!(answers, "dtn://b/".parse().ok(), "it is where it was looked for");
+        let (_, node, _to_a) = up(&mut b).await;
+        assert_eq!(node.is_some(), is_believed, "{node:?}");
+        // It may give all the same.
+        to_b.tell(Command::Send { key: key(1), parcel: parcel(vec![1; 3]) });
+        assert!(matches!(next(&mut b).await, Event::Received { .. }));
+    }
+}
+
+fn key_of(name: u8) -> SecretKey {
+    SecretKey::from_seed(&[name; 32])
+}
+
+/// The configuration of a node with TLS that knows the keys of others.
+fn secret(name: &str, tls: fn(Identity) -> Tls, knows: &[&str]) -> CarrierConfig {
+    let plain = config(name);
+    let identity = Identity::new(&key_of(name.as_bytes()[0]), &plain.node_id);
+    let allowed = knows.iter().map(|other| {
+        let key = key_of(other.as_bytes()[0]).peer_id();
+        format!("{key}=dtn://{other}/").parse().expect("well-formed")
+    });
+    let trust = Trust { everyone: false, allowed: allowed.collect() };
+    CarrierConfig { tls: tls(identity.expect("a certificate")), trust, ..plain }
+}
+
+#[tokio::test]
+async fn sessions_within_tls_know_who_is_there_and_carry_all_sizes() {
+    for tls in [Tls::Offered, Tls::Required] {
+        let mut pair = pair(secret("a", tls, &["b"]), secret("b", tls, &["a"])).await;
+        let sizes = [1_usize, 64 << 10, 1 << 20, 300_000];
+        for (n, &size) in sizes.iter().enumerate() {
+            let n = u8::try_from(n).expect("few");
+            pair.to_b.tell(Command::Send { key: key(n), parcel: parcel(vec![n; size]) });
+            pair.to_a.tell(Command::Send { key: key(n), parcel: parcel(vec![n; size]) });
+        }
+        for (events, back) in [(&mut pair.b, &pair.to_a), (&mut pair.a, &pair.to_b)] {
+            let mut found = Vec::new();
+            while found.len() < sizes.len() {
+                if let Event::Received { arrival, bytes } = next(events).await {
+                    assert!(bytes.iter().all(|&byte| usize::from(byte) == found.len()));
+                    found.push(bytes.len());
+                    back.tell(Command::Accept(arrival.transfer));
+                }
+            }
+            assert_eq!(found, sizes);
+        }
+        pair.to_b.tell(Command::End);
+        while !matches!(next(&mut pair.b).await, Event::Down(_)) {}
+    }
+}
+
+/// Why the first dial of `a` to `b` failed.
+async fn missed(config_a: CarrierConfig, config_b: CarrierConfig) -> String {
+    let (carrier_b, _b) = Carrier::new(config_b);
+    let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+    let (carrier_a, mut a) = Carrier::new(config_a);
+    carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+    match a.recv().await {
+        Some(Event::Missed { why, .. }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_node_without_the_key_that_is_known_is_not_that_node() {
+    // It has a key, and another one; or none, as if somebody between had taken TLS away.
+    let stranger = CarrierConfig { tls: secret("x", Tls::Offered, &[]).tls, ..config("b") };
+    let why = missed(secret("a", Tls::Offered, &["b"]), stranger).await;
+    assert_eq!(why, "the certificate is that of dtn://x/");
+    let why = missed(secret("a", Tls::Offered, &["b"]), config("b")).await;
+    assert!(why.starts_with("nothing proves that the other side is dtn://b/"), "{why}");
+    // Whoever connects with another key is heard, and given nothing.
+    let (carrier_b, mut b) = Carrier::new(secret("b", Tls::Offered, &["a"]));
+    let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+    let (carrier_a, _a) = Carrier::new(config("a"));
+    carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+    assert_eq!(up(&mut b).await.1, None);
+}
+
+#[tokio::test]
+async fn who_insists_on_tls_talks_to_nobody_without_it() {
+    let why = missed(secret("a", Tls::Required, &["b"]), config("b")).await;
+    assert!(why.contains("does not speak TLS"), "{why}");
+    let why = missed(secret("a", Tls::Required, &[]), secret("b", Tls::Offered, &[])).await;
+    assert!(why.contains("name its key with --allow"), "{why}");
+}
+
 /// A raw connection that has said hello to b, and what b answered.
 async fn raw(config_b: CarrierConfig) -> (TcpStream, Receiver<Event>, LinkSender, Carrier) {
     let (carrier, mut events) = Carrier::new(config_b);
@@ -284,6 +386,33 @@ async fn drops_connections_beyond_the_limit_and_takes_others_later() {
     let mut third = TcpStream::connect(address).await.expect("it listens");
     third.write_all(b"dtn!\x04\x00").await.expect("open");
     third.read_exact(&mut [0; 6]).await.expect("answered");
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_every_place() {
+    let (stream, mut events, _sender, carrier) = raw(config("b")).await;
+    let address = carrier.listen("127.0.0.1:0").await.expect("a free port");
+    // The first of them is the raw one; each that is taken is answered.
+    let mut taken = vec![stream];
+    let refused = loop {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        // Whoever is dropped may not even be able to say hello.
+        let hello = stream.write_all(b"dtn!\x04\x00").await;
+        match hello.is_ok() && stream.read_exact(&mut [0; 6]).await.is_ok() {
+            true => taken.push(stream),
+            false => break stream,
+        }
+        assert!(taken.len() < 64, "one address has every place");
+    };
+    assert_eq!(taken.len(), config("b").sessions_per_address_max);
+    // Another address, here of the same machine, finds a place.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("a free port");
+    let mut other = socket.connect(address).await.expect("it listens");
+    other.write_all(b"dtn!\x04\x00").await.expect("open");
+    other.read_exact(&mut [0; 6]).await.expect("answered");
+    drop((refused, taken));
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
 }
 
 #[tokio::test]

@@ -10,6 +10,11 @@ fn by_plan(text: &str) -> Option<Routing> {
     Some(Routing { plan: Some(plan), copies: Copies::ONE })
 }
 
+/// Whoever connects is believed.
+fn all() -> Trust {
+    Trust { everyone: true, allowed: vec![] }
+}
+
 fn sprayed(copies: u16) -> Option<Routing> {
     Some(Routing { plan: None, copies: Copies::new(copies).expect("some") })
 }
@@ -29,9 +34,10 @@ async fn a_bundle_goes_by_the_plan_and_to_nobody_else() {
     let local = LocalSet::new();
     local
         .run_until(async {
-            let mut x = start_with("x", dir, &[], Deliver::Count, by_plan(PLAN)).await;
-            let mut b = start_with("b", dir, &[], Deliver::Count, by_plan(PLAN)).await;
-            let mut a = start_with("a", dir, &[&x, &b], Deliver::Count, by_plan(PLAN)).await;
+            let mut x = start_with("x", dir, &[], Deliver::Count, (by_plan(PLAN), all())).await;
+            let mut b = start_with("b", dir, &[], Deliver::Count, (by_plan(PLAN), all())).await;
+            let mut a =
+                start_with("a", dir, &[&x, &b], Deliver::Count, (by_plan(PLAN), all())).await;
             let files = (0..20).map(|n| write(dir, n, "dtn://z/in", &[7; 5_000]));
             assert_eq!(hand_over(&a, files.collect()).await.acknowledged, 20);
             a.reaches(|counts, _| counts.forwarded == 20).await;
@@ -60,9 +66,9 @@ async fn a_sprayed_bundle_has_as_many_holders_as_copies_until_it_meets_its_node(
     let local = LocalSet::new();
     local
         .run_until(async {
-            let mut b = start_with("b", dir, &[], Deliver::Count, sprayed(2)).await;
-            let mut x = start_with("x", dir, &[], Deliver::Count, sprayed(2)).await;
-            let mut a = start_with("a", dir, &[&b, &x], Deliver::Count, sprayed(2)).await;
+            let mut b = start_with("b", dir, &[], Deliver::Count, (sprayed(2), all())).await;
+            let mut x = start_with("x", dir, &[], Deliver::Count, (sprayed(2), all())).await;
+            let mut a = start_with("a", dir, &[&b, &x], Deliver::Count, (sprayed(2), all())).await;
             // Both are there before the bundle comes, and one more for all says so.
             hand_over(&a, vec![write(dir, 99, "dtn://all/~news", b"for all")]).await;
             a.reaches(|counts, _| counts.forwarded == 2).await;
@@ -92,13 +98,14 @@ async fn a_routed_bundle_is_on_its_way_again_after_a_restart() {
     let local = LocalSet::new();
     local
         .run_until(async {
-            let first = start_with("a", dir, &[], Deliver::Count, by_plan(PLAN)).await;
+            let first = start_with("a", dir, &[], Deliver::Count, (by_plan(PLAN), all())).await;
             let files = (0..3).map(|n| write(dir, n, "dtn://z/in", &[7; 5_000]));
             assert_eq!(hand_over(&first, files.collect()).await.acknowledged, 3);
             first.ends().await;
-            let mut b = start_with("b", dir, &[], Deliver::Count, by_plan(PLAN)).await;
-            let mut x = start_with("x", dir, &[], Deliver::Count, by_plan(PLAN)).await;
-            let mut again = start_with("a", dir, &[&x, &b], Deliver::Count, by_plan(PLAN)).await;
+            let mut b = start_with("b", dir, &[], Deliver::Count, (by_plan(PLAN), all())).await;
+            let mut x = start_with("x", dir, &[], Deliver::Count, (by_plan(PLAN), all())).await;
+            let mut again =
+                start_with("a", dir, &[&x, &b], Deliver::Count, (by_plan(PLAN), all())).await;
             b.reaches(|counts, held| counts.received == 3 && held == 3).await;
             again.reaches(|counts, _| counts.forwarded == 3).await;
             x.reaches(|counts, held| counts.received == 0 && held == 0).await;
