@@ -46,24 +46,7 @@ pub(super) struct State {
 }
 
 pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, PeerError> {
-    let mut state = State {
-        fold: match &config.memo {
-            Some(memo) => config.manifest.fold().with_memo(memo.terms.clone()),
-            None => config.manifest.fold(),
-        },
-        log: LogWriter::resume(config.key.clone(), &restored.entries)?
-            .with_signing(if config.memo.is_some() { Signing::OnDemand } else { Signing::AtOnce }),
-        held: Vec::new(),
-        last_slot: None,
-        refusals: BTreeMap::new(),
-        missing: BTreeMap::new(),
-        sealing: config.manifest.manifest().seal_rules().map(Sealing::new),
-        recorded: None,
-        refusals_recorded: BTreeMap::new(),
-        keys: Keys::of(&config.manifest, &config.key).map_err(PeerError::NoKey)?,
-        carried: Carried::default(),
-        torn: restored.torn,
-    };
+    let mut state = State::new(config, &restored)?;
     let me = config.manifest.manifest().member_index(&config.key.peer_id());
     let seals = |entry: &&SignedEntry| matches!(entry.record(), Record::Seal { .. });
     let last_seal = restored.entries.iter().rfind(seals);
@@ -128,6 +111,29 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
 }
 
 impl State {
+    /// Before the first entry.
+    fn new(config: &PeerConfig, restored: &Restored) -> Result<Self, PeerError> {
+        Ok(Self {
+            fold: match &config.memo {
+                Some(memo) => config.manifest.fold().with_memo(memo.terms.clone()),
+                None => config.manifest.fold(),
+            },
+            log: LogWriter::resume(config.key.clone(), &restored.entries)?.with_signing(
+                if config.memo.is_some() { Signing::OnDemand } else { Signing::AtOnce },
+            ),
+            held: Vec::new(),
+            last_slot: None,
+            refusals: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            sealing: config.manifest.manifest().seal_rules().map(Sealing::new),
+            recorded: None,
+            refusals_recorded: BTreeMap::new(),
+            keys: Keys::of(&config.manifest, &config.key).map_err(PeerError::NoKey)?,
+            carried: Carried::default(),
+            torn: restored.torn,
+        })
+    }
+
     fn hold(
         &mut self,
         config: &PeerConfig,
