@@ -179,7 +179,7 @@ impl HostCounts {
             }
             Event::TooLate { .. } => self.too_late += 1,
             Event::Voided { .. } => self.voided += 1,
-            Event::Met { .. } | Event::Version { .. } => {}
+            Event::Met { .. } | Event::Key { .. } | Event::Version { .. } => {}
         }
     }
 }

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn what_the_log_names_comes_first_and_what_makes_no_sense_last() {
         let mut peer = peer_in(50, None);
-        let head = peer.seal_bundle(1, b"no header".to_vec(), b"x").expect("small");
+        let (head, _) = peer.seal_bundle(1, b"no header".to_vec(), b"x").expect("small");
         assert_eq!(peer.worth(&head), Value(0));
         peer.missing.insert(head.id(), Epoch::new(3));
         assert_eq!(peer.worth(&head), Value(MISSING));

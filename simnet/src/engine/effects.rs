@@ -138,8 +138,10 @@ impl Engine<'_> {
             peer::Event::TooLate { epoch } => {
                 self.trace.event(now, Kind::TooLate, peer, u64::from(epoch.get()), 0);
             }
-            peer::Event::Met { .. } | peer::Event::Skipped { .. } | peer::Event::Version { .. } => {
-            }
+            peer::Event::Met { .. }
+            | peer::Event::Key { .. }
+            | peer::Event::Skipped { .. }
+            | peer::Event::Version { .. } => {}
         }
     }
 
