@@ -133,7 +133,9 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     if let Some(quota) = options.quota.or(config.quota).filter(|_| is_courier) {
         peer.set_carried_bytes_max(quota.bytes());
     }
-    let (net, net_events) = net::start(config.net(&key, &manifest)?)?;
+    let net_config = config.net(&key, &manifest)?;
+    net::check_listen(&net_config.listen)?;
+    let (net, net_events) = net::start(net_config)?;
     let (pipes, pipe_events) = carriers::pipes(&config, &options, &key)?;
     let watch =
         carriers::watch(&config, &options, manifest.bundle_limits().travelling_bytes_max())?;

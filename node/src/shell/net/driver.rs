@@ -78,7 +78,6 @@ impl Driver {
         events: mpsc::Sender<NetEvent>,
         links: Links,
     ) -> Result<Self, NetError> {
-        super::listening::check(&config.listen)?;
         let mut swarm = behaviour::swarm(&config)?;
         for address in &config.reach.announce {
             swarm.add_external_address(address.clone());

@@ -17,7 +17,7 @@ use super::NetError;
 const ANSWER_MAX: Duration = Duration::from_millis(250);
 
 /// Refuses addresses at which somebody listens already.
-pub(super) fn check(addresses: &[Multiaddr]) -> Result<(), NetError> {
+pub(in crate::shell) fn check(addresses: &[Multiaddr]) -> Result<(), NetError> {
     for address in addresses {
         if tcp(address).is_some_and(answers) {
             let why = "another process listens there".to_owned();

@@ -43,6 +43,7 @@ use tokio::sync::mpsc;
 pub use address::{AddressError, PeerAddress, ServiceAddress, parse_address};
 pub(in crate::shell) use desk::subscriber;
 pub use link::{LinkEnd, SendError};
+pub(in crate::shell) use listening::check as check_listen;
 pub use redial::RedialPolicy;
 pub(in crate::shell) use redial::spread;
 pub use relay::{RelayConfig, RelayServer};
