@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::SealPolicy;
-use longhaul_dtn::bundle::{BundleDraft, BundleHead, TAG_BYTES};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead};
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
@@ -129,7 +129,7 @@ fn couriers_and_grants_that_fit_nothing_are_refused() {
     }
     assert!(matches!(unsorted.validate(), Err(InvalidManifest::Courier(_))));
     let seal = Some(SealPolicy { window_epochs: 12, every_epochs: 4 });
-    let sealed = Manifest { seal, ..private() };
+    let sealed = Manifest { seal, epochs: 100, ..private() };
     assert_eq!(sealed.validate(), Err(InvalidManifest::PrivateSeal));
 }
 
@@ -146,9 +146,11 @@ fn an_auditor_with_the_keys_derives_every_version() {
 
 #[test]
 fn an_update_as_large_as_may_be_is_audited_as_well() {
-    let largest = world().payloads.values().map(|payload| payload.len()).max().unwrap_or_default();
     let mut manifest = private();
-    manifest.bounds.payload_bytes_max = u32::try_from(largest - TAG_BYTES).unwrap();
+    let least = manifest.schema.payload_bytes_max();
+    manifest.bounds.payload_bytes_max = u32::try_from(least).unwrap();
+    let largest = world().payloads.values().map(|payload| payload.len()).max();
+    assert!(largest > usize::try_from(least).ok(), "longer as it travels than in clear");
     let report = with_keys(&World::of(manifest, MEMBERS).file(), Check::Replay, ring([shared()]));
     assert_eq!(report.verdict, Verdict::Verified, "{report}");
 }
