@@ -11,8 +11,6 @@ use std::fmt;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use crate::hash::ContentHash;
-
 /// Length of a peer id (an Ed25519 public key) in bytes.
 pub const PEER_ID_BYTES: usize = 32;
 /// Length of a signature in bytes.
@@ -20,7 +18,6 @@ pub const SIGNATURE_BYTES: usize = 64;
 /// Length of the text form of a peer id.
 pub const PEER_ID_CHARS: usize = 52;
 
-const PSEUDONYM_CONTEXT: &str = "longhaul 2026 pseudonym v1";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What a signature is for; the tag is part of the signed bytes.
@@ -163,17 +160,10 @@ impl SecretKey {
         Signature(self.0.sign(structure).to_bytes())
     }
 
-    /// The key that signs in this one's place in a scope and a period: nobody else can tell whose it
-    /// is, or that two of them have one owner.
-    pub fn pseudonym(&self, scope: &ContentHash, period: u64) -> Self {
-        let bytes = [&scope.as_bytes()[..], &period.to_be_bytes()].concat();
-        Self::from_seed(&self.derive(PSEUDONYM_CONTEXT, &bytes))
-    }
-
     /// A secret hash of `bytes`, the same whenever it is asked for.
     pub(crate) fn derive(&self, context: &'static str, bytes: &[u8]) -> [u8; 32] {
         let bytes = Zeroizing::new([&self.to_seed()[..], bytes].concat());
-        *ContentHash::derive(context, &bytes).as_bytes()
+        blake3::derive_key(context, &bytes)
     }
 
     /// What this key and the owner of `other` alone can compute (X25519, RFC 7748, on the Montgomery
@@ -338,19 +328,6 @@ mod tests {
         let mut one = [0; 32];
         one[0] = 1;
         assert_eq!(PeerId::from_bytes(one), Err(IdentityError::Key));
-    }
-
-    #[test]
-    fn pseudonyms_differ_by_owner_scope_and_period_and_stay_the_same() {
-        let scopes = [ContentHash::of(b"one"), ContentHash::of(b"two")];
-        let all: std::collections::BTreeSet<_> = (1..4)
-            .flat_map(|owner| scopes.map(|scope| (owner, scope)))
-            .flat_map(|(owner, scope)| (0..4).map(move |period| (owner, scope, period)))
-            .map(|(owner, scope, period)| key(owner).pseudonym(&scope, period).peer_id())
-            .collect();
-        assert_eq!(all.len(), 3 * 2 * 4);
-        let again = key(1).pseudonym(&scopes[0], 2).peer_id();
-        assert_eq!(again, key(1).pseudonym(&scopes[0], 2).peer_id());
     }
 
     #[test]

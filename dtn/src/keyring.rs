@@ -24,6 +24,7 @@ pub const KEY_ID_BYTES: usize = 16;
 pub const WRAPPED_KEY_BYTES: usize = 48;
 
 const ID_CONTEXT: &str = "longhaul 2026 federation key id v1";
+const PSEUDONYM_CONTEXT: &str = "longhaul 2026 pseudonym v1";
 const WRAP_CONTEXT: &str = "longhaul 2026 federation key wrap v1";
 
 /// The name of a federation key: the first bytes of a hash of it.
@@ -106,7 +107,7 @@ impl WrappedKey {
 
     /// The key that was wrapped under `once` for the owner of `key`; none if it is not the one
     /// named, or somebody else's.
-    pub fn unwrap(&self, id: &KeyId, once: &PeerId, key: &SecretKey) -> Option<FederationKey> {
+    pub fn key_for(&self, id: &KeyId, once: &PeerId, key: &SecretKey) -> Option<FederationKey> {
         let recipient = key.peer_id();
         let wrapping = wrapping_key(&key.shared_secret(once), (once, &recipient));
         let opened = Zeroizing::new(wrapping.open_once(id.as_bytes(), &self.0)?);
@@ -119,6 +120,15 @@ fn wrapping_key(shared: &[u8; 32], (once, recipient): (&PeerId, &PeerId)) -> Con
     let parts = [&shared[..], once.as_bytes(), recipient.as_bytes()];
     let bytes = Zeroizing::new(parts.concat());
     ContentKey::new(&[], *ContentHash::derive(WRAP_CONTEXT, &bytes).as_bytes())
+}
+
+impl SecretKey {
+    /// The key that signs in this one's place in a scope and a period: nobody else can tell whose it
+    /// is, or that two of them have one owner.
+    pub fn pseudonym(&self, scope: &ContentHash, period: u64) -> Self {
+        let bytes = [&scope.as_bytes()[..], &period.to_be_bytes()].concat();
+        Self::from_seed(&self.derive(PSEUDONYM_CONTEXT, &bytes))
+    }
 }
 
 impl Keyring {
@@ -249,7 +259,7 @@ mod tests {
         for member in 1..4 {
             let wrapped = key.wrap(&once, &peer(member).peer_id());
             for reader in 1..4 {
-                let found = wrapped.unwrap(&key.id(), &once.peer_id(), &peer(reader));
+                let found = wrapped.key_for(&key.id(), &once.peer_id(), &peer(reader));
                 assert_eq!(found.is_some(), reader == member, "{member} by {reader}");
                 assert!(found.is_none_or(|found| found == key));
             }
@@ -264,11 +274,11 @@ mod tests {
             let mut bytes = *good.as_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let wrapped = WrappedKey::from_bytes(bytes);
-            assert!(wrapped.unwrap(&key.id(), &once.peer_id(), &peer(1)).is_none(), "bit {bit}");
+            assert!(wrapped.key_for(&key.id(), &once.peer_id(), &peer(1)).is_none(), "bit {bit}");
         }
         let other = FederationKey::from_bytes([8; 32]).id();
-        assert!(good.unwrap(&other, &once.peer_id(), &peer(1)).is_none());
-        assert!(good.unwrap(&key.id(), &peer(98).peer_id(), &peer(1)).is_none());
+        assert!(good.key_for(&other, &once.peer_id(), &peer(1)).is_none());
+        assert!(good.key_for(&key.id(), &peer(98).peer_id(), &peer(1)).is_none());
     }
 
     #[test]
@@ -278,6 +288,19 @@ mod tests {
         assert_eq!(ids.len(), keys.len());
         let shown = format!("{:?}", FederationKey::from_bytes([0xab; 32]));
         assert!(!shown.contains("abab"), "{shown}");
+    }
+
+    #[test]
+    fn pseudonyms_differ_by_owner_scope_and_period_and_stay_the_same() {
+        let scopes = [ContentHash::of(b"one"), ContentHash::of(b"two")];
+        let all: std::collections::BTreeSet<_> = (1..4)
+            .flat_map(|owner| scopes.map(|scope| (owner, scope)))
+            .flat_map(|(owner, scope)| (0..4).map(move |period| (owner, scope, period)))
+            .map(|(owner, scope, period)| peer(owner).pseudonym(&scope, period).peer_id())
+            .collect();
+        assert_eq!(all.len(), 3 * 2 * 4);
+        let again = peer(1).pseudonym(&scopes[0], 2).peer_id();
+        assert_eq!(again, peer(1).pseudonym(&scopes[0], 2).peer_id());
     }
 
     #[test]

@@ -119,8 +119,8 @@ impl KeyGrant {
     }
 
     /// The key, if it was granted to the owner of `key`, who is the member `index`.
-    pub fn unwrap(&self, index: usize, key: &SecretKey) -> Option<FederationKey> {
-        self.wrapped.get(index)?.as_ref()?.unwrap(&self.id, &self.once, key)
+    pub fn key_for(&self, index: usize, key: &SecretKey) -> Option<FederationKey> {
+        self.wrapped.get(index)?.as_ref()?.key_for(&self.id, &self.once, key)
     }
 
     /// Number of members who get it.
@@ -249,7 +249,7 @@ impl SignedManifest {
         let manifest = self.manifest();
         let member = manifest.member_index(&key.peer_id());
         if let (Some(privacy), Some(member)) = (&manifest.privacy, member) {
-            let own = privacy.grant.unwrap(member.index(), key).ok_or(UnusableGrant)?;
+            let own = privacy.grant.key_for(member.index(), key).ok_or(UnusableGrant)?;
             ring.add(own);
         }
         Ok(ring)

@@ -68,7 +68,7 @@ impl Keys {
         key: &SecretKey,
     ) -> Option<KeyId> {
         self.seen = self.seen.max(generation.generation);
-        let granted = generation.grant.unwrap(me?.index(), key)?;
+        let granted = generation.grant.key_for(me?.index(), key)?;
         let id = granted.id();
         self.newest = self.newest.max(Some((generation.generation, id)));
         self.ring.add(granted);

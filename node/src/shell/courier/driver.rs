@@ -8,20 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use longhaul_dtn::bpv7::{BundleError, EndpointId, Limits};
 use longhaul_dtn::identity::SecretKey;
-use longhaul_dtn::routing::graph::{Graph, GraphConfig};
-use longhaul_dtn::routing::plan::Plan;
-use longhaul_dtn::routing::spray::{Copies, TransferNumber};
 use longhaul_dtn::tcpcl::NodeId;
 use longhaul_dtn::time::{Span, Timestamp};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::{Instant, sleep_until};
 
-use super::agent::{
-    Agent, AgentConfig, Counts, Input, LinkId, Output, RoutingConfig, SendOutcome, Share,
-};
+use super::agent::{Agent, AgentConfig, Counts, Input, LinkId, Output, SendOutcome, Share};
 use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAddress};
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
+use super::plan::Routing;
 use super::relay;
 use super::tls::{Identity, Tls};
 use super::trust::Trust;
@@ -64,23 +60,6 @@ pub struct CourierOptions {
     pub sessions_max: usize,
     /// Most of them from one network address.
     pub sessions_per_address_max: usize,
-}
-
-/// How bundles for one other node find their way.
-#[derive(Debug, Clone)]
-pub struct Routing {
-    /// Who meets whom and when; what it has no route for is sprayed.
-    pub plan: Option<Plan>,
-    /// Copies of a bundle that comes without.
-    pub copies: Copies,
-}
-
-impl Routing {
-    fn config(&self) -> RoutingConfig {
-        let graph = self.plan.as_ref().map(|plan| Graph::new(plan, GraphConfig::default()));
-        let next_transfer = TransferNumber(clock::now().dtn_ms());
-        RoutingConfig { graph, copies: self.copies, next_transfer }
-    }
 }
 
 /// What becomes of bundles for our own node.

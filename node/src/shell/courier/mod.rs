@@ -18,7 +18,8 @@ mod tests;
 mod tls;
 mod trust;
 
-pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, Routing, TlsMode, run};
+pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, TlsMode, run};
+pub use plan::Routing;
 pub use send::{SendOptions, SendReport, send};
 pub use tls::{Identity, Tls, TlsError};
 pub use trust::{Allowed, AllowedError, Evidence, Trust};

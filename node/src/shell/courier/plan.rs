@@ -8,8 +8,30 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use longhaul_dtn::bpv7::EndpointId;
+use longhaul_dtn::routing::graph::{Graph, GraphConfig};
 use longhaul_dtn::routing::plan::{Plan, PlanLimits};
+use longhaul_dtn::routing::spray::{Copies, TransferNumber};
 use longhaul_dtn::time::Timestamp;
+
+use super::agent::RoutingConfig;
+use crate::shell::clock;
+
+/// How bundles for one other node find their way.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// Who meets whom and when; what it has no route for is sprayed.
+    pub plan: Option<Plan>,
+    /// Copies of a bundle that comes without.
+    pub copies: Copies,
+}
+
+impl Routing {
+    pub(super) fn config(&self) -> RoutingConfig {
+        let graph = self.plan.as_ref().map(|plan| Graph::new(plan, GraphConfig::default()));
+        let next_transfer = TransferNumber(clock::now().dtn_ms());
+        RoutingConfig { graph, copies: self.copies, next_transfer }
+    }
+}
 
 /// Reads the contact plan of `node` from a file, at `now`.
 pub fn read(file: &Path, node: &EndpointId, now: Timestamp) -> anyhow::Result<Plan> {
