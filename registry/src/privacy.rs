@@ -22,7 +22,7 @@ use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::keyring::{FederationKey, KEY_ID_BYTES, KeyId, Keyring, WrappedKey};
 use longhaul_dtn::time::Timestamp;
 
-use crate::manifest::{MEMBERS_MAX, Manifest, SignedManifest, TermsError};
+use crate::manifest::{MEMBERS_MAX, Manifest, SignedManifest, TermsError, read_peer};
 
 /// Most couriers of a federation.
 pub const COURIERS_MAX: usize = 1_024;
@@ -31,7 +31,7 @@ pub const PRIVATE_MEMBERS_MAX: usize = 8_192;
 /// The last generation; one every minute would take two centuries.
 pub const GENERATION_MAX: u32 = 100_000_000;
 /// Most bytes of a header that announces a generation.
-const HEADER_BYTES_MAX: usize = 128;
+pub(crate) const KEY_HEADER_BYTES_MAX: usize = 128;
 /// The stable code of a refusal: what is inside an encrypted bundle is not what it must be.
 pub const UNREADABLE_CODE: u16 = 202;
 /// The stable code of a refusal: a bundle for others is larger than all that is carried for them.
@@ -343,13 +343,3 @@ pub enum AnnounceError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the manifest grants this member no usable key; ask its creator to make it anew")]
 pub struct UnusableGrant;
-
-/// Most bytes of the header that announces a key, for limits.
-pub(crate) const fn key_header_bytes_max() -> usize {
-    HEADER_BYTES_MAX
-}
-
-fn read_peer(reader: &mut Reader<'_>) -> Result<PeerId, CodecError> {
-    let unusable = reader.invalid("a usable peer id");
-    PeerId::from_bytes(reader.fixed()?).map_err(|_| unusable)
-}

@@ -74,6 +74,17 @@ impl Agent {
         }
     }
 
+    /// What becomes of an id that a link offers.
+    fn pick(&self, id: &BundleId) -> Pick {
+        if self.is_settled(id) {
+            Pick::Drop
+        } else if self.transfers.is_busy(id) || self.wants.has(id) {
+            Pick::Skip
+        } else {
+            Pick::Take
+        }
+    }
+
     /// The next head to ask for ahead of payloads.
     fn look_ahead(&mut self, link: LinkId) -> Option<Ask> {
         loop {
@@ -82,15 +93,7 @@ impl Agent {
                 return None;
             }
             let mut state = self.links.remove(&link)?;
-            let picked = state.offers.look_ahead(|id| {
-                if self.is_settled(id) {
-                    Pick::Drop
-                } else if self.transfers.is_busy(id) || self.wants.has(id) {
-                    Pick::Skip
-                } else {
-                    Pick::Take
-                }
-            });
+            let picked = state.offers.look_ahead(|id| self.pick(id));
             self.links.insert(link, state);
             let id = picked?;
             if !self.wants.begin(id, link) {
@@ -170,15 +173,7 @@ impl Agent {
     fn begin_next(&mut self, link: LinkId) -> bool {
         let Some(mut state) = self.links.remove(&link) else { return false };
         let skips_max = self.transfers.max() + super::wants::WANTS_MAX;
-        let picked = state.offers.pick(skips_max, |id| {
-            if self.is_settled(id) {
-                Pick::Drop
-            } else if self.transfers.is_busy(id) || self.wants.has(id) {
-                Pick::Skip
-            } else {
-                Pick::Take
-            }
-        });
+        let picked = state.offers.pick(skips_max, |id| self.pick(id));
         self.links.insert(link, state);
         picked.is_some_and(|id| self.transfers.begin(id, link))
     }

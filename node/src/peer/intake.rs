@@ -47,7 +47,11 @@ impl Peer {
         let admit = || admit(&self.policy, author, held.head.header(), clear);
         let admitted = Memo::admitted(self.memo.as_ref(), &id, admit);
         match admitted.and_then(|admitted| self.screened(id, admitted)) {
-            Ok(admitted) => self.accept(held, admitted, from),
+            Ok(admitted) => {
+                let (epoch, author) = (admitted.header.epoch, admitted.author);
+                let then = InStore::Accepted { epoch, author, bundle: id, from };
+                self.accept(held, admitted, from, then);
+            }
             Err(refusal) => self.reject(id, (from, author), refusal.code(), refusal.to_string()),
         }
     }
@@ -59,36 +63,35 @@ impl Peer {
             && KeyHeader::is_one(head.header())
     }
 
-    /// Says what a payload is worth before it has come, or turns it away if it is large: only
-    /// snapshots are larger than updates may be, and only one that would be gone on from is wanted.
+    /// Says what a payload is worth before it has come, or turns it away.
     pub(super) fn look_at_arriving(&mut self, head: &BundleHead, from: PeerId) {
-        let opened = self.keys.open(head).unwrap_or_else(|_| head.clone());
-        let max = super::update_bytes_max(self.manifest());
-        let is_large = head.payload_len() > max;
-        let key = self.announces_key(head).then(|| self.manifest.screen_key(head).map(|_| ()));
-        let screened = match HeaderKind::of(opened.header()) {
-            HeaderKind::Snapshot if is_large => self.screen_snapshot(head),
-            _ => Ok(()),
-        };
-        let (code, reason) = match (screened, HeaderKind::of(opened.header())) {
-            _ if matches!(key, Some(Err(_))) => {
-                let why = key.and_then(Result::err).map(|refusal| refusal.to_string());
-                (KeyRefusal::CODE, why.unwrap_or_default())
-            }
-            (Err(refusal), _) => (refusal.code(), refusal.to_string()),
-            (Ok(()), HeaderKind::Update | HeaderKind::Vote) if is_large && key.is_none() => {
-                let large = BundleError::PayloadTooLarge { len: head.payload_len(), max };
-                let large = RefuseReason::from(large);
-                (large.code(), large.to_string())
-            }
-            _ => {
-                let worth = agent::Input::Worth { id: head.id(), value: self.worth(head) };
-                return self.agent.handle(self.now, worth);
-            }
+        let Some((code, reason)) = self.unwanted(head) else {
+            let worth = agent::Input::Worth { id: head.id(), value: self.worth(head) };
+            return self.agent.handle(self.now, worth);
         };
         let author = self.manifest().member_index(&head.author());
         self.refuse((from, author), Some(head.id()), code, reason);
         self.agent.handle(self.now, agent::Input::Retire { ids: vec![head.id()], code });
+    }
+
+    /// Why a payload is not wanted, as far as its head tells: only snapshots and keys are larger than
+    /// updates may be, and only a snapshot that would be gone on from is wanted.
+    fn unwanted(&self, head: &BundleHead) -> Option<(u16, String)> {
+        if self.announces_key(head) {
+            let refusal = self.manifest.screen_key(head).err()?;
+            return Some((KeyRefusal::CODE, refusal.to_string()));
+        }
+        let (len, max) = (head.payload_len(), super::update_bytes_max(self.manifest()));
+        if len <= max {
+            return None;
+        }
+        let opened = self.keys.open(head).unwrap_or_else(|_| head.clone());
+        if HeaderKind::of(opened.header()) == HeaderKind::Snapshot {
+            let refusal = self.screen_snapshot(&opened).err()?;
+            return Some((refusal.code(), refusal.to_string()));
+        }
+        let large = RefuseReason::from(BundleError::PayloadTooLarge { len, max });
+        Some((large.code(), large.to_string()))
     }
 
     /// Turns away what changes nothing: an update held already, or one more
@@ -106,8 +109,13 @@ impl Peer {
         self.fold.screen(admitted.author, epoch, admitted.header_hash).map(|()| admitted)
     }
 
-    fn accept(&mut self, held: Held, admitted: Arc<Admitted>, from: PeerId) {
-        let (epoch, author) = (admitted.header.epoch, admitted.author);
+    pub(super) fn accept(
+        &mut self,
+        held: Held,
+        admitted: Arc<Admitted>,
+        from: PeerId,
+        then: InStore,
+    ) {
         let bundle = held.head.id();
         if let Some(memo) = &self.memo {
             memo.admitted.put(bundle, &admitted);
@@ -116,7 +124,6 @@ impl Peer {
         let payload = (held.head.payload_hash(), held.payload.clone());
         self.missing.remove(&bundle);
         self.insert(admitted, bundle, payload.0);
-        let then = InStore::Accepted { epoch, author, bundle, from };
         self.persist(Some(payload), vec![record], then);
     }
 

@@ -6,7 +6,7 @@
 //! judged as if it had just arrived. What is carried is bounded: what is oldest by its creation gives way, and its
 //! end is recorded. Nothing that the peer has read ever does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_aggregation::{HeaderKind, MemberIndex, admit};
@@ -38,8 +38,8 @@ pub(super) struct Keys {
 #[derive(Debug, Clone)]
 pub(super) struct Carried {
     bundles: BTreeMap<BundleId, (Held, PeerId)>,
-    /// The same, oldest first.
-    by_age: BTreeMap<(Timestamp, BundleId), u64>,
+    /// The same, oldest first; all live as long, so the oldest expires first.
+    by_age: BTreeSet<(Timestamp, BundleId)>,
     bytes: u64,
     bytes_max: u64,
 }
@@ -101,7 +101,7 @@ impl Keys {
 
 impl Default for Carried {
     fn default() -> Self {
-        let (bundles, by_age) = (BTreeMap::new(), BTreeMap::new());
+        let (bundles, by_age) = (BTreeMap::new(), BTreeSet::new());
         Self { bundles, by_age, bytes: 0, bytes_max: CARRIED_BYTES_MAX }
     }
 }
@@ -126,7 +126,7 @@ impl Carried {
     pub fn keep(&mut self, held: Held, from: PeerId) {
         let (id, created, len) = (held.head.id(), held.head.created(), held.head.payload_len());
         if self.bundles.insert(id, (held, from)).is_none() {
-            self.by_age.insert((created, id), len);
+            self.by_age.insert((created, id));
             self.bytes += len;
         }
     }
@@ -134,21 +134,17 @@ impl Carried {
     /// Keeps it no longer.
     pub fn take(&mut self, id: &BundleId) -> Option<(Held, PeerId)> {
         let (held, from) = self.bundles.remove(id)?;
-        let len = self.by_age.remove(&(held.head.created(), *id));
-        self.bytes -= len.unwrap_or_default();
+        self.by_age.remove(&(held.head.created(), *id));
+        self.bytes -= held.head.payload_len();
         Some((held, from))
     }
 
-    /// What gives way so that no more is carried than may be, or has expired at `now`.
-    fn surplus(&self, now: Timestamp) -> Vec<BundleId> {
-        let mut bytes = self.bytes;
-        let goes = |(&(_, id), len): (&(Timestamp, BundleId), &u64)| {
-            let expired = self.bundles.get(&id).is_some_and(|(held, _)| held.head.expires() <= now);
-            let goes = expired || bytes > self.bytes_max;
-            bytes -= if goes { *len } else { 0 };
-            goes.then_some(id)
-        };
-        self.by_age.iter().filter_map(goes).collect()
+    /// Takes out the oldest if more is carried than may be, or it has expired at `now`.
+    fn take_surplus(&mut self, now: Timestamp) -> Option<Held> {
+        let (_, id) = *self.by_age.first()?;
+        let expired = self.bundles.get(&id).is_some_and(|(held, _)| held.head.expires() <= now);
+        let goes = expired || self.bytes > self.bytes_max;
+        goes.then(|| self.take(&id)).flatten().map(|(held, _)| held)
     }
 
     /// The bundles that this key opens.
@@ -219,17 +215,17 @@ impl Peer {
 
     /// Ends what is carried beyond the bound, or beyond its time.
     pub(super) fn drop_surplus(&mut self) {
-        for id in self.carried.surplus(self.now) {
-            let Some((held, _)) = self.carried.take(&id) else { continue };
-            self.retire(id, NO_ROOM_CODE);
-            let forget = vec![held.head.payload_hash()];
-            let record = Record::Drop { bundle: id };
-            self.persist_and_forget(None, vec![record], InStore::Entries, forget);
+        while let Some(held) = self.carried.take_surplus(self.now) {
+            self.carry_no_more(&held, NO_ROOM_CODE);
         }
     }
 
-    fn retire(&mut self, id: BundleId, code: u16) {
-        self.agent.handle(self.now, agent::Input::Retire { ids: vec![id], code });
+    /// Forgets a bundle that was carried, everywhere.
+    fn carry_no_more(&mut self, held: &Held, code: u16) {
+        let bundle = held.head.id();
+        self.agent.handle(self.now, agent::Input::Retire { ids: vec![bundle], code });
+        let forget = vec![held.head.payload_hash()];
+        self.persist_and_forget(None, vec![Record::Drop { bundle }], InStore::Entries, forget);
     }
 
     /// Judges a bundle that announces a further key.
@@ -258,13 +254,9 @@ impl Peer {
     fn read_carried(&mut self, key: KeyId) {
         for id in self.carried.under(key) {
             let Some((held, from)) = self.carried.take(&id) else { continue };
-            let (hash, payload) = (held.head.payload_hash(), held.payload.clone());
             if let Err((code, reason)) = self.accept_carried(&held, from) {
-                self.retire(id, code);
                 self.refuse((from, None), Some(id), code, reason);
-                let record = Record::Drop { bundle: id };
-                self.persist_and_forget(None, vec![record], InStore::Entries, vec![hash]);
-                drop(payload);
+                self.carry_no_more(&held, code);
             }
         }
     }
@@ -284,11 +276,7 @@ impl Peer {
         let admitted = admitted.and_then(|it| self.screened(held.head.id(), Arc::new(it)));
         let admitted = admitted.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
         let (epoch, author) = (admitted.header.epoch, admitted.author);
-        let bundle = held.head.id();
-        let record = Record::Accept { head: held.head.encode(), from };
-        let payload = (held.head.payload_hash(), held.payload.clone());
-        self.insert(admitted, bundle, payload.0);
-        self.persist(Some(payload), vec![record], InStore::Read { epoch, author, from });
+        self.accept(held, admitted, from, InStore::Read { epoch, author, from });
         Ok(())
     }
 }

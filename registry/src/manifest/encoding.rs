@@ -260,7 +260,7 @@ fn read_members(reader: &mut Reader<'_>) -> Result<Vec<PeerId>, CodecError> {
     (0..count).map(|_| read_peer(reader)).collect()
 }
 
-fn read_peer(reader: &mut Reader<'_>) -> Result<PeerId, CodecError> {
+pub(crate) fn read_peer(reader: &mut Reader<'_>) -> Result<PeerId, CodecError> {
     let unusable = reader.invalid("a usable peer id");
     PeerId::from_bytes(reader.fixed()?).map_err(|_| unusable)
 }

@@ -25,6 +25,8 @@ use crate::plan::TrainingPlan;
 use crate::privacy::Privacy;
 use crate::task::Task;
 
+pub(crate) use encoding::read_peer;
+
 pub use check::{
     ATTACKER_SHARE_PERMILLE_MAX, EPOCH_LENGTH_MAX, EPOCH_LENGTH_MIN, EPOCHS_MAX, InvalidManifest,
     MEMBERS_MAX, NAME_BYTES_MAX, PUBLISHERS_MAX, START_MAX,

@@ -15,7 +15,7 @@ use longhaul_dtn::time::Span;
 use super::{InvalidManifest, Manifest};
 use crate::federation::FederationId;
 use crate::plan::SAMPLES_MAX;
-use crate::privacy::{KeyGrant, KeyHeader, key_header_bytes_max};
+use crate::privacy::{KEY_HEADER_BYTES_MAX, KeyGrant, KeyHeader};
 
 /// Most bytes of an encoded signed manifest: 16,384 members at 34 bytes and 256
 /// tensors at about 100 leave nearly half of it free.
@@ -192,7 +192,7 @@ impl SignedManifest {
                 .admission_policy()
                 .header_limits()
                 .bytes_max()
-                .max(key_header_bytes_max()),
+                .max(KEY_HEADER_BYTES_MAX),
             payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot).max(key),
             lifetime_max: bounds.bundle_lifetime,
         }
