@@ -33,10 +33,11 @@ use longhaul_dtn::bpv7::{
     AdminRecord, BlockFlags, BlockType, BundleFlags, BundleKey, CrcType, CreationTimestamp, Draft,
     EndpointId, Extension, Fragment, NewBlock, PrimaryBlock, ReportReason, StatusReport,
 };
-use longhaul_dtn::bundle::BundleId;
+use longhaul_dtn::bundle::{BundleHead, BundleId, Encryption};
 use longhaul_dtn::frame::{Frame, Page, PageStart};
 use longhaul_dtn::groups::{GroupIndex, GroupProof};
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::keyring::{FederationKey, Keyring};
 use longhaul_dtn::routing::custody::{CustodySignal, Disposition};
 use longhaul_dtn::sketch::{CellCount, Encoder, KeyedIds, SketchKey, Symbol};
 use longhaul_dtn::tcpcl::{Input, Output, Session, SessionConfig, TlsPolicy};
@@ -114,6 +115,28 @@ fn frames() -> Vec<Vec<u8>> {
     ];
     let frames = frames.iter().map(Frame::encode);
     frames.chain([head, held.head.to_bundle(&held.payload)]).collect()
+}
+
+/// Encrypted bundles, under the key that the body has and under another, one in clear, and keyrings.
+fn confidentials() -> Vec<Vec<u8>> {
+    let bundle = |federation_key: [u8; 32], payload: &[u8]| {
+        let (author, shared) = (key(1), FederationKey::from_bytes(federation_key));
+        let pseudonym = author.pseudonym(&ContentHash::of(b"federation"), 7);
+        let encryption = Encryption { author: &author, pseudonym: &pseudonym, key: &shared };
+        let draft = common::draft(b"header", payload);
+        let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption).unwrap();
+        head.to_bundle(&ciphertext)
+    };
+    let mut ring = Keyring::default();
+    (1..4).for_each(|byte| _ = ring.add(FederationKey::from_bytes([byte; 32])));
+    let texts = [ring.to_text().as_bytes().to_vec(), b"# nothing\n\n".to_vec()];
+    let plain = update(1, 1, 40);
+    [body::FEDERATION_KEY, [8; 32]]
+        .into_iter()
+        .flat_map(|it| [bundle(it, b"payload"), bundle(it, b"")])
+        .chain([plain.head.to_bundle(&plain.payload)])
+        .chain(texts)
+        .collect()
 }
 
 /// Some batches behind one another, each behind its length.
@@ -300,6 +323,11 @@ fn frames_and_heads_keep_their_promises_on_mutants() {
 }
 
 #[test]
+fn encrypted_bundles_and_keyrings_keep_their_promises_on_mutants() {
+    run(body::confidential, confidentials(), 0x5eed_0037, |cases| cases < 10_000);
+}
+
+#[test]
 fn sketches_keep_their_promises_on_mutants() {
     run(body::sketch, sketches(), 0x5eed_0033, |cases| cases < 10_000);
 }
@@ -331,6 +359,9 @@ fn seeds_are_good_inputs() {
     repair(&mut changed);
     assert!(Bundle::decode(&changed, &Limits::default()).is_ok(), "repaired");
     assert!(sessions().iter().all(|it| it.len() > 100), "a session with a transfer");
+    let limits = common::LIMITS;
+    assert!(confidentials()[..5].iter().all(|it| BundleHead::from_bundle(it, &limits).is_ok()));
+    assert_eq!(Keyring::parse(std::str::from_utf8(&confidentials()[5]).unwrap()).unwrap().len(), 3);
     use longhaul_dtn::routing::plan::{Plan, PlanLimits};
     let (plans, start) = (plans(), Timestamp::default());
     let texts: Vec<&str> = plans.iter().map(|it| std::str::from_utf8(it).unwrap()).collect();
@@ -346,9 +377,10 @@ fn all_bodies_for_a_while() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (seconds, seed) = (number("FUZZ_SECONDS", 60), number("FUZZ_SEED", 1));
-    let bodies: [Target; 6] = [
+    let bodies: [Target; 7] = [
         ("bundle", body::bundle, bundles()),
         ("frame", body::frame, frames()),
+        ("confidential", body::confidential, confidentials()),
         ("sketch", body::sketch, sketches()),
         ("session", body::session, sessions()),
         ("agent", attack::agent_under_attack, attacks()),

@@ -335,6 +335,8 @@ impl Opened {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::bundle::integrity::Claims;
     use crate::eid::Eid;
@@ -413,6 +415,27 @@ mod tests {
             let mut other = good.clone();
             other[at] = byte;
             assert!(opened(&other, &pseudonym).is_err(), "{at}");
+        }
+    }
+
+    proptest! {
+        /// Whoever has the federation key can encrypt what it likes: nothing but what an author
+        /// vouched for is taken, in one form.
+        #[test]
+        fn whatever_a_holder_of_the_key_encrypts_is_refused_or_has_one_form(
+            at in 0_usize..220,
+            removed in 0_usize..40,
+            put in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let (author, pseudonym) = (key(1), key(2));
+            let good = inside(&author, "here", &pseudonym);
+            let (from, mut bad) = (at.min(good.len()), good.clone());
+            bad.splice(from..good.len().min(from + removed), put);
+            if let Ok(found) = opened(&bad, &pseudonym) {
+                prop_assert_eq!(found, author.peer_id());
+                // The salt and the header alone are the holder's to choose.
+                prop_assert_eq!(&bad[36..136], &good[36..136]);
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 //! A body panics if a promise is broken and does nothing else. It is run by libFuzzer (`fuzz_targets/`)
 //! and, on a stable toolchain, by `dtn/tests/fuzz.rs`.
 
+use std::sync::Arc;
+
 use longhaul_dtn::bpsec;
 use longhaul_dtn::bpv7::{
     AdminRecord, BlockType, Bundle, BundleFlags, Draft, Limits, Reassembly, SecurityBlock,
@@ -11,6 +13,7 @@ use longhaul_dtn::bpv7::{
 use longhaul_dtn::bundle::{BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::frame::Frame;
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::keyring::{FederationKey, Keyring};
 use longhaul_dtn::routing::custody::CustodySignal;
 use longhaul_dtn::routing::graph::{Graph, GraphConfig, Request};
 use longhaul_dtn::routing::plan::{Place, Plan, PlanError, PlanLimits};
@@ -23,6 +26,12 @@ const LIMITS: Limits = Limits {
     block_bytes_max: 4096,
     head_bytes_max: 16 * 1024,
     payload_bytes_max: 64 * 1024,
+};
+
+const HEAD_LIMITS: BundleLimits = BundleLimits {
+    header_bytes_max: 4096,
+    payload_bytes_max: 1 << 20,
+    lifetime_max: Span::from_ms(u64::MAX),
 };
 
 /// A bundle of RFC 9171, whole and as a stream whose pieces the bytes say.
@@ -94,19 +103,43 @@ fn reassemble(bundle: &Bundle<'_>, piece: usize) {
 ///
 /// Promised: what is accepted is the only encoding of what it says.
 pub fn frame(data: &[u8]) {
-    let limits = BundleLimits {
-        header_bytes_max: 4096,
-        payload_bytes_max: 1 << 20,
-        lifetime_max: Span::from_ms(u64::MAX),
-    };
-    if let Ok(head) = BundleHead::decode(data, &limits) {
+    if let Ok(head) = BundleHead::decode(data, &HEAD_LIMITS) {
         assert_eq!(head.encode(), data, "another head");
     }
-    if let Ok((head, payload)) = BundleHead::from_bundle(data, &limits) {
+    if let Ok((head, payload)) = BundleHead::from_bundle(data, &HEAD_LIMITS) {
         assert_eq!(head.to_bundle(&data[payload]), data, "another bundle");
     }
     if let Ok(frame) = Frame::decode(data) {
         assert_eq!(frame.encode(), data, "another frame");
+    }
+}
+
+/// The key that [`confidential`] has.
+pub const FEDERATION_KEY: [u8; 32] = [7; 32];
+
+/// An encrypted bundle for whoever has its key, and the text of a keyring.
+///
+/// Promised: opening changes no byte of what travels; a payload that opens is the one that its author signed,
+/// and encrypting it gives the same bytes; a keyring that is read is the one that it writes.
+pub fn confidential(data: &[u8]) {
+    let mut ring = Keyring::default();
+    ring.add(FederationKey::from_bytes(FEDERATION_KEY));
+    if let Ok((head, range)) = BundleHead::from_bundle(data, &HEAD_LIMITS)
+        && let Ok(opened) = ring.open(head)
+    {
+        let payload: Arc<[u8]> = data[range].into();
+        assert_eq!(opened.to_bundle(&payload), data, "another bundle");
+        if let Ok(clear) = ring.open_payload(&opened, &payload) {
+            assert_eq!(opened.check_content(&clear), Ok(()), "another payload than was signed");
+            let again = ring.close_payload(&opened, &clear);
+            assert_eq!(again.as_deref(), Ok(&payload[..]), "another ciphertext");
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(ring) = Keyring::parse(text)
+    {
+        let again = Keyring::parse(&ring.to_text()).expect("a keyring's own text");
+        assert!(again.keys().map(FederationKey::id).eq(ring.keys().map(FederationKey::id)));
     }
 }
 
