@@ -5,11 +5,12 @@ mod world;
 use std::sync::Arc;
 
 use longhaul_dtn::agent::Held;
-use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, Confidential, Encryption};
 use longhaul_dtn::eid::Eid;
+use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
-use longhaul_dtn::keyring::{FederationKey, Keyring};
-use longhaul_dtn::time::Span;
+use longhaul_dtn::keyring::{FederationKey, KeyId, Keyring};
+use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_node::peer::{Event, PeerConfig, PeerError, Restored};
 use longhaul_registry::audit::{self, Check, Expected, Verdict};
 use longhaul_registry::{KeyGrant, KeyRefusal, Privacy, Record, TermsError};
@@ -371,4 +372,118 @@ fn neither_strangers_nor_members_without_a_key_start() {
     let config = PeerConfig { manifest, ..config(world.key(0)) };
     let keyless = longhaul_node::peer::Peer::new(config, Restored::default());
     assert!(matches!(keyless, Err(PeerError::NoKey(_))));
+}
+
+/// What a stranger signs who has no key: a header of nothing, and a payload that it saw or made up.
+fn forged(
+    world: &World,
+    key_id: KeyId,
+    (number, created): (u64, Timestamp),
+    payload: &[u8],
+) -> Held {
+    let manifest = world.manifest();
+    let draft = BundleDraft {
+        destination: Eid::dtn(&manifest.id().to_string(), "updates").expect("a name"),
+        created,
+        sequence: number,
+        lifetime: manifest.manifest().bounds.bundle_lifetime,
+        hop_limit: 9,
+        header: vec![7; 200],
+        payload,
+    };
+    let claim = Confidential { key: key_id, root: ContentHash::of(b"root") };
+    let head = BundleHead::seal_ciphertexts(draft, claim, &key(151)).expect("a sound draft");
+    Held { head: Arc::new(head), payload: payload.into() }
+}
+
+#[test]
+fn another_bundle_around_a_payload_takes_it_from_nobody() {
+    let mut world = world(2, 1, 6);
+    (0..2).for_each(|member| world.connect(member, 2));
+    world.run_until(3);
+    let (fresh, announced) = announced(&world, 1, None);
+    let before = (world.payloads(1), state(&mut world, 1));
+    for (number, author) in [(1, 0), (2, 1)] {
+        let payload = world.own_wire(author).1;
+        let bundle = forged(&world, fresh.id(), (number, world.now()), &payload);
+        world.hand_over(1, 0, bundle.clone());
+        // A courier can neither read the one nor the other.
+        world.hand_over(2, 0, bundle);
+    }
+    assert_eq!(world.peer(1).carried().0, 2);
+    world.hand_over(1, 0, announced);
+    assert_eq!(world.peer(1).carried().0, 0, "they were found to be nothing");
+    assert_eq!((world.payloads(1), state(&mut world, 1)), (before.0 + 1, before.1), "and a key");
+    world.restart(1);
+    assert_eq!(state(&mut world, 1), before.1);
+    // What was given first gives way first: all that is honest, then what was forged around it.
+    let carried = world.peer(2).carried().0;
+    world.peer(2).set_carried_bytes_max(1);
+    world.run_until(4);
+    assert_eq!((world.peer(2).carried(), world.payloads(2)), ((0, 0), 0), "{carried} of them");
+}
+
+#[test]
+fn a_flood_stays_within_its_bound_in_the_memory_of_the_agent_too() {
+    let mut world = world(2, 1, 6);
+    world.run_until(2);
+    world.peer(2).set_carried_bytes_max(40_000);
+    let (head, payload) = world.own_wire(0);
+    world.hand_over(2, 0, Held { head: Arc::new(head), payload });
+    let nobodys = FederationKey::from_bytes([66; 32]).id();
+    let future = world.now().plus(Span::from_ms(1 << 40));
+    for number in 0..100 {
+        let created = if number % 2 == 0 { future } else { world.now() };
+        let bundle = forged(&world, nobodys, (number, created), &[7; 1_000]);
+        world.hand_over(2, 1, bundle);
+    }
+    let (bundles, bytes) = world.peer(2).carried();
+    assert!(bytes <= 40_000 && bundles > 5, "{bundles} bundles of {bytes} bytes");
+    assert_eq!(world.peer(2).held_count(), bundles, "what was dropped is offered no more");
+    let (honest, _) = world.own_wire(0);
+    assert!(world.peer(2).held().any(|held| held.head.id() == honest.id()), "the honest one went");
+}
+
+#[test]
+fn payloads_that_nothing_encrypted_can_have_are_refused() {
+    let mut world = world(2, 1, 6);
+    world.run_until(2);
+    let nobodys = FederationKey::from_bytes([66; 32]).id();
+    for len in [0, 15, 16] {
+        let bundle = forged(&world, nobodys, (len, world.now()), &vec![7; len as usize]);
+        world.hand_over(2, 0, bundle);
+    }
+    assert_eq!(world.peer(2).carried().0, 1);
+    let refused = |event: &Event| matches!(event, Event::Refused { code: 202, .. });
+    assert_eq!(world.events(2).iter().filter(|it| refused(it)).count(), 2);
+}
+
+#[test]
+fn one_neighbour_hands_over_no_more_than_the_federation_can_have() {
+    let mut world = world(2, 1, 6);
+    world.run_until(2);
+    let nobodys = FederationKey::from_bytes([66; 32]).id();
+    let max = 2 * 2 * 6 + 100;
+    for number in 0..max + 9 {
+        let bundle = forged(&world, nobodys, (number, world.now()), &[7; 16]);
+        world.hand_over(2, 0, bundle);
+    }
+    assert_eq!(count(&world, 2, "carry") as u64, max);
+    let refused = |event: &Event| matches!(event, Event::Refused { code: 203, .. });
+    assert_eq!(world.events(2).iter().filter(|it| refused(it)).count(), 9);
+}
+
+#[test]
+fn a_member_who_was_left_out_knows_it() {
+    let mut world = world(3, 0, 6);
+    world.run_until(1);
+    assert!(!world.peer(2).is_left_out());
+    let (_, held) = announced(&world, 1, Some(2));
+    world.hand_over(2, 0, held.clone());
+    world.hand_over(1, 0, held);
+    assert!(world.peer(2).is_left_out() && !world.peer(1).is_left_out());
+    let granted = world.peer(2).newest_grant().expect("a private federation").granted();
+    assert_eq!((granted, world.peer(2).key_generation()), (2, 1));
+    world.restart(2);
+    assert!(world.peer(2).is_left_out(), "and after a restart");
 }

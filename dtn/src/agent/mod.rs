@@ -314,6 +314,10 @@ impl Agent {
             self.wants.take(&id);
             self.transfers.forget(&id);
             self.refusals.insert(id, code);
+            // A verdict that comes later finds nothing.
+            if let Some(judging) = self.transfers.judged(&id) {
+                self.answer(judging.link, &Frame::Refused { id, code });
+            }
         }
         self.ask_all(now);
     }

@@ -28,6 +28,16 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// What is true of a header and a payload as they travel.
+    pub fn of((header, payload): (&[u8], &[u8]), confidential: Option<Confidential>) -> Self {
+        Self {
+            header: ContentHash::of(header),
+            payload: ContentHash::of(payload),
+            payload_len: payload.len() as u64,
+            confidential,
+        }
+    }
+
     /// The block's data.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();

@@ -115,12 +115,7 @@ impl BundleHead {
     /// Makes and signs a bundle of the owner of `key`.
     pub fn seal(draft: BundleDraft<'_>, key: &SecretKey) -> Result<Self, BundleError> {
         let (primary, primary_bytes, mutable) = front(&draft, key)?;
-        let claims = Claims {
-            header: ContentHash::of(&draft.header),
-            payload: ContentHash::of(draft.payload),
-            payload_len: draft.payload.len() as u64,
-            confidential: None,
-        };
+        let claims = Claims::of((&draft.header, draft.payload), None);
         let sealed = Sealed::sign((primary, &primary_bytes), &draft.header, claims, key)?;
         Ok(Self { sealed: Arc::new(sealed), mutable, opened: None })
     }
@@ -139,16 +134,26 @@ impl BundleHead {
         check_header_len(header.len(), HEADER_BYTES_MAX - CONFIDENTIAL_HEADER_BYTES)?;
         let Ciphertexts { header, payload, claim } =
             encryption.encrypt(&primary, &primary_bytes, header, payload)?;
-        let claims = Claims {
-            header: ContentHash::of(&header),
-            payload: ContentHash::of(&payload),
-            payload_len: payload.len() as u64,
-            confidential: Some(claim),
-        };
+        let claims = Claims::of((&header, &payload), Some(claim));
         let parts = (primary, &primary_bytes[..]);
         let sealed = Sealed::sign(parts, &header, claims, encryption.pseudonym)?;
         let opened = Some(Arc::new(Opened::of(&sealed, encryption.key)?));
         Ok((Self { sealed: Arc::new(sealed), mutable, opened }, payload))
+    }
+
+    /// Signs a bundle around a header and a payload that are ciphertexts already, as whoever has no
+    /// key can. What it claims is for those to judge who have the key; tests make with it what strangers
+    /// send.
+    pub fn seal_ciphertexts(
+        draft: BundleDraft<'_>,
+        claim: Confidential,
+        signer: &SecretKey,
+    ) -> Result<Self, BundleError> {
+        let (primary, primary_bytes, mutable) = front(&draft, signer)?;
+        check_header_len(draft.header.len(), HEADER_BYTES_MAX)?;
+        let claims = Claims::of((&draft.header, draft.payload), Some(claim));
+        let sealed = Sealed::sign((primary, &primary_bytes), &draft.header, claims, signer)?;
+        Ok(Self { sealed: Arc::new(sealed), mutable, opened: None })
     }
 
     /// The name of the bundle.

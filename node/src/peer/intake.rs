@@ -135,6 +135,9 @@ impl Peer {
         payload: ContentHash,
     ) {
         let (epoch, author) = (admitted.header.epoch, admitted.author);
+        if self.manifest().is_private() {
+            self.needed.add(payload, bundle);
+        }
         if let (Some(sealing), Some(me)) = (&mut self.sealing, self.me) {
             sealing.note(&admitted, (bundle, payload), me);
         }

@@ -14,6 +14,7 @@
 //! - whether an update counts is a pure function of the manifest and the
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
+mod carried;
 mod guard;
 mod intake;
 mod io;
@@ -42,15 +43,17 @@ use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
+use carried::{Carried, Needed};
 use guard::Guard;
-use privacy::{Carried, Keys};
+use privacy::Keys;
 use sealing::Sealing;
 use unpublished::Unpublished;
 
+pub use carried::CARRIED_BYTES_MAX;
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use memo::{AdmissionMemo, Memo};
 pub use needs::{Needs, needs};
-pub use privacy::CARRIED_BYTES_MAX;
+
 pub use sealing::SealCounts;
 pub use status::Status;
 
@@ -147,6 +150,7 @@ pub struct Peer {
     missing: BTreeMap<BundleId, Epoch>,
     keys: Keys,
     carried: Carried,
+    needed: Needed,
     /// Votes and seals, where the manifest seals epochs.
     sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
@@ -227,6 +231,7 @@ impl Peer {
             missing: state.missing,
             keys: state.keys,
             carried: state.carried,
+            needed: state.needed,
             sealing: state.sealing,
             recorded: state.recorded,
             appraised: None,
@@ -289,7 +294,8 @@ impl Peer {
         self.me
     }
 
-    fn manifest(&self) -> &Manifest {
+    /// The terms of the federation.
+    pub fn manifest(&self) -> &Manifest {
         self.manifest.manifest()
     }
 

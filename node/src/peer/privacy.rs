@@ -3,25 +3,25 @@
 //! In a private federation whoever holds the key that a bundle names reads it; who doesn't carries it
 //! for those who do. A member that has not met a further key yet and a courier that never gets one do the
 //! same: the bundle is checked from outside, stored, recorded and offered. When the key comes, what it opens is
-//! judged as if it had just arrived. What is carried is bounded: what is oldest by its creation gives way, and its
-//! end is recorded. Nothing that the peer has read ever does.
+//! judged as if it had just arrived. What is carried is bounded ([`super::carried`]), and its end is recorded.
+//! Nothing that the peer has read ever gives way: a payload is forgotten once no bundle needs it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use longhaul_aggregation::{HeaderKind, MemberIndex, admit};
 use longhaul_dtn::agent::{self, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, Encryption};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, Encryption, TAG_BYTES};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::keyring::{FederationKey, KeyId, Keyring};
-use longhaul_dtn::time::Timestamp;
 use longhaul_registry::privacy::{NO_ROOM_CODE, UNREADABLE_CODE};
-use longhaul_registry::{KeyGeneration, KeyRefusal, Record, SignedManifest};
+use longhaul_registry::{KeyGeneration, KeyGrant, KeyRefusal, Manifest, Record, SignedManifest};
 
+use super::carried::Carried;
 use super::{Event, InStore, Peer};
 
-/// Bytes of payloads that a peer carries for others, unless it is told otherwise.
-pub const CARRIED_BYTES_MAX: u64 = 256 << 20;
+/// Bundles beyond twice the slots that are carried for one neighbour over the whole life of a
+/// federation: what was dropped may come again.
+const GIVEN_SLACK: u64 = 100;
 
 /// The keys that a peer has.
 #[derive(Debug, Clone, Default)]
@@ -31,17 +31,7 @@ pub(super) struct Keys {
     /// The key that own updates are encrypted with: the greatest generation that the peer has.
     newest: Option<(u32, KeyId)>,
     /// The greatest generation that was announced.
-    seen: u32,
-}
-
-/// What is carried unread.
-#[derive(Debug, Clone)]
-pub(super) struct Carried {
-    bundles: BTreeMap<BundleId, (Held, PeerId)>,
-    /// The same, oldest first; all live as long, so the oldest expires first.
-    by_age: BTreeSet<(Timestamp, BundleId)>,
-    bytes: u64,
-    bytes_max: u64,
+    seen: Option<KeyGeneration>,
 }
 
 /// Why a bundle is not read.
@@ -57,7 +47,7 @@ impl Keys {
     pub fn of(manifest: &SignedManifest, key: &SecretKey) -> Result<Self, String> {
         let ring = manifest.keyring(key).map_err(|error| error.to_string())?;
         let newest = ring.keys().next().map(|key| (0, key.id()));
-        Ok(Self { ring, newest, seen: 0 })
+        Ok(Self { ring, newest, seen: None })
     }
 
     /// Takes a further key, if it was granted to the member `me`, the owner of `key`; gives its id.
@@ -67,7 +57,11 @@ impl Keys {
         me: Option<MemberIndex>,
         key: &SecretKey,
     ) -> Option<KeyId> {
-        self.seen = self.seen.max(generation.generation);
+        // Of two with one number the one with the greater id counts, whichever came first.
+        let order = |it: &KeyGeneration| (it.generation, it.grant.id);
+        if self.seen.as_ref().is_none_or(|seen| order(seen) < order(generation)) {
+            self.seen = Some(generation.clone());
+        }
         let granted = generation.grant.key_for(me?.index(), key)?;
         let id = granted.id();
         self.newest = self.newest.max(Some((generation.generation, id)));
@@ -99,69 +93,14 @@ impl Keys {
     }
 }
 
-impl Default for Carried {
-    fn default() -> Self {
-        let (bundles, by_age) = (BTreeMap::new(), BTreeSet::new());
-        Self { bundles, by_age, bytes: 0, bytes_max: CARRIED_BYTES_MAX }
-    }
-}
-
-impl Carried {
-    /// Number of bundles.
-    pub fn len(&self) -> usize {
-        self.bundles.len()
-    }
-
-    /// Bytes of their payloads.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The bundles, by their ids.
-    pub fn held(&self) -> impl Iterator<Item = &Held> {
-        self.bundles.values().map(|(held, _)| held)
-    }
-
-    /// Keeps a bundle that `from` handed over.
-    pub fn keep(&mut self, held: Held, from: PeerId) {
-        let (id, created, len) = (held.head.id(), held.head.created(), held.head.payload_len());
-        if self.bundles.insert(id, (held, from)).is_none() {
-            self.by_age.insert((created, id));
-            self.bytes += len;
-        }
-    }
-
-    /// Keeps it no longer.
-    pub fn take(&mut self, id: &BundleId) -> Option<(Held, PeerId)> {
-        let (held, from) = self.bundles.remove(id)?;
-        self.by_age.remove(&(held.head.created(), *id));
-        self.bytes -= held.head.payload_len();
-        Some((held, from))
-    }
-
-    /// Takes out the oldest if more is carried than may be, or it has expired at `now`.
-    fn take_surplus(&mut self, now: Timestamp) -> Option<Held> {
-        let (_, id) = *self.by_age.first()?;
-        let expired = self.bundles.get(&id).is_some_and(|(held, _)| held.head.expires() <= now);
-        let goes = expired || self.bytes > self.bytes_max;
-        goes.then(|| self.take(&id)).flatten().map(|(held, _)| held)
-    }
-
-    /// The bundles that this key opens.
-    fn under(&self, key: KeyId) -> Vec<BundleId> {
-        let is_under = |held: &Held| held.head.confidential().is_some_and(|claim| claim.key == key);
-        self.held().filter(|held| is_under(held)).map(|held| held.head.id()).collect()
-    }
-}
-
 impl Peer {
-    /// Bounds what is carried for others: bytes of payloads.
+    /// Bounds what is carried for others, in bytes; each bundle counts some for its head, too.
     pub fn set_carried_bytes_max(&mut self, bytes: u64) {
         self.carried.bytes_max = bytes;
         self.drop_surplus();
     }
 
-    /// Number of bundles that the peer carries unread, and the bytes of their payloads.
+    /// Number of bundles that the peer carries unread, and the bytes that they count.
     pub fn carried(&self) -> (usize, u64) {
         (self.carried.len(), self.carried.bytes())
     }
@@ -172,8 +111,20 @@ impl Peer {
     }
 
     /// The greatest number of a key that the peer has seen, whether it was granted or not.
-    pub const fn key_generation(&self) -> u32 {
-        self.keys.seen
+    pub fn key_generation(&self) -> u32 {
+        self.keys.seen.as_ref().map_or(0, |seen| seen.generation)
+    }
+
+    /// Who got that key, and how; none where the federation is not private.
+    pub fn newest_grant(&self) -> Option<&KeyGrant> {
+        let first = self.manifest().privacy.as_ref().map(|privacy| &privacy.grant);
+        self.keys.seen.as_ref().map(|seen| &seen.grant).or(first)
+    }
+
+    /// True for a member that did not get the newest key, and can't read what is encrypted with it.
+    pub fn is_left_out(&self) -> bool {
+        let newest = self.newest_grant().map(|grant| grant.id);
+        self.me.is_some() && newest.is_some_and(|id| self.keys.ring.get(&id).is_none())
     }
 
     /// The federation keys that the peer has; secret.
@@ -201,16 +152,34 @@ impl Peer {
     /// Keeps a bundle that this peer can't read for those who can.
     pub(super) fn carry(&mut self, held: Held, from: PeerId) {
         let id = held.head.id();
-        if held.head.payload_len() > self.carried.bytes_max {
-            let reason = format!("it is larger than the {} bytes carried", self.carried.bytes_max);
-            return self.reject(id, (from, None), NO_ROOM_CODE, reason);
+        if let Some((code, reason)) = self.not_carried(&held, from) {
+            return self.reject(id, (from, None), code, reason);
         }
         let payload = (held.head.payload_hash(), held.payload.clone());
         let record = Record::Carry { head: held.head.encode(), from };
         self.missing.remove(&id);
+        self.needed.add(payload.0, id);
         self.carried.keep(held, from);
         self.persist(Some(payload), vec![record], InStore::Carried { bundle: id });
         self.drop_surplus();
+    }
+
+    /// Why a bundle that this peer can't read is not carried, as a code and in words.
+    fn not_carried(&self, held: &Held, from: PeerId) -> Option<(u16, String)> {
+        let (len, max) = (held.head.payload_len(), self.carried.bytes_max);
+        if len < TAG_BYTES as u64 {
+            let reason = format!("nothing encrypted has {len} bytes, {TAG_BYTES} are the least");
+            return Some((UNREADABLE_CODE, reason));
+        }
+        if Carried::cost(&held.head) > max {
+            return Some((NO_ROOM_CODE, format!("it is larger than the {max} bytes carried")));
+        }
+        let given_max = given_max(self.manifest());
+        if self.carried.given(&from) >= given_max && !self.missing.contains_key(&held.head.id()) {
+            let reason = format!("{given_max} bundles that were carried came from there already");
+            return Some((NO_ROOM_CODE, reason));
+        }
+        None
     }
 
     /// Ends what is carried beyond the bound, or beyond its time.
@@ -220,11 +189,12 @@ impl Peer {
         }
     }
 
-    /// Forgets a bundle that was carried, everywhere.
+    /// Forgets a bundle that was carried, everywhere; its payload, if no other bundle has the same:
+    /// whoever passes bundles on can sign another one around a payload that is needed here.
     fn carry_no_more(&mut self, held: &Held, code: u16) {
-        let bundle = held.head.id();
+        let (bundle, payload) = (held.head.id(), held.head.payload_hash());
         self.agent.handle(self.now, agent::Input::Retire { ids: vec![bundle], code });
-        let forget = vec![held.head.payload_hash()];
+        let forget = self.needed.remove(payload, bundle).then_some(payload).into_iter().collect();
         self.persist_and_forget(None, vec![Record::Drop { bundle }], InStore::Entries, forget);
     }
 
@@ -241,6 +211,7 @@ impl Peer {
                 let giver = (from != self.key.peer_id()).then_some(from);
                 let record = Record::Keys { head: held.head.encode(), from: giver };
                 self.missing.remove(&id);
+                self.needed.add(payload.0, id);
                 self.persist(Some(payload), vec![record], InStore::Carried { bundle: id });
                 let learnt = self.keys.learn(&generation, self.me, &self.key);
                 let granted = learnt.is_some();
@@ -279,4 +250,11 @@ impl Peer {
         self.accept(held, admitted, from, InStore::Read { epoch, author, from });
         Ok(())
     }
+}
+
+/// Most bundles that one neighbour hands over to be carried, each of which the log names for good: no
+/// federation has more updates than slots.
+fn given_max(manifest: &Manifest) -> u64 {
+    let slots = u64::from(manifest.epochs).saturating_mul(manifest.members.len() as u64);
+    slots.saturating_mul(2).saturating_add(GIVEN_SLACK)
 }

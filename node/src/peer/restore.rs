@@ -18,7 +18,8 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
-use super::privacy::{Carried, Keys, Unread};
+use super::carried::{Carried, Needed};
+use super::privacy::{Keys, Unread};
 use super::sealing::Sealing;
 use super::{Memo, PeerConfig, PeerError, Restored};
 
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub keys: Keys,
     /// What is carried unread.
     pub carried: Carried,
+    /// What payloads are needed for, in a private federation.
+    pub needed: Needed,
     /// See [`Restored::torn`].
     pub torn: bool,
 }
@@ -101,6 +104,10 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
     let votes = state.sealing.iter().flat_map(Sealing::held_votes);
     state.held.extend(votes.cloned());
     state.held.extend(state.carried.held().cloned());
+    if config.manifest.manifest().is_private() {
+        let heads = state.held.iter().map(|held| &held.head);
+        heads.for_each(|head| state.needed.add(head.payload_hash(), head.id()));
+    }
     // An own slot may have come back from others after the log had lost it.
     if let Some((epoch, header)) = me.and_then(|me| state.fold.last_slot(me))
         && state.last_slot.is_none_or(|last| last.epoch < epoch)
@@ -130,6 +137,7 @@ impl State {
             refusals_recorded: BTreeMap::new(),
             keys: Keys::of(&config.manifest, &config.key).map_err(PeerError::NoKey)?,
             carried: Carried::default(),
+            needed: Needed::default(),
             torn: restored.torn,
         })
     }

@@ -46,7 +46,7 @@ pub(crate) mod testing {
 mod tests;
 mod vouch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -197,12 +197,21 @@ impl Store {
     /// them. After an error nothing more is accepted until a restart: none of
     /// these requests may be acknowledged, and all earlier ones are safe.
     pub fn persist_all(&mut self, requests: &[PersistRequest]) -> Result<(), StoreError> {
-        let payloads = requests.iter().filter_map(|request| request.payload.clone()).collect();
-        let entries = requests.iter().flat_map(|request| &request.entries);
-        self.write(&payloads, entries)?;
-        let forget: Vec<_> = requests.iter().flat_map(|request| &request.forget).collect();
+        let (mut payloads, mut forget) = (BTreeMap::new(), BTreeSet::new());
+        // All is written before anything is deleted: for each payload the last request counts.
+        for request in requests {
+            if let Some((hash, payload)) = &request.payload {
+                forget.remove(hash);
+                payloads.insert(*hash, payload.clone());
+            }
+            for hash in &request.forget {
+                payloads.remove(hash);
+                forget.insert(hash);
+            }
+        }
+        self.write(&payloads, requests.iter().flat_map(|request| &request.entries))?;
         if !forget.is_empty() {
-            self.forget(&forget)?;
+            self.forget(&forget.into_iter().collect::<Vec<_>>())?;
         }
         Ok(())
     }
