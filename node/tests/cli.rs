@@ -348,3 +348,49 @@ fn a_short_federation_exports_what_the_auditor_replays() {
     assert!(taken.as_u64() <= most.as_u64(), "{taken} of {most}");
     federation.remove();
 }
+
+#[test]
+fn a_federation_that_is_over_or_has_not_begun_is_told_so() {
+    let root = fresh_dir("standing");
+    let dir = root.join("data");
+    let id = longhaul_ok(&["init", arg(&dir)]).trim().to_owned();
+    let make = |name: &str, more: &[&str]| {
+        let out = root.join(name);
+        let args =
+            ["manifest", "new", "--dir", arg(&dir), "--member", &id, "--quorum", "1", "--out"];
+        let made = longhaul(&[&args[..], &[arg(&out)], more].concat());
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        (out, text(&made.stderr))
+    };
+    let (late, said) = make("late", &["--start-in-ms", "7300000"]);
+    assert!(said.contains("begins in 2 h 1 min"), "{said}");
+    let (over, _) = make("over", &["--start-in-ms", "0", "--epochs", "1", "--epoch-ms", "100"]);
+    let ended = || text(&longhaul(&["manifest", "show", arg(&over)]).stderr).contains("ended");
+    assert!((0..100).any(|_| ended()), "it never ends");
+    let joined = longhaul(&["join", arg(&over), "--dir", arg(&dir)]);
+    assert!(text(&joined.stderr).contains("ended"), "{}", text(&joined.stderr));
+    longhaul_ok(&["join", arg(&late), "--dir", arg(&dir)]);
+    refused(&["up", "--dir", arg(&dir), "--log", "blah"], &["blah", "no level"]);
+    refused(
+        &["manifest", "new", "--dir", arg(&dir), "--member", &id, "--out", arg(&over)],
+        &["quorum"],
+    );
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn what_a_full_disk_cuts_short_is_no_file() {
+    let root = fresh_dir("full");
+    let dir = root.join("data");
+    let id = longhaul_ok(&["init", arg(&dir)]).trim().to_owned();
+    // A folder of the name of the file that is written first stands for a disk that takes nothing.
+    let out = root.join("team.manifest");
+    std::fs::create_dir(root.join("team.manifest.part")).unwrap();
+    let new = ["manifest", "new", "--dir", arg(&dir), "--member", &id, "--quorum", "1", "--out"];
+    refused(&[&new[..], &[arg(&out)]].concat(), &["team.manifest"]);
+    assert!(!out.exists());
+    std::fs::remove_dir(root.join("team.manifest.part")).unwrap();
+    longhaul_ok(&[&new[..], &[arg(&out)]].concat());
+    refused(&[&new[..], &[arg(&out)]].concat(), &["exists", "another file"]);
+    std::fs::remove_dir_all(root).unwrap();
+}

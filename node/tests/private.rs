@@ -88,7 +88,11 @@ fn a_further_key_comes_by_a_file(federation: &mut Federation) {
     let made = longhaul_ok(&["keys", "new", "--dir", arg(&creator), "--out", arg(&bundle)]);
     let forged = longhaul(&["keys", "new", "--dir", arg(&other), "--out", "nowhere"]);
     assert_eq!(forged.status.code(), Some(1));
-    assert!(text(&forged.stderr).contains("made by the creator"), "{}", text(&forged.stderr));
+    assert!(
+        text(&forged.stderr).contains("creator of the manifest alone"),
+        "{}",
+        text(&forged.stderr)
+    );
     for dir in [&creator, &other] {
         longhaul_ok(&["bundle", "import", arg(&bundle), "--dir", arg(dir)]);
         let listed = longhaul_ok(&["keys", "ls", "--json", "--dir", arg(dir)]);
@@ -99,6 +103,44 @@ fn a_further_key_comes_by_a_file(federation: &mut Federation) {
     }
     let shown = longhaul_ok(&["bundle", "ls", "--dir", arg(&other)]);
     assert!(shown.contains("encrypted"), "{shown}");
+    whoever_is_left_out_stays_so(federation);
+}
+
+/// Keys 2 and 3 without the other member, though that is said once; key 4 with it again.
+fn whoever_is_left_out_stays_so(federation: &Federation) {
+    let [creator, other] = [federation.dir(0), federation.dir(1)];
+    let id = federation.status(1)["peer_id"].as_str().expect("an id").to_owned();
+    let make = |name: &str, more: &[&str]| {
+        let out = federation.root().join(name);
+        let args = ["keys", "new", "--dir", arg(&creator), "--out", arg(&out)];
+        let made = longhaul(&[&args[..], more].concat());
+        (out.clone(), made.status.code(), text(&made.stderr))
+    };
+    let left_out = |dir: &std::path::Path| {
+        let listed = longhaul_ok(&["keys", "ls", "--json", "--dir", arg(dir)]);
+        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        (listed["left_out"].as_bool(), listed["generation"].as_u64())
+    };
+    let (_, code, said) = make("used", &["--generation", "1"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("made already"), "{said}");
+    let (second, code, said) = make("second", &["--without", &id]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("key number 2") && said.contains(&id), "{said}");
+    // Not imported yet, and its number is not used again all the same.
+    let (third, _, said) = make("third", &["--without", &id]);
+    assert!(said.contains("key number 3"), "{said}");
+    for dir in [&creator, &other] {
+        longhaul_ok(&["bundle", "import", arg(&second), arg(&third), "--dir", arg(dir)]);
+    }
+    assert_eq!(left_out(&creator), (Some(false), Some(3)));
+    assert_eq!(left_out(&other), (Some(true), Some(3)));
+    let (_, _, said) = make("fourth", &[]);
+    assert!(said.contains("key number 4") && said.contains(&id), "still left out: {said}");
+    let (fifth, _, said) = make("fifth", &["--with", &id]);
+    assert!(said.contains("key number 5") && !said.contains("Left out"), "{said}");
+    longhaul_ok(&["bundle", "import", arg(&fifth), "--dir", arg(&other)]);
+    assert_eq!(left_out(&other), (Some(false), Some(5)));
 }
 
 #[test]
@@ -120,7 +162,7 @@ fn what_does_not_go_together_is_refused_with_its_option() {
     assert!(text(&clear.stderr).contains("--private"), "{}", text(&clear.stderr));
     let both = new(&["--private", "--courier", &id]);
     assert_eq!(both.status.code(), Some(1));
-    assert!(text(&both.stderr).contains("no members"), "{}", text(&both.stderr));
+    assert!(text(&both.stderr).contains("a member already"), "{}", text(&both.stderr));
     assert!(!out.exists());
     std::fs::remove_dir_all(root).expect("the folder can be removed");
 }

@@ -162,6 +162,16 @@ pub enum DataConfig {
     Idx(IdxConfig),
 }
 
+impl DataConfig {
+    /// The kind, as manifests name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Edgesense => "edgesense",
+            Self::Idx(_) => "idx",
+        }
+    }
+}
+
 /// Which part of which IDX files is this peer's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdxConfig {

@@ -5,6 +5,8 @@ pub mod bundles;
 pub mod clock;
 pub mod courier;
 pub mod entropy;
+#[cfg(feature = "train")]
+mod fresh;
 mod lock;
 pub mod net;
 mod private;
@@ -31,3 +33,5 @@ mod room;
 pub mod size;
 #[cfg(feature = "train")]
 mod task;
+#[cfg(feature = "train")]
+mod when;

@@ -49,6 +49,21 @@ pub struct NodeReport {
     /// Own updates that came too late for a seal.
     #[serde(default)]
     pub too_late: u64,
+    /// The epoch of the newest own update; beyond `epoch` where this device's clock was ahead.
+    #[serde(default)]
+    pub own_newest: Option<u32>,
+    /// Where the federation is in its time, in words, while no epoch is under way.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// Slots found void since the start: their authors signed contradictory updates.
+    #[serde(default)]
+    pub voided: u64,
+    /// Those of them that are this peer's: its key is used somewhere else, too.
+    #[serde(default)]
+    pub voided_own: u64,
+    /// True for a member of a private federation that did not get its newest key.
+    #[serde(default)]
+    pub left_out: bool,
     /// Bundles of a private federation that are carried unread.
     #[serde(default)]
     pub carried: usize,

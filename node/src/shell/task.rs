@@ -45,8 +45,11 @@ pub(super) fn build(
     me: PeerId,
 ) -> anyhow::Result<(Trainer, String)> {
     let kind = check_model(manifest)?;
-    let member = manifest.member_index(&me).with_context(|| {
-        format!("{me} is not a member of the federation in this directory; was the key replaced?")
+    let member = manifest.member_index(&me).with_context(|| match manifest.is_courier(&me) {
+        true => format!("{me} is a courier of this federation, which has no model and no data"),
+        false => format!(
+            "{me} is not a member of the federation in this directory; was the key replaced?"
+        ),
     })?;
     let (device, report) = open_device(config.device)?;
     tracing::info!(%report, "training device");

@@ -318,7 +318,11 @@ impl fmt::Display for AuditReport {
         for problem in &self.problems {
             write!(f, "problem     found by {}: ", problem.detected_by)?;
             match problem.entry {
-                Some(entry) => writeln!(f, "entry {entry}: {}", problem.message)?,
+                Some(entry) => {
+                    let prefix = format!("entry {entry}: ");
+                    let message = problem.message.strip_prefix(&prefix);
+                    writeln!(f, "{prefix}{}", message.unwrap_or(&problem.message))?;
+                }
                 None => writeln!(f, "{}", problem.message)?,
             }
         }

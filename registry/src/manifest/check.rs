@@ -77,7 +77,9 @@ pub enum InvalidManifest {
         least: usize,
     },
     /// The quorum cannot be reached or asks for nobody.
-    #[error("a quorum of {quorum} among {members} members; choose 1 to {members}")]
+    #[error(
+        "a quorum of {quorum} distinct authors among {members} members; name more members or choose a quorum of 1 to {members}"
+    )]
     Quorum {
         /// The recipe's quorum.
         quorum: u16,
@@ -106,7 +108,9 @@ pub enum InvalidManifest {
     #[error("epochs of {0}; choose {EPOCH_LENGTH_MIN} to {EPOCH_LENGTH_MAX}")]
     EpochLength(Span),
     /// There are no epochs, or too many; holds the number.
-    #[error("{0} epochs; choose 1 to {EPOCHS_MAX} and let a successor manifest go on from there")]
+    #[error(
+        "{0} epochs; choose 1 to {EPOCHS_MAX}, or longer epochs: a new manifest begins training anew"
+    )]
     Epochs(u32),
     /// The start is absurdly late.
     #[error("the start lies more than 8,900 years ahead; check its unit, milliseconds")]
@@ -191,8 +195,8 @@ pub enum InvalidManifest {
     SealMomentum,
     /// Snapshots of what is sealed would be too large; holds their bytes.
     #[error(
-        "snapshots of up to {0} bytes; {SNAPSHOT_BYTES_MAX} are the most: choose fewer epochs and \
-         let a successor go on, or a smaller committee"
+        "snapshots of up to {0} bytes; {SNAPSHOT_BYTES_MAX} are the most: choose fewer epochs or \
+         a smaller committee"
     )]
     SnapshotBytes(u64),
     /// A private federation seals epochs: its snapshots would show the model.
@@ -204,7 +208,9 @@ pub enum InvalidManifest {
     #[error("{0} members, a private federation has at most {PRIVATE_MEMBERS_MAX}")]
     PrivateMembers(usize),
     /// A courier is out of order, listed twice or a member; holds it.
-    #[error("courier {0}: list each courier once, by the bytes of the ids, and no members")]
+    #[error(
+        "courier {0}: it is a member already, is listed twice, or stands out of the order of the ids' bytes"
+    )]
     Courier(PeerId),
     /// Too many couriers; holds the number.
     #[error("{0} couriers, a federation has at most {COURIERS_MAX}")]

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::bundle_look::{Looked, seconds_left};
 use super::{DirArg, bundle_look, bundle_send, say};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
+use crate::shell::config::Config;
 use crate::shell::folder::{self, BundleFile, Seen, Written, bundle_bytes_max};
 use crate::shell::store::Store;
 use crate::shell::{clock, entropy};
@@ -296,9 +297,10 @@ fn prune(files: &[BundleFile]) -> anyhow::Result<usize> {
 }
 
 /// What became of the bundles given to `import`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Imported {
     taken: usize,
+    known: usize,
     refused: usize,
     unreadable: usize,
 }
@@ -310,14 +312,19 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     loaded.report.lines().for_each(|line| eprintln!("warning: {line}"));
     let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().travelling_bytes_max());
     let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
+    let quota = Config::load(&args.dir.dir)?.quota;
+    if let Some(quota) = quota.filter(|_| peer.member().is_none()) {
+        peer.set_carried_bytes_max(quota.bytes());
+    }
     let (files, mut imported) = (files(&args.paths)?, Imported::default());
     for file in &files {
         match folder::read(&file.path, bundle_bytes_max) {
             Ok(bytes) => {
-                let before = peer.held_count();
+                let (before, so_far) = (peer.held_count(), imported);
                 peer.handle(clock::now(), Input::Bundle { bytes });
                 settle(&mut peer, &mut store, &mut imported, Some(&file.path))?;
-                imported.taken += peer.held_count().saturating_sub(before);
+                imported.taken += usize::from(peer.held_count() > before);
+                imported.known += usize::from(imported == so_far);
             }
             Err(error) => {
                 imported.unreadable += 1;
@@ -327,8 +334,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     peer.record_version();
     settle(&mut peer, &mut store, &mut imported, None)?;
-    let Imported { taken, refused, unreadable } = imported;
-    let known = files.len() - taken - refused - unreadable;
+    let Imported { taken, known, refused, unreadable } = imported;
     eprintln!(
         "{taken} bundles taken, {known} known already, {refused} refused, {unreadable} not read"
     );

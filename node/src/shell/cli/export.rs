@@ -1,6 +1,5 @@
 //! `longhaul export`: the auditor's file.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use clap::Args;
 use longhaul_registry::audit::{self, Exported};
 
 use super::DirArg;
+use crate::shell::fresh::{self, Readers};
 use crate::shell::store::Store;
 
 /// Arguments of `export`.
@@ -27,24 +27,16 @@ pub(super) struct ExportArgs {
 pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
     let snapshot = Store::read(dir)?;
     keep_out_of(dir, out)?;
-    let mut temporary = out.as_os_str().to_owned();
-    temporary.push(".part");
-    let temporary = PathBuf::from(temporary);
-    let file = std::fs::File::create(&temporary)
-        .with_context(|| format!("create {}", temporary.display()))?;
-    let mut writer = std::io::BufWriter::new(file);
+    let me = Store::key(dir)?.peer_id();
+    ensure!(
+        !snapshot.manifest.manifest().is_courier(&me),
+        "this peer is a courier: it has no model, and so nothing to audit; a member exports"
+    );
     let payloads = &snapshot.restored.payloads;
-    let exported = audit::export(
-        &snapshot.manifest,
-        &snapshot.restored.entries,
-        |hash| Ok(payloads.get(hash).cloned()),
-        &mut writer,
-    )
-    .context("write the audit file")?;
-    writer.flush()?;
-    writer.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-    std::fs::rename(&temporary, out).with_context(|| format!("write {}", out.display()))?;
-    Ok(exported)
+    fresh::replace(out, Readers::Any, |mut writer| {
+        let find = |hash: &_| Ok(payloads.get(hash).cloned());
+        Ok(audit::export(&snapshot.manifest, &snapshot.restored.entries, find, &mut writer)?)
+    })
 }
 
 /// Refuses to write over what a data directory is made of.
@@ -79,6 +71,12 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             exported.sealed
         );
     }
-    eprintln!("Wrote {0}. Next: longhaul-audit replay {0}", args.out.display());
+    let (out, dir) = (args.out.display(), args.dir.dir.display());
+    if Store::read(&args.dir.dir)?.manifest.manifest().is_private() {
+        eprintln!("Wrote {out}. Next: longhaul keys export --dir {dir} --out KEYS, and");
+        eprintln!("  longhaul-audit replay {out} --keys KEYS");
+    } else {
+        eprintln!("Wrote {out}. Next: longhaul-audit replay {out}");
+    }
     Ok(ExitCode::SUCCESS)
 }

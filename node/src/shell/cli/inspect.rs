@@ -23,17 +23,20 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let report = report::load(&args.dir.dir)?;
+    let mut report = report::load(&args.dir.dir)?;
+    let age_ms = clock::now().unix_ms().saturating_sub(report.unix_ms);
+    // A process that was killed could not take it back.
+    report.running &= age_ms <= FRESH_MS;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        show(&report, clock::now().unix_ms().saturating_sub(report.unix_ms))?;
+        show(&report, age_ms)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
-    let state = match (report.running && age_ms <= FRESH_MS, report.over) {
+    let state = match (report.running, report.over) {
         (true, false) => "running".to_owned(),
         (true, true) => "running; training is over".to_owned(),
         (false, _) => format!("not running (last report {} s ago)", age_ms / 1_000),
@@ -44,6 +47,15 @@ fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
     say!("federation  {}", report.federation);
     say!("state       {state}");
     say!("epoch       {} of {}", number(report.epoch), report.epochs);
+    if let Some(time) = &report.time {
+        say!("time        {time}");
+    }
+    if let Some(own) = report.own_newest.filter(|own| report.epoch.is_some_and(|now| now < *own)) {
+        say!(
+            "clock       the newest own update is of epoch {own}, which has not come yet: this peer"
+        );
+        say!("            publishes nothing until then. Was its clock wrong?");
+    }
     say!("newest term {}", number(report.term_newest));
     say!("contacts    {}", report.contacts);
     say!(
@@ -62,8 +74,17 @@ fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
     if report.too_late > 0 {
         say!("too late    {} own updates came after their epoch was sealed", report.too_late);
     }
+    if report.left_out {
+        say!(
+            "keys        the newest key was not given to this peer: what it can't read, it carries"
+        );
+    }
     if report.carried > 0 {
-        say!("carried     {} bundles for others, unread", report.carried);
+        say!("carried     {} bundles, unread", report.carried);
+    }
+    if report.voided > 0 {
+        let (all, own) = (report.voided, report.voided_own);
+        say!("void        {all} slots since the start, {own} of them own: an author signed twice");
     }
     say!("refused     {}", report.refused);
     say!("model       {}", report.model);

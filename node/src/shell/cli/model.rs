@@ -14,6 +14,7 @@ use super::export::keep_out_of;
 use crate::peer::{Peer, PeerConfig};
 use crate::shell::cli::say;
 use crate::shell::config::Config;
+use crate::shell::fresh::{self, Readers};
 use crate::shell::store::{Snapshot, Store};
 use crate::shell::task;
 use crate::train::Split;
@@ -139,5 +140,5 @@ fn write_safetensors(
     }
     let about = [("longhaul.model".to_owned(), id.to_string())].into_iter().collect();
     let encoded = safetensors::serialize(views, Some(about))?;
-    std::fs::write(out, encoded).with_context(|| format!("write {}", out.display()))
+    fresh::replace(out, Readers::Any, |file| Ok(file.write_all(&encoded)?))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Args, Subcommand, value_parser};
 use longhaul_aggregation::{Buckets, Clip, Encoding, Rule, SealPolicy, Staleness};
 use longhaul_dtn::identity::PeerId;
@@ -15,9 +15,11 @@ use super::plan::{ManifestPlan, make_manifest};
 use crate::shell::cli::say;
 use crate::shell::clock;
 use crate::shell::config::Config;
+use crate::shell::fresh::{self, Readers};
 use crate::shell::room::Room;
 use crate::shell::size::Size;
 use crate::shell::store::Store;
+use crate::shell::when::Standing;
 use crate::shell::{entropy, task};
 
 /// Arguments of `init`.
@@ -123,7 +125,8 @@ pub(super) struct NewArgs {
     /// Length of an epoch in milliseconds.
     #[arg(long, default_value_t = 60_000, value_name = "MS")]
     epoch_ms: u64,
-    /// Time until the first epoch begins, in milliseconds.
+    /// Time until the first epoch begins, in milliseconds: as long as the manifest takes to reach the
+    /// members.
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     start_in_ms: u64,
     /// Distinct authors that an epoch needs before it counts; default: a third of the
@@ -309,18 +312,13 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
         couriers: args.courier.clone(),
         default_seconds: 0,
     };
-    ensure!(
-        !args.out.exists(),
-        "{} exists; a federation's manifest is made once: name another file",
-        args.out.display()
-    );
     let manifest = make_manifest(&args.dir, &plan)?;
     let creator = manifest.manifest().creator;
     if manifest.manifest().member_index(&creator).is_none() {
         eprintln!("warning: your own id {creator} is not among the members");
     }
-    std::fs::write(&args.out, manifest.as_bytes())
-        .with_context(|| format!("write {}", args.out.display()))?;
+    fresh::write_new(&args.out, manifest.as_bytes(), Readers::Any)
+        .context("a federation's manifest is made once")?;
     say!("{}", manifest.id());
     let recipe = &manifest.manifest().recipe;
     let attackers = plan.attackers();
@@ -335,6 +333,7 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
             manifest.manifest().members.len()
         );
     }
+    eprintln!("Time: {}", Standing::of(manifest.manifest(), clock::now()));
     eprintln!("Wrote {}; give it to every member: longhaul join {0}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -342,6 +341,7 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
 fn show(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let manifest = task::read_manifest(file)?;
     say!("{}", serde_json::to_string_pretty(&manifest.describe())?);
+    eprintln!("Time: {}", Standing::of(manifest.manifest(), clock::now()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -386,14 +386,27 @@ pub(in crate::shell) fn join_data_dir(
 
 pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.dir.dir;
-    let quota = match args.quota {
-        Some(quota) => Some(quota),
-        None => Config::load(dir)?.quota,
-    };
+    let config = Config::load(dir)?;
+    let quota = args.quota.or(config.quota);
     let courier = join_data_dir(dir, &args.file, |manifest, courier| {
+        let standing = Standing::of(manifest.manifest(), clock::now());
+        if let Standing::Over { .. } = standing {
+            eprintln!(
+                "warning: {standing}: nothing more is trained; is this device's clock right?"
+            );
+        } else {
+            eprintln!("Time: {standing}");
+        }
         // A courier keeps what it likes, within its quota.
         if courier {
             return Ok(());
+        }
+        let (wanted, set) = (&manifest.manifest().task.data, config.data.kind());
+        if wanted != set {
+            eprintln!(
+                "warning: the federation trains on {wanted} data, and {} says {set}: set [data] before `up`",
+                dir.join("longhaul.toml").display()
+            );
         }
         let room = Room::of(manifest, Some(dir), quota);
         if args.json {

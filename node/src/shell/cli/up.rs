@@ -82,6 +82,13 @@ pub(super) fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn start_log(filter: &str, json: bool) -> anyhow::Result<()> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let first = filter.split(',').next().unwrap_or_default();
+    ensure!(
+        first.contains('=') || LEVELS.contains(&first.to_ascii_lowercase().as_str()),
+        "{first:?} is no level: use error, warn, info, debug, trace, or a filter such as \
+         info,longhaul_node=debug"
+    );
     let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

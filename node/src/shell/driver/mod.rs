@@ -22,8 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use longhaul_aggregation::MemberIndex;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Timestamp;
+use longhaul_registry::SignedManifest;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -34,6 +36,7 @@ use super::pipe::{PipeEvents, PipeLinks};
 use super::room::Room;
 use super::size::Size;
 use super::store::Store;
+use super::when::Standing;
 use super::{clock, entropy, task};
 use crate::peer::{Event, Input, Output, Peer, PeerConfig};
 use carriers::Carried;
@@ -129,7 +132,8 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     };
     let mut peer =
         Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
-    // A courier keeps as much as it may, and gives the oldest away for what is new.
+    tell_time(&manifest, &mut peer);
+    // A courier keeps as much as it may.
     if let Some(quota) = options.quota.or(config.quota).filter(|_| is_courier) {
         peer.set_carried_bytes_max(quota.bytes());
     }
@@ -159,6 +163,26 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
         stopping,
     };
     driver.run(Streams { net_events, pipe_events, watch, stored, done, control }).await
+}
+
+/// Says what the clock says, where it may surprise.
+fn tell_time(manifest: &SignedManifest, peer: &mut Peer) {
+    let standing = Standing::of(manifest.manifest(), clock::now());
+    if let Standing::Over { .. } = standing {
+        tracing::warn!("{standing}: nothing more is trained; is this device's clock right?");
+        return;
+    }
+    tracing::info!("{standing}");
+    let now = manifest.manifest().epoch_at(clock::now());
+    if let Some(own) = peer.status().own_newest.filter(|own| now.is_some_and(|now| now < *own)) {
+        let epoch = now.map(|now| now.get());
+        tracing::warn!(
+            own_newest = own.get(),
+            epoch,
+            "the newest own update is of an epoch that has not come yet, so nothing is published until \
+             then; was this device's clock wrong?"
+        );
+    }
 }
 
 /// Where inputs come from.
@@ -243,7 +267,12 @@ impl Driver {
                 }
                 Output::Train(request) => self.work.train(request),
                 Output::Persist(request) => self.disk.persist(request)?,
-                Output::Event(event) => log_event(&event, self.carried.reading.as_deref()),
+                Output::Event(event) => {
+                    if let Event::Voided { author, .. } = &event {
+                        self.reporting.voided(Some(*author) == self.peer.member());
+                    }
+                    log_event(&event, self.peer.member(), self.carried.reading.as_deref());
+                }
             }
         }
         Ok(())
@@ -334,14 +363,18 @@ impl Driver {
     }
 }
 
-/// Says what happened; `file` is the one that is being read, if one is.
-fn log_event(event: &Event, file: Option<&Path>) {
+/// Says what happened to the member `me`; `file` is the one that is being read, if one is.
+fn log_event(event: &Event, me: Option<MemberIndex>, file: Option<&Path>) {
     match event {
         Event::Met { peer, terms } => {
             let room_bytes = terms.room_bytes;
             let stay_ms = terms.stay.map(|span| span.ms());
             tracing::debug!(peer = %peer.short(), held = terms.held, room_bytes, stay_ms, "met");
         }
+        Event::Key { generation, granted: false } if me.is_some() => tracing::warn!(
+            generation,
+            "a further federation key was not given to this peer: it can't read what is encrypted with it"
+        ),
         Event::Key { generation, granted } => {
             tracing::info!(generation, granted, "a further federation key");
         }
@@ -355,6 +388,11 @@ fn log_event(event: &Event, file: Option<&Path>) {
             let giver = file.map_or_else(|| from.short(), |file| file.display().to_string());
             tracing::warn!(from = giver, author, code, reason, "refused a bundle");
         }
+        Event::Voided { epoch, author } if Some(*author) == me => tracing::error!(
+            epoch = epoch.get(),
+            "an own slot is void: this peer's key signs somewhere else, too. Stop one of the two; a copy of a \
+             data directory needs a key of its own"
+        ),
         Event::Voided { epoch, author } => {
             tracing::warn!(
                 epoch = epoch.get(),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::UpOptions;
 use crate::peer::Peer;
 use crate::shell::report::{self, NodeReport};
+use crate::shell::when::Standing;
 use crate::train::Evaluation;
 
 /// How often a report is written while the peer runs.
@@ -73,6 +74,9 @@ impl Reporting {
             behind: status.behind,
             too_late: status.seals.too_late,
             carried: peer.carried().0,
+            own_newest: status.own_newest.map(|epoch| epoch.get()),
+            time: status.epoch.is_none().then(|| Standing::of(peer.manifest(), now).to_string()),
+            left_out: peer.is_left_out(),
             running: self.running,
             refused: status.refusals.values().sum(),
             model: status.model.to_string(),
@@ -104,6 +108,12 @@ impl Reporting {
         self.template.evaluated = Some(model.to_string());
         self.template.accuracy = Some(evaluation.accuracy);
         tracing::info!(accuracy = evaluation.accuracy, loss = evaluation.loss, %model, "evaluated");
+    }
+
+    /// Counts a slot that is void.
+    pub(super) fn voided(&mut self, is_own: bool) {
+        self.template.voided += 1;
+        self.template.voided_own += u64::from(is_own);
     }
 
     pub(super) fn alone(&mut self, accuracy: f64) {

@@ -73,7 +73,7 @@ pub enum StoreError {
     },
     /// The log is gone although the key is there.
     #[error(
-        "{} is missing; restore it from a backup, or start over with a new peer: without its log \
+        "{} is missing; restore it from a backup, or start over with `longhaul init`, as a new peer that a new manifest has to list: without its log \
          this one could sign an epoch twice",
         .0.display()
     )]
@@ -81,7 +81,7 @@ pub enum StoreError {
     /// The log is damaged.
     #[error(
         "{} is damaged at byte {offset} ({why}); nothing was changed. Restore the file from a \
-         backup, or start over with a new peer: without these entries this one could sign an \
+         backup, or start over with `longhaul init`, as a new peer that a new manifest has to list: without these entries this one could sign an \
          epoch twice",
         path.display()
     )]
@@ -96,7 +96,7 @@ pub enum StoreError {
     /// The log holds less than it has held.
     #[error(
         "{} holds {found} entries but has held {known}: it was shortened or replaced by an older \
-         copy. Restore the newest copy from a backup, or start over with a new peer: without these \
+         copy. Restore the newest copy from a backup, or start over with `longhaul init`, as a new peer that a new manifest has to list: without these \
          entries this one could sign an epoch twice",
         path.display()
     )]
@@ -111,7 +111,7 @@ pub enum StoreError {
     /// The log file is shorter than it was.
     #[error(
         "{} holds {found} whole bytes but has held {known}: it was shortened or replaced by an \
-         older copy. Restore the newest copy from a backup, or start over with a new peer: without \
+         older copy. Restore the newest copy from a backup, or start over with `longhaul init`, as a new peer that a new manifest has to list: without \
          what is gone this one could sign an epoch twice",
         path.display()
     )]
