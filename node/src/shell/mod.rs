@@ -7,6 +7,7 @@ pub mod courier;
 pub mod entropy;
 mod lock;
 pub mod net;
+mod plain;
 mod private;
 pub mod store;
 mod tally;
