@@ -5,7 +5,11 @@
 //! name cannot pass for words of ours.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::path::Path;
+
+/// Most characters of a name in a log.
+const BRIEF_CHARS: usize = 80;
 
 /// A text with nothing in it that a terminal obeys.
 pub(in crate::shell) fn text(text: &str) -> Cow<'_, str> {
@@ -25,6 +29,16 @@ pub(in crate::shell) fn text(text: &str) -> Cow<'_, str> {
 /// A path, as [`text`].
 pub(in crate::shell) fn path(path: &Path) -> String {
     text(&path.to_string_lossy()).into_owned()
+}
+
+/// The beginning of a text, as [`text`]: what goes into a log for each stranger.
+pub(in crate::shell) fn brief(long: &str) -> String {
+    let Some((at, _)) = long.char_indices().nth(BRIEF_CHARS) else {
+        return text(long).into_owned();
+    };
+    let mut out = text(&long[..at]).into_owned();
+    let _ = write!(out, "... ({} bytes)", long.len());
+    out
 }
 
 /// Lines as they are, and all else as [`text`].
@@ -58,5 +72,12 @@ mod tests {
         assert_eq!(path(Path::new("a/\x07\n.bundle")), "a/\\u{7}\\n.bundle");
         assert_eq!(lines("a\nb"), "a\nb");
         assert_eq!(lines("a\x1bb\nc"), "a\\u{1b}b\nc");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(brief(&"ü".repeat(80)), "ü".repeat(80));
+        let cut = brief(&"ü".repeat(81));
+        assert_eq!(cut, format!("{}... (162 bytes)", "ü".repeat(80)));
     }
 }
