@@ -9,6 +9,7 @@ pub mod entropy;
 mod fresh;
 mod lock;
 pub mod net;
+mod plain;
 mod private;
 pub mod store;
 mod tally;

@@ -40,7 +40,7 @@ use self::outgoing::Outgoing;
 use super::config::SessionConfig;
 use super::decoder::{Decoder, Piece};
 use super::message::Message;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Who opened the TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +123,12 @@ impl Session {
         self.close_if_done();
         self.check_clock(now);
         taken
+    }
+
+    /// Sets the idle timeout anew: how long the other side may idle can depend on who it is, which is
+    /// known once the session is established.
+    pub const fn set_idle_timeout(&mut self, idle_timeout: Option<Span>) {
+        self.config.idle_timeout = idle_timeout;
     }
 
     /// The next thing to do; none until the next input.

@@ -145,13 +145,13 @@ impl Catalog {
     }
 
     /// The neighbours that have acknowledged a bundle.
-    pub fn noted(&self, key: &BundleKey) -> impl Iterator<Item = u32> {
+    pub fn noted(&self, key: &BundleKey) -> impl Iterator<Item = u128> {
         let order = self.keys.get(key).copied();
         order.into_iter().flat_map(|order| self.marks_of(order)).map(|mark| mark.neighbour)
     }
 
     fn marks_of(&self, order: Order) -> impl Iterator<Item = Mark> {
-        let [first, last] = [0, u32::MAX].map(|neighbour| Mark { order, neighbour });
+        let [first, last] = [0, u128::MAX].map(|neighbour| Mark { order, neighbour });
         self.marks.range(first..=last).map(|(mark, _)| *mark)
     }
 
@@ -303,7 +303,7 @@ impl Catalog {
     }
 
     /// Takes a mark that is not written yet; says whether it is a new one.
-    pub fn note(&mut self, key: &BundleKey, neighbour: u32) -> Option<Mark> {
+    pub fn note(&mut self, key: &BundleKey, neighbour: u128) -> Option<Mark> {
         let mark = Mark { order: *self.keys.get(key)?, neighbour };
         if self.marks.contains_key(&mark) {
             return None;
@@ -412,7 +412,7 @@ mod tests {
         Record::Tombstone { order: Order(order), key: key(number) }
     }
 
-    fn mark(order: u64, neighbour: u32) -> Record {
+    fn mark(order: u64, neighbour: u128) -> Record {
         Record::Mark(Mark { order: Order(order), neighbour })
     }
 
@@ -514,8 +514,8 @@ mod tests {
         let marked = [bundle(5, 1), mark(5, 2), mark(5, 7), mark(6, 7)];
         let mut catalog = catalog(&[&marked, &[mark(5, 2)]]);
         assert!(catalog.noted(&key(1)).eq([2, 7]));
-        assert_eq!(needed(&catalog), [RECORD + 12, 12]);
-        assert_eq!(catalog.usage().live_bytes, RECORD + 24);
+        assert_eq!(needed(&catalog), [RECORD + 24, 24]);
+        assert_eq!(catalog.usage().live_bytes, RECORD + 48);
         catalog.apply(SegmentId(2), &tombstone(5, 1));
         catalog.check();
         assert_eq!((catalog.noted(&key(1)).count(), catalog.usage().live_bytes), (0, 0));

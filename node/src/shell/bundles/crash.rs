@@ -22,9 +22,9 @@ const NUMBERS: u8 = 24;
 struct Allowed {
     contents: Vec<Option<Vec<u8>>>,
     /// Marks that are durable.
-    marks: BTreeSet<u32>,
+    marks: BTreeSet<u128>,
     /// Marks that were noted.
-    noted: BTreeSet<u32>,
+    noted: BTreeSet<u128>,
 }
 
 /// What the store may hold.
@@ -135,7 +135,7 @@ impl Life {
             4..6 => self.delete(dice),
             6 => {
                 let number = u8::try_from(dice.below(NUMBERS.into())).expect("small");
-                let neighbour = u32::try_from(dice.below(4)).expect("small");
+                let neighbour = u128::try_from(dice.below(4)).expect("small");
                 if self.store.contains(&key(number)) {
                     self.truth.0.get_mut(&number).expect("one of ours").noted.insert(neighbour);
                 }

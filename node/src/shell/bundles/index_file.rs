@@ -2,11 +2,11 @@
 //! read the segment.
 //!
 //! ```text
-//! index := magic "LHBIDX01" | number u64 | salt u64 | segment length u64
+//! index := magic "LHBIDX02" | number u64 | salt u64 | segment length u64
 //!          | entry* | crc u32
 //! entry := 1 | offset u64 | length u64 | order u64 | expires u64 | key [32]
 //!        | 2 | order u64 | key [32]
-//!        | 3 | order u64 | neighbour u32
+//!        | 3 | order u64 | neighbour u128
 //! ```
 //!
 //! Numbers are big-endian; the CRC-32C covers all before it. An index is never
@@ -17,7 +17,7 @@ use longhaul_dtn::time::Timestamp;
 use super::record::{Placed, Record, Salt, SegmentHead, u64_at};
 use super::types::{BundleKey, Mark, Order, SegmentId};
 
-const MAGIC: [u8; 8] = *b"LHBIDX01";
+const MAGIC: [u8; 8] = *b"LHBIDX02";
 const FRONT_BYTES: usize = 32;
 const CRC_BYTES: usize = 4;
 const BUNDLE: u8 = 1;
@@ -95,8 +95,8 @@ fn entry(kind: u8, bytes: &[u8]) -> Option<(Record, &[u8])> {
             Some((Record::Tombstone { order, key: BundleKey::from_bytes(key) }, rest))
         }
         MARK => {
-            let (bytes, rest) = bytes.split_first_chunk::<12>()?;
-            let neighbour = u32::from_be_bytes(*bytes.last_chunk()?);
+            let (bytes, rest) = bytes.split_first_chunk::<24>()?;
+            let neighbour = u128::from_be_bytes(*bytes.last_chunk()?);
             Some((Record::Mark(Mark { order: Order(u64_at(bytes, 0)), neighbour }), rest))
         }
         _ => None,
@@ -115,7 +115,7 @@ mod tests {
         vec![
             Record::Bundle(Placed { order: Order(8), key, expires, offset: 32, len: 1_000 }),
             Record::Tombstone { order: Order(8), key },
-            Record::Mark(Mark { order: Order(2), neighbour: u32::MAX }),
+            Record::Mark(Mark { order: Order(2), neighbour: u128::MAX }),
         ]
     }
 
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn refuses_an_entry_that_is_cut_even_with_a_right_crc() {
         let bytes = encode(&SEGMENT, 1_234, &records());
-        for cut in 1..20 {
+        for cut in 1..32 {
             let mut content = bytes[..bytes.len() - CRC_BYTES - cut].to_vec();
             content.extend(crc32c::crc32c(&content).to_be_bytes());
             let read = decode(&content, SEGMENT.id, 1_234);
-            assert_eq!(read.map(|(_, records)| records.len()), (cut == 13).then_some(2));
+            assert_eq!(read.map(|(_, records)| records.len()), (cut == 25).then_some(2));
         }
     }
 }

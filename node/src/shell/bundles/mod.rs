@@ -104,6 +104,11 @@ impl BundleStore {
         check::check(dir)
     }
 
+    /// Takes bundles up to so many bytes on the disk from now on; what is stored stays.
+    pub const fn set_quota(&mut self, quota_bytes: u64) {
+        self.limits.quota_bytes = quota_bytes;
+    }
+
     /// Stores bundles; those that are [`Inserted::New`] are durable when this returns.
     /// The answers have the order of the bundles.
     pub fn insert_all(
@@ -163,7 +168,7 @@ impl BundleStore {
     /// Notes which neighbours have acknowledged which bundles; names that are not stored are
     /// left out. The notes are seen at once and written with the next group: a power loss
     /// before that loses them.
-    pub fn note_all(&mut self, marks: &[(BundleKey, u32)]) {
+    pub fn note_all(&mut self, marks: &[(BundleKey, u128)]) {
         for (key, neighbour) in marks {
             self.pending.extend(self.catalog.note(key, *neighbour));
         }
@@ -178,7 +183,7 @@ impl BundleStore {
     }
 
     /// The numbers of the neighbours that have acknowledged a bundle, in ascending order.
-    pub fn noted(&self, key: &BundleKey) -> impl Iterator<Item = u32> {
+    pub fn noted(&self, key: &BundleKey) -> impl Iterator<Item = u128> {
         self.catalog.noted(key)
     }
 

@@ -6,15 +6,16 @@
 //! record  := magic "LHR1" | kind u8 | flags u8 | 0 u16 | body length u64
 //!            | order u64 | expires u64 | key [32] | body crc u32 | crc u32         72 bytes
 //!            body
-//! body    := the bundle (kind 1) | nothing (2, tombstone) | marks (3)
-//! mark    := order u64 | neighbour u32                                             12 bytes
+//! body    := the bundle (kind 1) | nothing (2, tombstone) | marks (4)
+//! mark    := order u64 | neighbour u128                                            24 bytes
 //! ```
 //!
 //! Numbers are big-endian, CRCs are CRC-32C. Flag 1 is set on the first record of a
 //! group: all that lies before it was durable when it was written. The CRC of a
 //! record's head also covers the segment's number and salt and the record's offset, so
 //! that neither an old block of the disk nor the content of a bundle, whose author cannot
-//! know the salt, is taken for a record where one is searched for after damage.
+//! know the salt, is taken for a record where one is searched for after damage. Kind 3 held marks
+//! whose numbers had 32 bits, of which two neighbours can have the same: they are read over.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -27,7 +28,7 @@ pub(super) const SEGMENT_HEAD_BYTES: usize = 32;
 /// Bytes of a record before its body.
 pub(super) const HEAD_BYTES: usize = 72;
 /// Bytes of a mark.
-pub(super) const MARK_BYTES: usize = 12;
+pub(super) const MARK_BYTES: usize = 24;
 /// Begins each record.
 pub(super) const RECORD_MAGIC: [u8; 4] = *b"LHR1";
 
@@ -85,12 +86,15 @@ pub(super) enum Kind {
     Bundle,
     /// The end of a bundle's stay.
     Tombstone,
+    /// What neighbours have acknowledged, by numbers that are too short: says nothing.
+    ShortMarks,
     /// What neighbours have acknowledged.
     Marks,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 3] = [(Self::Bundle, 1), (Self::Tombstone, 2), (Self::Marks, 3)];
+    const ALL: [(Self, u8); 4] =
+        [(Self::Bundle, 1), (Self::Tombstone, 2), (Self::ShortMarks, 3), (Self::Marks, 4)];
 
     fn code(self) -> u8 {
         Self::ALL.into_iter().find(|&(kind, _)| kind == self).expect("all kinds have a code").1
@@ -197,7 +201,7 @@ pub(super) fn decode_marks(body: &[u8]) -> impl Iterator<Item = Mark> {
     let (marks, _) = body.as_chunks::<MARK_BYTES>();
     marks.iter().map(|mark| Mark {
         order: Order(u64_at(mark, 0)),
-        neighbour: u32::from_be_bytes(*mark.last_chunk().expect("a mark ends in four bytes")),
+        neighbour: u128::from_be_bytes(*mark.last_chunk().expect("a mark ends in sixteen bytes")),
     })
 }
 
@@ -246,7 +250,7 @@ mod tests {
 
     #[test]
     fn reads_the_heads_that_it_writes() {
-        for kind in [Kind::Bundle, Kind::Tombstone, Kind::Marks] {
+        for kind in [Kind::Bundle, Kind::Tombstone, Kind::ShortMarks, Kind::Marks] {
             let bytes = head(kind).encode(&SEGMENT, 99);
             assert_eq!(Head::decode(&bytes, &SEGMENT, 99), Some(head(kind)));
         }
@@ -288,7 +292,7 @@ mod tests {
 
     #[test]
     fn refuses_an_unknown_kind_or_flag_even_with_a_right_crc() {
-        for (at, value) in [(4, 0), (4, 4), (5, 2), (5, 3), (6, 1)] {
+        for (at, value) in [(4, 0), (4, 5), (5, 2), (5, 3), (6, 1)] {
             let mut bytes = head(Kind::Bundle).encode(&SEGMENT, 32);
             bytes[at] = value;
             let crc = SEGMENT.seal(32, &bytes[..68]);
@@ -299,11 +303,11 @@ mod tests {
 
     #[test]
     fn marks_are_read_as_they_are_written() {
-        let marks = [0, 1, u32::MAX].map(|neighbour| Mark { order: Order(1 << 40), neighbour });
+        let marks = [0, 1, u128::MAX].map(|neighbour| Mark { order: Order(1 << 40), neighbour });
         let bytes = encode_marks(&marks);
         assert_eq!(bytes.len(), 3 * MARK_BYTES);
         assert!(decode_marks(&bytes).eq(marks));
-        assert_eq!(decode_marks(&bytes[..20]).count(), 1);
+        assert_eq!(decode_marks(&bytes[..40]).count(), 1);
     }
 
     #[test]

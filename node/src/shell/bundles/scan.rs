@@ -76,6 +76,7 @@ impl Scan {
                 self.records.push(Record::Bundle(Placed { order, key, expires, offset, len }));
             }
             Kind::Tombstone => self.records.push(Record::Tombstone { order, key }),
+            Kind::ShortMarks => {}
             Kind::Marks => {
                 let body = body(bytes, at, head).expect("its CRC was checked");
                 self.records.extend(decode_marks(body).map(Record::Mark));

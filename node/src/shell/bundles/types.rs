@@ -131,5 +131,5 @@ pub(super) struct Mark {
     /// The bundle's stay.
     pub order: Order,
     /// The neighbour's number.
-    pub neighbour: u32,
+    pub neighbour: u128,
 }

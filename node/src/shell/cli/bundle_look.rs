@@ -18,7 +18,7 @@ use longhaul_dtn::time::Timestamp;
 use serde::Serialize;
 
 use super::say;
-use crate::shell::clock;
+use crate::shell::{clock, plain};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 << 10;
@@ -85,7 +85,7 @@ fn pass(
     ends_at_payload: bool,
     take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> anyhow::Result<Looked> {
-    let failed = |what: &str| format!("{what} {}", path.display());
+    let failed = |what: &str| format!("{what} {}", plain::path(path));
     let mut file = File::open(path).with_context(|| failed("open"))?;
     let (mut reader, mut looked) = (StreamReader::new(LIMITS), None);
     let mut buffer = vec![0; READ_BYTES];
@@ -118,9 +118,9 @@ fn pass(
 pub(super) fn create_new(path: &Path) -> anyhow::Result<File> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            anyhow::bail!("{} is there already; name another file or delete it", path.display())
+            anyhow::bail!("{} is there already; name another file or delete it", plain::path(path))
         }
-        opened => opened.with_context(|| format!("create {}", path.display())),
+        opened => opened.with_context(|| format!("create {}", plain::path(path))),
     }
 }
 
@@ -130,7 +130,8 @@ pub(super) fn write_new<T>(
     write: impl FnOnce(&mut File) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let mut file = create_new(path)?;
-    let synced = |file: &File| file.sync_all().with_context(|| format!("write {}", path.display()));
+    let synced =
+        |file: &File| file.sync_all().with_context(|| format!("write {}", plain::path(path)));
     let written = write(&mut file).and_then(|value| synced(&file).map(|()| value));
     if written.is_err() {
         let _ = fs::remove_file(path);
@@ -140,7 +141,7 @@ pub(super) fn write_new<T>(
 
 /// Says what a bundle says, and takes its payload out.
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let name = || args.file.display().to_string();
+    let name = || plain::path(&args.file);
     // All of it is looked at before any of it is used.
     let looked = whole(&args.file, &mut |_| Ok(())).with_context(name)?;
     let is_piped = args.payload.as_deref() == Some(Path::new("-"));
@@ -275,8 +276,8 @@ impl ShownBlock {
 
 /// Seconds to a time; none or fewer once it is over.
 pub(super) fn seconds_left(at: Timestamp, now: Timestamp) -> i64 {
-    let left = at.since(now).ms().cast_signed() / 1_000;
-    let late = now.since(at).ms().cast_signed() / 1_000;
+    // A thousandth of any number of milliseconds has room for a sign.
+    let [left, late] = [at.since(now), now.since(at)].map(|it| (it.ms() / 1_000).cast_signed());
     if left > 0 { left } else { -late }
 }
 
@@ -323,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_without_end_is_not_over() {
+        let now = Timestamp::from_dtn_ms(1_000_000);
+        let never = Timestamp::from_dtn_ms(u64::MAX);
+        assert!(seconds_left(never, now) > 1 << 53);
+        assert_eq!(seconds_left(now, now), 0);
+        assert_eq!(seconds_left(now, now.plus(Span::from_ms(5_000))), -5);
+        assert!(seconds_left(Timestamp::default(), never) < -(1 << 53));
+        let [source, destination] =
+            ["dtn://a/out", "ipn:5.1"].map(|text| text.parse().expect("an endpoint id"));
+        let created = CreationTimestamp { time: now, sequence: 1 };
+        let primary = PrimaryBlock::new(source, destination, created, Span::from_ms(u64::MAX));
+        let looked = Looked { head: Draft::new(primary), payload_len: 1 };
+        let lines = Shown::of(&looked, now).lines().join("\n");
+        assert!(lines.contains(" s left") && !lines.contains("expired"), "{lines}");
+    }
+
+    #[test]
     fn leaves_no_payload_of_a_bundle_that_is_damaged() {
         let mut bytes = bundle(&vec![7; 2 * READ_BYTES]);
         let at = bytes.len() - 100;
@@ -335,6 +353,19 @@ mod tests {
             assert!(format!("{error:#}").contains("x.bundle: not a bundle"), "{error:#}");
             assert!(!out.exists());
         }
+    }
+
+    #[test]
+    fn a_hostile_name_is_not_obeyed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("\x1b[2Jok\n.bundle");
+        fs::write(&path, b"no bundle").expect("a file");
+        let args = ShowArgs { file: path.clone(), payload: None, json: false };
+        let error = format!("{:#}", show(&args).expect_err("no bundle"));
+        assert!(error.contains("\\u{1b}[2Jok\\n.bundle: not a bundle"), "{error}");
+        assert!(!error.contains(char::is_control));
+        let error = create_new(&path).expect_err("it is there").to_string();
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 
     #[test]

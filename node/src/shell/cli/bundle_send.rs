@@ -15,9 +15,9 @@ use longhaul_dtn::time::Span;
 use super::bundle_look::write_new;
 use super::courier::{TlsArg, node_id, peer};
 use super::say;
-use crate::shell::clock;
 use crate::shell::courier::carrier::PeerAddress;
 use crate::shell::courier::{Allowed, BUNDLE_BYTES_MAX, SendOptions, send};
+use crate::shell::{clock, plain};
 
 /// Hops that a new bundle may take.
 const HOPS_MAX: u8 = 32;
@@ -75,7 +75,7 @@ pub(super) struct SendArgs {
 
 /// Makes a bundle of a file.
 pub(super) fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
-    let from = || args.payload.display();
+    let from = || plain::path(&args.payload);
     let mut payload = File::open(&args.payload).with_context(|| format!("open {}", from()))?;
     let meta = payload.metadata().with_context(|| format!("look at {}", from()))?;
     ensure!(meta.is_file(), "{} is no file whose length is known", from());
@@ -91,7 +91,7 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
     write_new(&args.out, |out| {
         pack(begun, &mut payload, out).with_context(|| format!("pack {}", from()))
     })?;
-    say!("{}", args.out.display());
+    say!("{}", plain::path(&args.out));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use anyhow::ensure;
 use clap::{Args, value_parser};
 use longhaul_dtn::bpv7::EndpointId;
 use longhaul_dtn::routing::spray::Copies;
+use longhaul_dtn::time::Span;
 
 use super::say;
 use crate::shell::clock;
@@ -20,6 +21,8 @@ use crate::shell::courier::{
 const SCHEME: &str = "tcpcl:";
 /// Least quota: below, a store has no room for its segments and a bundle.
 const QUOTA_BYTES_MIN: u64 = 1 << 20;
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
 
 /// Arguments of `courier`.
 #[derive(Debug, Args)]
@@ -35,14 +38,17 @@ pub(super) struct CourierArgs {
     peer: Vec<PeerAddress>,
     /// Believe those with this key, or who connect from here, that they are the node they say:
     /// KEY, ADDRESS or ADDRESS/BITS, with or without =NODE-ID behind it; may be repeated. Who is
-    /// not believed may give bundles and is given none; a node with a KEY is believed with it alone.
+    /// not believed may give bundles and is given none, but for those that are for dtn://KEY/ if that is
+    /// its key. A node with a KEY is believed with it alone, and KEY alone takes no name that another
+    /// KEY=NODE-ID, a key or a --peer has.
     #[arg(long, value_name = "WHO")]
     allow: Vec<Allowed>,
     /// Believe everybody who connects: whoever takes a node's name is handed its bundles.
     #[arg(long)]
     trust_claims: bool,
     /// Encrypt sessions, and prove this courier's key in them: not at all, with nodes that can, or
-    /// always, and then believe nobody who has not proven a key that --allow names.
+    /// always, and then believe nobody who has not proven a key that --allow names, or that its node
+    /// id is, where --peer or --allow names that.
     #[arg(long, value_enum, default_value_t = TlsArg::Offered)]
     tls: TlsArg,
     /// Most sessions that are accepted at a time; those with --peer do not count.
@@ -54,9 +60,14 @@ pub(super) struct CourierArgs {
     /// The directory for bundles; made if it is missing.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Most bytes of bundles held. What was delivered gives way first; then new bundles are refused.
+    /// Most bytes of bundles held, with those in DIR/delivered that nobody took away. What was
+    /// delivered gives way first, then what strangers gave, who have half; then new bundles are
+    /// refused. Nothing in DIR/delivered is deleted.
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 30, value_parser = value_parser!(u64).range(QUOTA_BYTES_MIN..))]
     quota: u64,
+    /// Keep a bundle for so many days at most, however long it lives.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=36_500))]
+    keep: u64,
     /// What becomes of bundles for this node: a file each in DIR/delivered, or a count.
     #[arg(long, value_enum, default_value_t = DeliverArg::Files)]
     deliver: DeliverArg,
@@ -117,6 +128,7 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
         peers: args.peer.clone(),
         dir: args.dir.clone(),
         quota_bytes: args.quota,
+        keep_max: Span::from_ms(DAY_MS).times(args.keep),
         deliver: match args.deliver {
             DeliverArg::Files => Deliver::Files,
             DeliverArg::Count => Deliver::Count,
@@ -124,7 +136,7 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
         tls: args.tls.into(),
         sessions_max: count(args.sessions),
         sessions_per_address_max: count(args.per_address),
-        trust: Trust { everyone: args.trust_claims, allowed: args.allow.clone() },
+        trust: Trust { everyone: args.trust_claims, allowed: args.allow.clone(), dialled: vec![] },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = crate::shell::driver::signal();

@@ -30,16 +30,21 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use super::demo::DemoOptions;
+use super::plain;
 
 pub(super) use export::export_audit_file;
 pub(super) use plan::{ManifestPlan, make_manifest};
 pub(super) use setup::{create_data_dir, join_data_dir};
 
 /// Prints a line on stdout, or returns the error: a full disk or a reader that
-/// went away must not be a panic.
+/// went away must not be a panic. What a terminal would obey is shown as an escape: names of files
+/// and nodes are words of strangers.
 macro_rules! say {
     ($($text:tt)*) => {
-        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)))?
+        std::io::Write::write_fmt(
+            &mut std::io::stdout(),
+            format_args!("{}\n", $crate::shell::plain::lines(&format!($($text)*))),
+        )?
     };
 }
 pub(in crate::shell) use say;
@@ -154,7 +159,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", explain(&error));
+            eprintln!("error: {}", plain::lines(&explain(&error)));
             ExitCode::FAILURE
         }
     }

@@ -2,12 +2,16 @@
 //!
 //! One file for each bundle, named by its hash, written whole or not at all and durable before it
 //! counts as delivered. One that was written before a crash is written again, under the same name.
+//!
+//! Files stay until somebody takes them away. How many bytes lie there is counted, and looked at again while
+//! nothing is delivered and the folder has changed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use longhaul_dtn::hash::ContentHash;
@@ -18,25 +22,43 @@ use crate::shell::private;
 
 /// Most files of one sync of their directory.
 const GROUP_MAX: usize = 256;
+/// Pause without a delivery after which the folder is looked at.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A bundle to be delivered.
 pub(super) type Parcel = (BundleKey, Arc<Vec<u8>>);
-/// Bundles that were delivered, or why none can be any more.
-pub(super) type Done = io::Result<Vec<BundleKey>>;
+/// What is done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Bundles that were delivered; none where somebody took some away.
+    pub keys: Vec<BundleKey>,
+    /// Bytes that lie there now.
+    pub untaken: u64,
+}
+
+/// The folder, and what lies in it.
+struct Folder {
+    dir: PathBuf,
+    untaken: u64,
+    /// When it had last changed, as it was looked at.
+    changed: Option<SystemTime>,
+}
 
 /// The way to the thread that writes the files, which ends with it.
 #[derive(Debug)]
 pub(super) struct Delivery(Sender<Parcel>);
 
 impl Delivery {
-    /// Starts the thread; it writes into `dir`.
-    pub fn start(dir: &Path) -> io::Result<(Self, UnboundedReceiver<Done>)> {
+    /// Starts the thread, which writes into `dir`; says how many bytes lie there.
+    pub fn start(dir: &Path) -> io::Result<(Self, u64, UnboundedReceiver<io::Result<Done>>)> {
         private::make_dir(dir)?;
-        let dir = dir.to_path_buf();
+        let mut folder = Folder { dir: dir.to_path_buf(), untaken: 0, changed: None };
+        folder.look()?;
+        let untaken = folder.untaken;
         let (parcels, incoming) = channel();
         let (answers, done) = unbounded_channel();
-        std::thread::spawn(move || serve(&dir, &incoming, &answers));
-        Ok((Self(parcels), done))
+        std::thread::spawn(move || serve(folder, &incoming, &answers));
+        Ok((Self(parcels), untaken, done))
     }
 
     /// Queues a bundle.
@@ -50,20 +72,68 @@ pub(super) fn file_of(dir: &Path, key: BundleKey) -> PathBuf {
     dir.join(format!("{}.bundle", ContentHash::from_bytes(*key.as_bytes())))
 }
 
-fn serve(dir: &Path, parcels: &Receiver<Parcel>, answers: &UnboundedSender<Done>) {
-    while let Ok(first) = parcels.recv() {
-        let mut group = vec![first];
-        group.extend(parcels.try_iter().take(GROUP_MAX - 1));
-        let done = write_all(dir, &group).or_else(|error| match error.kind() {
-            // Whoever takes the bundles away may take their folder, too.
-            io::ErrorKind::NotFound => private::make_dir(dir).and_then(|()| write_all(dir, &group)),
-            _ => Err(error),
-        });
+fn serve(
+    mut folder: Folder,
+    parcels: &Receiver<Parcel>,
+    answers: &UnboundedSender<io::Result<Done>>,
+) {
+    loop {
+        let done = match parcels.recv_timeout(LOOK_PAUSE) {
+            Ok(first) => {
+                let mut group = vec![first];
+                group.extend(parcels.try_iter().take(GROUP_MAX - 1));
+                folder.take(&group)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let before = folder.untaken;
+                // What cannot be looked at is still there.
+                if folder.look().is_err() || folder.untaken == before {
+                    continue;
+                }
+                Ok(Done { keys: vec![], untaken: folder.untaken })
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let failed = done.is_err();
-        let keys = done.map(|()| group.iter().map(|(key, _)| *key).collect());
-        if answers.send(keys).is_err() || failed {
+        if answers.send(done).is_err() || failed {
             return;
         }
+    }
+}
+
+impl Folder {
+    fn take(&mut self, group: &[Parcel]) -> io::Result<Done> {
+        let dir = &self.dir;
+        write_all(dir, group).or_else(|error| match error.kind() {
+            // Whoever takes the bundles away may take their folder, too.
+            io::ErrorKind::NotFound => private::make_dir(dir).and_then(|()| write_all(dir, group)),
+            _ => Err(error),
+        })?;
+        self.untaken += group.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        let keys = group.iter().map(|(key, _)| *key).collect();
+        Ok(Done { keys, untaken: self.untaken })
+    }
+
+    /// Counts what lies there, if the folder has changed since the last time.
+    fn look(&mut self) -> io::Result<()> {
+        let changed = match fs::metadata(&self.dir) {
+            Ok(meta) => meta.modified().ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (self.untaken, self.changed) = (0, None);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if changed.is_some() && changed == self.changed {
+            return Ok(());
+        }
+        let mut untaken = 0;
+        for file in fs::read_dir(&self.dir)? {
+            // Somebody may be taking it.
+            untaken += file?.metadata().map_or(0, |meta| meta.len());
+        }
+        (self.untaken, self.changed) = (untaken, changed);
+        Ok(())
     }
 }
 
@@ -91,13 +161,14 @@ mod tests {
     fn writes_each_bundle_whole_under_its_name() {
         let dir = std::env::temp_dir().join(format!("longhaul-delivery-{}", std::process::id()));
         let key = |n| BundleKey::from_bytes([n; 32]);
-        let (delivery, mut done) = Delivery::start(&dir).expect("a temporary directory");
+        let (delivery, _, mut done) = Delivery::start(&dir).expect("a temporary directory");
         for n in 0..3 {
             delivery.deliver((key(n), Arc::new(vec![n; 10]))).expect("it runs");
         }
         let mut keys = Vec::new();
         while keys.len() < 3 {
-            keys.extend(done.blocking_recv().expect("it runs").expect("room on the disk"));
+            let done = done.blocking_recv().expect("it runs").expect("room on the disk");
+            keys.extend(done.keys);
         }
         assert_eq!(keys, [key(0), key(1), key(2)]);
         assert_eq!(fs::read(file_of(&dir, key(2))).expect("written"), [2; 10]);
@@ -109,13 +180,31 @@ mod tests {
     fn makes_its_folder_again_when_somebody_took_it() {
         let dir = std::env::temp_dir().join(format!("longhaul-delivery-{}-b", std::process::id()));
         let key = BundleKey::from_bytes([7; 32]);
-        let (delivery, mut done) = Delivery::start(&dir).expect("a temporary directory");
+        let (delivery, _, mut done) = Delivery::start(&dir).expect("a temporary directory");
         for _ in 0..2 {
             fs::remove_dir_all(&dir).expect("our own directory");
             delivery.deliver((key, Arc::new(vec![7; 10]))).expect("it runs");
             done.blocking_recv().expect("it runs").expect("room on the disk");
             assert_eq!(fs::read(file_of(&dir, key)).expect("written"), [7; 10]);
         }
+        fs::remove_dir_all(dir).expect("our own directory");
+    }
+
+    #[test]
+    fn counts_what_nobody_took() {
+        let dir = std::env::temp_dir().join(format!("longhaul-delivery-{}-c", std::process::id()));
+        let key = |n| BundleKey::from_bytes([n; 32]);
+        let (delivery, untaken, mut done) = Delivery::start(&dir).expect("a temporary directory");
+        assert_eq!(untaken, 0);
+        delivery.deliver((key(1), Arc::new(vec![1; 10]))).expect("it runs");
+        let mut next = || done.blocking_recv().expect("it runs").expect("room on the disk");
+        assert_eq!(next(), Done { keys: vec![key(1)], untaken: 10 });
+        fs::remove_file(file_of(&dir, key(1))).expect("our own file");
+        assert_eq!(next(), Done { keys: vec![], untaken: 0 });
+        delivery.deliver((key(2), Arc::new(vec![2; 20]))).expect("it runs");
+        assert_eq!(next().untaken, 20);
+        drop(delivery);
+        assert_eq!(Delivery::start(&dir).expect("it is there").1, 20, "after a restart");
         fs::remove_dir_all(dir).expect("our own directory");
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum Request {
     Delete(BundleKey),
     /// Read a bundle.
     Load(BundleKey),
+    /// Take bundles up to so many bytes on the disk.
+    Quota(u64),
 }
 
 /// What the store did.
@@ -196,6 +198,7 @@ fn carry_out(
             Request::Store { key, expires, bytes } => news.push((key, expires, bytes)),
             Request::Note { key, node } => marks.push((key, node.number())),
             Request::Load(key) => loads.push(key),
+            Request::Quota(bytes) => store.set_quota(bytes),
             Request::Delete(key) => {
                 if news.iter().any(|(new, ..)| *new == key) {
                     insert(store, std::mem::take(&mut news), answers)?;

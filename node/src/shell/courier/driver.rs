@@ -1,6 +1,7 @@
 //! Driver: joins agent, carrier, disk and delivery while a courier runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +9,26 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use longhaul_dtn::bpv7::{BundleError, EndpointId, Limits};
 use longhaul_dtn::identity::SecretKey;
-use longhaul_dtn::tcpcl::NodeId;
+use longhaul_dtn::tcpcl::{NodeId, RefuseReason};
 use longhaul_dtn::time::{Span, Timestamp};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::time::{Instant, sleep_until};
 
 use super::agent::{Agent, AgentConfig, Counts, Input, LinkId, Output, SendOutcome, Share};
+use super::cache::Cache;
 use super::carrier::{Carrier, CarrierConfig, Command, Event, LinkSender, PeerAddress};
 use super::delivery::{Delivery, Done};
 use super::disk::{self, Answer, Disk, Request};
 use super::plan::Routing;
-use super::relay;
+use super::relay::{self, Stay};
 use super::tls::{Identity, Tls};
 use super::trust::Trust;
 use crate::shell::bundles::BundleKey;
+use crate::shell::tally::Tally;
 use crate::shell::{clock, entropy, private, store};
 
 /// Most bytes of a bundle that a courier takes.
 pub const BUNDLE_BYTES_MAX: u64 = 32 << 20;
-/// Bytes of bundles that stay in memory after they were stored, to be sent on.
-const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Most events taken at once.
 const EVENTS_MAX: usize = 1024;
 /// Shortest time between two reports.
@@ -46,8 +47,10 @@ pub struct CourierOptions {
     pub peers: Vec<PeerAddress>,
     /// The data directory.
     pub dir: PathBuf,
-    /// Most bytes of bundles held.
+    /// Most bytes of bundles held, and of those delivered that nobody took away.
     pub quota_bytes: u64,
+    /// Longest time for which a bundle is kept, whatever its lifetime.
+    pub keep_max: Span,
     /// What becomes of bundles for our own node.
     pub deliver: Deliver,
     /// How bundles for one other node find their way; none gives them to every neighbour.
@@ -135,6 +138,8 @@ struct Courier<'a> {
     disk: Disk,
     requests: Vec<Request>,
     delivery: Option<Delivery>,
+    /// Bundles that found no room, said or not.
+    full: Tally,
     /// Bundles that are being read, and for what.
     reading: BTreeMap<BundleKey, Vec<Reading>>,
 }
@@ -143,7 +148,7 @@ struct Courier<'a> {
 struct Incoming {
     events: Receiver<Event>,
     answers: UnboundedReceiver<Answer>,
-    delivered: UnboundedReceiver<Done>,
+    delivered: UnboundedReceiver<io::Result<Done>>,
 }
 
 /// What a bundle is read for.
@@ -157,14 +162,6 @@ enum Reading {
         share: Option<Share>,
     },
     Deliver,
-}
-
-/// Bytes of bundles that were stored last.
-#[derive(Debug, Default)]
-struct Cache {
-    bundles: BTreeMap<BundleKey, Arc<Vec<u8>>>,
-    order: VecDeque<BundleKey>,
-    bytes: usize,
 }
 
 /// Runs a courier until `stop` or until its disk fails; `say` takes what it reports.
@@ -191,21 +188,26 @@ pub async fn run(
     };
     let (carrier, events) = Carrier::new(CarrierConfig {
         tls,
-        trust: options.trust.clone(),
+        trust: Trust {
+            dialled: options.peers.iter().filter_map(|peer| peer.node.clone()).collect(),
+            ..options.trust.clone()
+        },
         sessions_max: options.sessions_max,
         sessions_per_address_max: options.sessions_per_address_max,
         ..CarrierConfig::new(node_id, BUNDLE_BYTES_MAX)
     });
-    let (delivery, delivered) = match options.deliver {
-        Deliver::Count => (None, tokio::sync::mpsc::unbounded_channel().1),
+    let (delivery, untaken, delivered) = match options.deliver {
+        Deliver::Count => (None, 0, tokio::sync::mpsc::unbounded_channel().1),
         Deliver::Files => {
             let dir = options.dir.join("delivered");
-            let (delivery, delivered) =
-                Delivery::start(&dir).with_context(|| format!("make {}", dir.display()))?;
-            (Some(delivery), delivered)
+            let started = Delivery::start(&dir);
+            let (delivery, untaken, delivered) =
+                started.with_context(|| format!("make {}", dir.display()))?;
+            (Some(delivery), untaken, delivered)
         }
     };
     let mut courier = Courier::new(options, disk, delivery);
+    courier.on_untaken(untaken);
     for input in opened.restored {
         courier.agent.handle(clock::now(), input);
     }
@@ -237,6 +239,8 @@ impl<'a> Courier<'a> {
             window_bytes: 24 << 20,
             pause: Span::from_ms(10_000),
             loads_max: 32,
+            keep_max: options.keep_max,
+            counts_untaken: options.deliver == Deliver::Files,
             routing: options.routing.as_ref().map(Routing::config),
         };
         Self {
@@ -248,6 +252,7 @@ impl<'a> Courier<'a> {
             disk,
             requests: Vec::new(),
             delivery,
+            full: Tally::default(),
             reading: BTreeMap::new(),
         }
     }
@@ -281,7 +286,8 @@ impl<'a> Courier<'a> {
                 }
                 Some(answer) = incoming.answers.recv() => self.on_answer(answer)?,
                 Some(done) = incoming.delivered.recv() => {
-                    let keys = done.context("deliver a bundle")?;
+                    let Done { keys, untaken } = done.context("deliver a bundle")?;
+                    self.on_untaken(untaken);
                     self.give(Input::Delivered(keys));
                 }
                 () = sleep(due) => self.give(Input::Wake),
@@ -307,11 +313,17 @@ impl<'a> Courier<'a> {
         self.agent.handle(clock::now(), input);
     }
 
+    /// So many bytes of delivered bundles lie there: the store has the rest of the quota.
+    fn on_untaken(&mut self, bytes: u64) {
+        self.requests.push(Request::Quota(self.options.quota_bytes.saturating_sub(bytes)));
+        self.give(Input::Untaken(bytes));
+    }
+
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Up { link, node, bundle_bytes_max, sender } => {
+            Event::Up { link, node, standing, bundle_bytes_max, sender } => {
                 self.links.insert(link, sender);
-                self.give(Input::LinkUp { link, node, bundle_bytes_max });
+                self.give(Input::LinkUp { link, node, standing, bundle_bytes_max });
             }
             Event::Received { arrival, bytes } => {
                 self.give(Input::Received { arrival, bytes: Arc::new(bytes) });
@@ -356,6 +368,11 @@ impl<'a> Courier<'a> {
                 Output::Refuse { arrival, why } => {
                     tracing::debug!(link = arrival.link.0, %why, "bundle refused");
                     let reason = why.reason();
+                    if reason == RefuseReason::NO_RESOURCES
+                        && let Some(bundles) = self.full.note(Instant::now())
+                    {
+                        tracing::warn!(bundles, last_why = %why, "no room: bundles refused");
+                    }
                     let command = Command::Refuse { transfer: arrival.transfer, reason };
                     self.tell(arrival.link, command);
                 }
@@ -388,7 +405,7 @@ impl<'a> Courier<'a> {
 
     /// Uses a bundle's bytes, once they are read if they are not in memory.
     fn need(&mut self, key: BundleKey, reading: Reading) -> anyhow::Result<()> {
-        if let Some(bytes) = self.cache.bundles.get(&key).cloned() {
+        if let Some(bytes) = self.cache.get(key) {
             return self.use_bytes(key, Some(bytes), reading);
         }
         let readings = self.reading.entry(key).or_default();
@@ -408,10 +425,10 @@ impl<'a> Courier<'a> {
         match reading {
             Reading::Look => self.give(Input::Loaded { key, bytes }),
             Reading::Send { link, expires, share } => {
-                let us = &self.options.node;
-                let parcel = bytes.map(|bytes| {
-                    relay::forward(bytes, &self.limits, us, clock::now(), expires, share)
-                });
+                let (us, keep_max) = (&self.options.node, self.options.keep_max);
+                let stay = Stay { now: clock::now(), expires, keep_max };
+                let forward = |bytes| relay::forward(bytes, &self.limits, us, stay, share);
+                let parcel = bytes.map(forward);
                 self.send(link, key, parcel);
             }
             // It may have expired before it was read.
@@ -460,48 +477,9 @@ impl<'a> Courier<'a> {
     }
 }
 
-impl Cache {
-    fn put(&mut self, key: BundleKey, bytes: Arc<Vec<u8>>) {
-        self.bytes += bytes.len();
-        self.order.push_back(key);
-        if let Some(before) = self.bundles.insert(key, bytes) {
-            self.bytes -= before.len();
-        }
-        while self.bytes > CACHE_BYTES_MAX
-            && let Some(key) = self.order.pop_front()
-        {
-            self.remove(key);
-        }
-    }
-
-    fn remove(&mut self, key: BundleKey) {
-        if let Some(bytes) = self.bundles.remove(&key) {
-            self.bytes -= bytes.len();
-        }
-    }
-}
-
 async fn sleep(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cache_keeps_the_newest_bundles_within_its_bound() {
-        let key = |n| BundleKey::from_bytes([n; 32]);
-        let mut cache = Cache::default();
-        for n in 0..20 {
-            cache.put(key(n), Arc::new(vec![n; 2 << 20]));
-            assert!(cache.bytes <= CACHE_BYTES_MAX);
-        }
-        assert!(cache.bundles.contains_key(&key(19)) && !cache.bundles.contains_key(&key(0)));
-        (0..20).for_each(|n| cache.remove(key(n)));
-        assert_eq!((cache.bytes, cache.bundles.len()), (0, 0));
     }
 }

@@ -6,6 +6,7 @@
 //! courier believes is in [`Trust`].
 
 pub mod agent;
+mod cache;
 pub mod carrier;
 mod delivery;
 mod disk;
@@ -22,4 +23,4 @@ pub use driver::{BUNDLE_BYTES_MAX, CourierOptions, Deliver, Report, TlsMode, run
 pub use plan::Routing;
 pub use send::{SendOptions, SendReport, send};
 pub use tls::{Identity, Tls, TlsError};
-pub use trust::{Allowed, AllowedError, Evidence, Trust};
+pub use trust::{Allowed, AllowedError, Evidence, Standing, Trust};

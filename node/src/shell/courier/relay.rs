@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use longhaul_dtn::bpv7::{
-    BlockFlags, BlockType, Bundle, BundleError, Draft, EndpointId, Extension, Limits, StreamWriter,
+    BlockFlags, BlockType, Bundle, BundleError, Draft, EndpointId, Extension, Limits, PrimaryBlock,
+    StreamWriter,
 };
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -54,13 +55,40 @@ impl Parcel {
     }
 }
 
-/// What `us` sends on of a bundle that expires at `expires`, with the copies that go with it.
+/// A bundle's stay here.
+#[derive(Debug, Clone, Copy)]
+pub struct Stay {
+    /// When it is sent on.
+    pub now: Timestamp,
+    /// When it would have been deleted.
+    pub expires: Timestamp,
+    /// Longest time that it would have been kept.
+    pub keep_max: Span,
+}
+
+impl Stay {
+    /// The age of a bundle: how old it was, and how long it was here.
+    fn age(&self, primary: &PrimaryBlock, before: Span) -> Span {
+        let (lifetime, left) = (primary.lifetime.ms(), self.expires.since(self.now).ms());
+        let life = lifetime.saturating_sub(before.ms());
+        let age = if life <= self.keep_max.ms() {
+            lifetime.saturating_sub(left)
+        } else if primary.is_clockless() {
+            before.ms().saturating_add(self.keep_max.ms().saturating_sub(left))
+        } else {
+            // When it goes says nothing of when it came: its lifetime may have been cut here.
+            before.max(self.now.since(primary.created.time)).ms()
+        };
+        Span::from_ms(age)
+    }
+}
+
+/// What `us` sends on of a bundle after its stay, with the copies that go with it.
 pub fn forward(
     bytes: Arc<Vec<u8>>,
     limits: &Limits,
     us: &EndpointId,
-    now: Timestamp,
-    expires: Timestamp,
+    stay: Stay,
     share: Option<Share>,
 ) -> Result<Parcel, BundleError> {
     let bundle = Bundle::decode(&bytes, limits)?;
@@ -71,10 +99,8 @@ pub fn forward(
         let count = count.saturating_add(1).min(limit);
         draft.set(&Extension::HopCount { limit, count });
     }
-    if bundle.extension(BlockType::BUNDLE_AGE).is_some() {
-        let left = expires.since(now).ms();
-        let age = draft.primary.lifetime.ms().saturating_sub(left);
-        draft.set(&Extension::BundleAge(Span::from_ms(age)));
+    if let Some(Extension::BundleAge(before)) = bundle.extension(BlockType::BUNDLE_AGE) {
+        draft.set(&Extension::BundleAge(stay.age(&draft.primary, before)));
     }
     write_copies(&mut draft, share);
     let head = head(draft, payload_len as u64)?;
@@ -99,7 +125,7 @@ fn head(mut draft: Draft, payload_len: u64) -> Result<Vec<u8>, BundleError> {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_dtn::bpv7::{CrcType, CreationTimestamp, NewBlock, PrimaryBlock};
+    use longhaul_dtn::bpv7::{CrcType, CreationTimestamp, NewBlock};
 
     use super::*;
 
@@ -121,11 +147,32 @@ mod tests {
         NewBlock { kind, number, flags, crc: CrcType::Crc16, data: vec![1, 2, 3] }
     }
 
+    fn stay(now_ms: u64) -> Stay {
+        let (now, expires) = (Timestamp::from_dtn_ms(now_ms), Timestamp::from_dtn_ms(61_000));
+        Stay { now, expires, keep_max: Span::from_ms(1 << 40) }
+    }
+
+    #[test]
+    fn a_bundle_that_is_kept_for_less_than_its_lifetime_ages_as_others_do() {
+        let (before, keep_max) = (Span::from_ms(5_000), Span::from_ms(10_000));
+        let stay = |now, expires| Stay {
+            now: Timestamp::from_dtn_ms(now),
+            expires: Timestamp::from_dtn_ms(expires),
+            keep_max,
+        };
+        let mut primary = draft(CrcType::None).primary;
+        assert_eq!(stay(21_000, 29_000).age(&primary, before), Span::from_ms(20_000));
+        primary.created.time = Timestamp::default();
+        // It came two seconds ago.
+        assert_eq!(stay(21_000, 29_000).age(&primary, before), Span::from_ms(7_000));
+        primary.lifetime = Span::from_ms(12_000);
+        assert_eq!(stay(21_000, 26_000).age(&primary, before), Span::from_ms(7_000));
+    }
+
     fn sent_on(draft: &Draft, payload: &[u8], now_ms: u64) -> Vec<u8> {
         let bytes = Arc::new(draft.encode(payload).expect("a bundle"));
-        let (now, expires) = (Timestamp::from_dtn_ms(now_ms), Timestamp::from_dtn_ms(61_000));
         let us = endpoint("dtn://b/");
-        let parcel = forward(bytes, &Limits::default(), &us, now, expires, None).expect("a bundle");
+        let parcel = forward(bytes, &Limits::default(), &us, stay(now_ms), None).expect("a bundle");
         let mut joined = Vec::new();
         let whole = parcel.piece(0, usize::MAX, &mut joined).to_vec();
         assert_eq!(whole.len(), parcel.len());
@@ -171,9 +218,8 @@ mod tests {
     fn gives_pieces_of_any_length() {
         let draft = draft(CrcType::Crc32c);
         let bytes = Arc::new(draft.encode(&[7; 500]).expect("a bundle"));
-        let (now, expires) = (Timestamp::from_dtn_ms(2_000), Timestamp::from_dtn_ms(61_000));
         let us = endpoint("ipn:5.0");
-        let parcel = forward(bytes, &Limits::default(), &us, now, expires, None).expect("a bundle");
+        let parcel = forward(bytes, &Limits::default(), &us, stay(2_000), None).expect("a bundle");
         let mut whole = Vec::new();
         let whole = parcel.piece(0, usize::MAX, &mut whole).to_vec();
         for max in [1, 3, 64, 499, 10_000] {

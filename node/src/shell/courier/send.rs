@@ -16,7 +16,7 @@ use super::relay::Parcel;
 use super::tls::Identity;
 use super::trust::{Allowed, Trust};
 use crate::shell::bundles::BundleKey;
-use crate::shell::entropy;
+use crate::shell::{entropy, plain};
 
 /// Most bundles that are read and not answered.
 const WINDOW: usize = 4_096;
@@ -53,7 +53,7 @@ pub async fn send(options: &SendOptions) -> anyhow::Result<SendReport> {
     // Zero: nothing is taken from the node.
     let key = SecretKey::from_seed(&entropy::nonce()?);
     let tls = options.tls.with(Identity::new(&key, &node_id)?);
-    let trust = Trust { everyone: false, allowed: options.allowed.clone() };
+    let trust = Trust { allowed: options.allowed.clone(), ..Trust::default() };
     let config = CarrierConfig { tls, trust, ..CarrierConfig::new(node_id, 0) };
     let (carrier, mut events) = Carrier::new(config);
     carrier.dial(options.to.clone(), entropy::nonce()?);
@@ -92,7 +92,7 @@ async fn exchange(
             let (key, parcel) = read(file, bytes_max)?;
             bytes += parcel.len();
             let before = under_way.insert(key, (parcel.len(), file));
-            ensure!(before.is_none(), "{} holds a bundle that another file has", file.display());
+            ensure!(before.is_none(), "{} holds a bundle that another file has", plain::path(file));
             link.tell(Command::Send { key, parcel });
         }
         if under_way.is_empty() {
@@ -105,11 +105,11 @@ async fn exchange(
                 match outcome {
                     SendOutcome::Acknowledged => report.acknowledged += 1,
                     SendOutcome::Refused(reason) => {
-                        tracing::warn!(file = %file.display(), %reason, "bundle refused");
+                        tracing::warn!(file = plain::path(file), %reason, "bundle refused");
                         report.refused += 1;
                     }
                     SendOutcome::Lost | SendOutcome::Unreadable => {
-                        bail!("the session ended before {} was answered for", file.display())
+                        bail!("the session ended before {} was answered for", plain::path(file))
                     }
                 }
             }
@@ -125,18 +125,19 @@ async fn exchange(
 
 fn read(file: &Path, bytes_max: u64) -> anyhow::Result<(BundleKey, Parcel)> {
     let limits = Limits::default();
-    let size = std::fs::metadata(file).with_context(|| format!("open {}", file.display()))?.len();
+    let size =
+        std::fs::metadata(file).with_context(|| format!("open {}", plain::path(file)))?.len();
     ensure!(
         size <= bytes_max,
         "{} has {size} bytes; the node takes {bytes_max} at most",
-        file.display()
+        plain::path(file)
     );
     // A node may take whatever is sent; a bundle is in memory while it is.
     let most = limits.payload_bytes_max + limits.head_bytes_max as u64;
-    ensure!(size <= most, "{} has {size} bytes; {most} can be sent at most", file.display());
-    let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    ensure!(size <= most, "{} has {size} bytes; {most} can be sent at most", plain::path(file));
+    let bytes = std::fs::read(file).with_context(|| format!("read {}", plain::path(file)))?;
     let bundle = Bundle::decode(&bytes, &limits)
-        .with_context(|| format!("{} holds no bundle", file.display()))?;
-    let key = key_of(&bundle.key());
+        .with_context(|| format!("{} holds no bundle", plain::path(file)))?;
+    let key = key_of(&bundle);
     Ok((key, Parcel::whole(Arc::new(bytes))))
 }

@@ -68,6 +68,7 @@ async fn start_with(
         peers: peers.iter().map(address).collect(),
         dir: dir.join(name),
         quota_bytes: 64 << 20,
+        keep_max: Span::from_ms(86_400_000),
         deliver,
         routing,
         trust,
@@ -268,7 +269,7 @@ async fn whoever_takes_the_name_of_a_destination_is_not_handed_its_bundles() {
             assert_eq!(hand_over(&courier, files).await.acknowledged, 3);
             assert_eq!(taken_under_the_name_of("dtn://z/", &courier).await, 0);
             courier.ends().await;
-            let trust = Trust { everyone: true, allowed: vec![] };
+            let trust = Trust { everyone: true, ..Trust::default() };
             let credulous = start_with("a", dir, &[], Deliver::Count, (None, trust)).await;
             assert_eq!(taken_under_the_name_of("dtn://z/", &credulous).await, 3);
             credulous.ends().await;

@@ -4,7 +4,11 @@
 //! hands bundles for a node to whoever it believes to be that node, or on the way to it, and is done
 //! with them when they are acknowledged. TLS proves a key and no name, so names of keys are what the
 //! operator says (`KEY=NODE-ID`), but for `dtn://KEY/`, which says it itself. A node whose key is
-//! known is believed with that key and never without.
+//! known is believed with that key and never without, and with no other one that is allowed.
+//!
+//! Who a node is and what it is given are two questions. Everybody can make a key and the name that goes
+//! with it, so that such a name is an identity and no trust: whom nobody named is given the bundles for
+//! itself and no others ([`Standing::Itself`]).
 //!
 //! Where nothing proves a claim, one that comes with a connection from outside counts only if the
 //! operator says so: for all, or for addresses that others cannot take. Who is not believed may give
@@ -24,6 +28,19 @@ pub struct Trust {
     pub everyone: bool,
     /// Those at these addresses, or with these keys.
     pub allowed: Vec<Allowed>,
+    /// Nodes that we dial by their names: a key that is allowed under any name is none of them.
+    pub dialled: Vec<EndpointId>,
+}
+
+/// What the other end of a session counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing proves who it is: it may give bundles, and is given none.
+    Stranger,
+    /// It has the key that it is named after, and nobody named it: it is given its own bundles.
+    Itself,
+    /// It is believed, and given what a neighbour is given.
+    Neighbour,
 }
 
 /// Addresses, or a key, whose claims are believed: all of them, or one.
@@ -52,6 +69,8 @@ pub struct Evidence {
     pub may_prove: bool,
     /// Whether a claim that is not proven counts for nothing.
     pub insists: bool,
+    /// Whether we opened the connection to that very node.
+    pub is_wanted: bool,
 }
 
 /// Why a text names nobody.
@@ -71,21 +90,57 @@ pub enum AllowedError {
 }
 
 impl Trust {
-    /// True if whoever is at the other end is the node that it says, as far as can be known.
-    pub fn believes(&self, evidence: &Evidence, claimed: &EndpointId) -> bool {
-        let named = key_of_name(claimed).filter(|_| evidence.may_prove);
-        if evidence.key.is_some_and(|key| {
-            named == Some(key) || self.allowed.iter().any(|it| it.has_key(key, claimed))
-        }) {
-            return true;
+    /// What whoever is at the other end counts as, as far as can be known.
+    pub fn standing(&self, evidence: &Evidence, claimed: &EndpointId) -> Standing {
+        let shown = evidence.key;
+        let has_key = |key| self.allowed.iter().any(|it| it.has_key(key, claimed));
+        let is_allowed = shown.is_some_and(has_key);
+        match self.has_known_key(evidence, claimed) {
+            // With a known key it would have proven it.
+            Some(false) => Standing::Stranger,
+            Some(true) if is_allowed || self.speaks_for(evidence, claimed) => Standing::Neighbour,
+            Some(true) => Standing::Itself,
+            None if is_allowed && !self.is_elsewhere(evidence, claimed) => Standing::Neighbour,
+            None if evidence.insists => Standing::Stranger,
+            None if self.speaks_for(evidence, claimed) => Standing::Neighbour,
+            None => Standing::Stranger,
         }
-        // With a known key it would have proven it.
-        let is_known = named.is_some() || self.allowed.iter().any(|it| it.pins(claimed));
-        if is_known || evidence.insists {
-            return false;
+    }
+
+    /// True if a connection from `from` may turn out to be that of a node that the operator named.
+    pub fn expects(&self, from: IpAddr) -> bool {
+        self.allowed.iter().any(|it| it.has_address(from))
+    }
+
+    /// True if the operator named anybody who may connect.
+    pub fn names_somebody(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+
+    /// Whether the key of a node was shown, where it is known which one that is.
+    fn has_known_key(&self, evidence: &Evidence, claimed: &EndpointId) -> Option<bool> {
+        if let Some(key) = key_of_name(claimed).filter(|_| evidence.may_prove) {
+            return Some(evidence.key == Some(key));
         }
+        let mut keys = self.allowed.iter().filter_map(|it| it.key_of(claimed)).peekable();
+        keys.peek()?;
+        Some(keys.any(|key| evidence.key == Some(key)))
+    }
+
+    /// True if the operator has a word for the connection, whatever is proven on it.
+    fn speaks_for(&self, evidence: &Evidence, claimed: &EndpointId) -> bool {
         let is_from = |from| self.allowed.iter().any(|it| it.covers(from, claimed));
-        self.everyone || evidence.from.is_none_or(is_from)
+        match evidence.from {
+            // Where all has to be proven, an address that we dialled is no proof of a name.
+            None => evidence.is_wanted || !evidence.insists || self.everyone,
+            Some(from) => self.everyone || is_from(from),
+        }
+    }
+
+    /// True for a node that is dialled, by its name, and now seems to connect from somewhere: a key
+    /// that is allowed whatever it calls itself does not make it that node.
+    fn is_elsewhere(&self, evidence: &Evidence, claimed: &EndpointId) -> bool {
+        evidence.from.is_some() && self.dialled.iter().any(|node| node.is_same(claimed))
     }
 }
 
@@ -98,15 +153,19 @@ impl Allowed {
         self.who == Who::Key(key) && self.is_about(claimed)
     }
 
-    /// True if it says which key this node has.
-    fn pins(&self, claimed: &EndpointId) -> bool {
-        let is_key = matches!(self.who, Who::Key(_));
-        is_key && self.node.as_ref().is_some_and(|node| node.is_same(claimed))
+    /// The key of this node, where it says which one that is.
+    fn key_of(&self, claimed: &EndpointId) -> Option<PeerId> {
+        let Who::Key(key) = self.who else { return None };
+        self.node.as_ref().filter(|node| node.is_same(claimed)).map(|_| key)
     }
 
     fn covers(&self, from: IpAddr, claimed: &EndpointId) -> bool {
+        self.is_about(claimed) && self.has_address(from)
+    }
+
+    fn has_address(&self, from: IpAddr) -> bool {
         let Who::Network(network, bits) = self.who else { return false };
-        self.is_about(claimed) && prefix(network, bits) == prefix(from.to_canonical(), bits)
+        prefix(network, bits) == prefix(from.to_canonical(), bits)
     }
 }
 
@@ -164,12 +223,69 @@ mod tests {
 
     fn believes(allowed: &str, from: &str, claimed: &str) -> bool {
         let allowed = vec![allowed.parse().expect("well-formed")];
-        let trust = Trust { everyone: false, allowed };
+        let trust = Trust { allowed, ..Trust::default() };
         let from = Some(from.parse().expect("an address"));
         trust.believes(&Evidence { from, ..UNPROVEN }, &claimed.parse().expect("a node id"))
     }
 
-    const UNPROVEN: Evidence = Evidence { from: None, key: None, may_prove: true, insists: false };
+    const UNPROVEN: Evidence =
+        Evidence { from: None, key: None, may_prove: true, insists: false, is_wanted: false };
+
+    impl Trust {
+        fn believes(&self, evidence: &Evidence, claimed: &EndpointId) -> bool {
+            self.standing(evidence, claimed) == Standing::Neighbour
+        }
+    }
+
+    /// What whoever connects from outside counts as, by what it has shown.
+    fn standing(allowed: &[String], shown: u8, claimed: &str, insists: bool) -> Standing {
+        let allowed = allowed.iter().map(|text| text.parse().expect("well-formed"));
+        let trust = Trust { allowed: allowed.collect(), ..Trust::default() };
+        let from = Some(IpAddr::from([192, 0, 2, 7]));
+        let evidence = Evidence { from, key: Some(key(shown)), insists, ..UNPROVEN };
+        trust.standing(&evidence, &claimed.parse().expect("a node id"))
+    }
+
+    #[test]
+    fn a_fresh_key_is_itself_and_nobody_s_neighbour() {
+        let name = format!("dtn://{}/", key(1));
+        for insists in [false, true] {
+            assert_eq!(standing(&[], 1, &name, insists), Standing::Itself);
+            assert_eq!(standing(&[], 2, &name, insists), Standing::Stranger, "another key");
+            for named in [key(1).to_string(), format!("{}={name}", key(1)), "192.0.2.7".into()] {
+                assert_eq!(standing(&[named], 1, &name, insists), Standing::Neighbour);
+            }
+        }
+        let claimed = name.parse().expect("a node id");
+        let everyone = Trust { everyone: true, ..Trust::default() };
+        let evidence = Evidence { key: Some(key(1)), insists: true, ..UNPROVEN };
+        assert!(everyone.believes(&evidence, &claimed));
+        assert!(Trust::default().believes(&Evidence { is_wanted: true, ..evidence }, &claimed));
+        // Who stands between answers a dial with a key of its own.
+        assert!(!Trust::default().believes(&evidence, &claimed));
+    }
+
+    #[test]
+    fn a_key_that_is_allowed_takes_no_name_that_is_that_of_another() {
+        let pinned = [format!("{}=dtn://b/", key(1)), key(2).to_string()];
+        for insists in [false, true] {
+            assert_eq!(standing(&pinned, 1, "dtn://b/", insists), Standing::Neighbour);
+            assert_eq!(standing(&pinned, 2, "dtn://b/", insists), Standing::Stranger);
+            assert_eq!(standing(&pinned, 2, "dtn://c/", insists), Standing::Neighbour);
+            let own_name = format!("dtn://{}/", key(1));
+            assert_eq!(standing(&pinned, 2, &own_name, insists), Standing::Stranger);
+            // Two keys of one node, as while they change.
+            let both = [format!("{}=dtn://b/", key(1)), format!("{}=dtn://b/", key(2))];
+            assert_eq!(standing(&both, 2, "dtn://b/", insists), Standing::Neighbour);
+        }
+        let b: EndpointId = "dtn://b/".parse().expect("a node id");
+        let allowed = vec![key(2).to_string().parse().expect("well-formed")];
+        let trust = Trust { allowed, dialled: vec![b.clone()], ..Trust::default() };
+        let evidence = Evidence { key: Some(key(2)), insists: true, ..UNPROVEN };
+        assert!(trust.believes(&evidence, &b), "whom we dialled");
+        let from = Some(IpAddr::from([192, 0, 2, 7]));
+        assert!(!trust.believes(&Evidence { from, ..evidence }, &b), "it is where we dial it");
+    }
 
     fn key(byte: u8) -> PeerId {
         longhaul_dtn::identity::SecretKey::from_seed(&[byte; 32]).peer_id()
@@ -181,7 +297,7 @@ mod tests {
         let from = Some(IpAddr::from([192, 0, 2, 7]));
         let allowed = [format!("{known}=dtn://b/"), "192.0.2.7".to_owned()];
         let allowed = allowed.map(|text| text.parse().expect("well-formed")).to_vec();
-        let trust = Trust { everyone: true, allowed };
+        let trust = Trust { everyone: true, allowed, ..Trust::default() };
         let believes = |from, key, claimed: &str| {
             let claimed = claimed.parse().expect("a node id");
             trust.believes(&Evidence { from, key, ..UNPROVEN }, &claimed)
@@ -201,7 +317,7 @@ mod tests {
     fn who_insists_believes_nothing_that_is_not_proven() {
         let insists = Evidence { insists: true, ..UNPROVEN };
         let claimed = "dtn://b/".parse().expect("a node id");
-        let mut trust = Trust { everyone: true, allowed: vec![] };
+        let mut trust = Trust { everyone: true, ..Trust::default() };
         assert!(!trust.believes(&insists, &claimed) && trust.believes(&UNPROVEN, &claimed));
         let proven = Evidence { key: Some(key(1)), ..insists };
         assert!(!trust.believes(&proven, &claimed), "whose key is it?");
@@ -223,7 +339,7 @@ mod tests {
         let evidence = Evidence { from: Some(IpAddr::from([127, 0, 0, 1])), ..UNPROVEN };
         assert!(!Trust::default().believes(&evidence, &claimed));
         assert!(Trust::default().believes(&UNPROVEN, &claimed), "whom we dialled");
-        assert!(Trust { everyone: true, allowed: vec![] }.believes(&evidence, &claimed));
+        assert!(Trust { everyone: true, ..Trust::default() }.believes(&evidence, &claimed));
     }
 
     #[test]

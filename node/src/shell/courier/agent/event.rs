@@ -8,6 +8,7 @@ use longhaul_dtn::tcpcl::{RefuseReason, TransferId};
 use super::copies::Share;
 use super::facts::{NodeNumber, Unfit};
 use crate::shell::bundles::{BundleKey, Entry};
+use crate::shell::courier::trust::Standing;
 
 /// Names one contact of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +32,8 @@ pub enum Input {
         key: BundleKey,
         /// What the store knows of it.
         entry: Entry,
-        /// Who has it; [`NodeNumber::OURS`] when it was delivered here.
+        /// Who has it; [`NodeNumber::OURS`] when it was delivered here, [`NodeNumber::STRANGER`] when it is
+        /// one of strangers.
         holders: Vec<NodeNumber>,
     },
     /// The bytes that [`Output::Load`] asked for; none if they are gone.
@@ -47,6 +49,8 @@ pub enum Input {
         link: LinkId,
         /// The other node; one that does not say who it is only gives.
         node: Option<EndpointId>,
+        /// What it counts as: one that is itself alone is given the bundles for it.
+        standing: Standing,
         /// Most bytes of a bundle that it takes.
         bundle_bytes_max: u64,
     },
@@ -65,6 +69,8 @@ pub enum Input {
     Unstored(Vec<BundleKey>),
     /// Bundles of [`Output::Deliver`] are with the application.
     Delivered(Vec<BundleKey>),
+    /// So many bytes lie with the application, which it has not taken away.
+    Untaken(u64),
     /// A bundle of [`Output::Send`] was answered for.
     Sent {
         /// The contact.

@@ -6,14 +6,16 @@ use longhaul_dtn::time::Timestamp;
 
 use super::event::LinkId;
 use super::facts::NodeNumber;
-use super::shelf::{Shelf, Wanted};
+use super::shelf::{Reader, Shelf, Wanted};
 use crate::shell::bundles::BundleKey;
+use crate::shell::courier::trust::Standing;
 
 /// One contact.
 #[derive(Debug)]
 struct Link {
     /// The other node; none only gives.
     node: Option<NodeNumber>,
+    standing: Standing,
     bundle_bytes_max: u64,
     /// Places before this one were looked at, but for those in `retries`.
     cursor: u64,
@@ -30,9 +32,16 @@ struct Link {
 pub(super) struct Links(BTreeMap<LinkId, Link>);
 
 impl Links {
-    pub fn up(&mut self, link: LinkId, node: Option<NodeNumber>, bundle_bytes_max: u64) {
+    pub fn up(
+        &mut self,
+        link: LinkId,
+        node: Option<NodeNumber>,
+        standing: Standing,
+        bundle_bytes_max: u64,
+    ) {
         let new = Link {
             node,
+            standing,
             bundle_bytes_max,
             cursor: 0,
             retries: BTreeSet::new(),
@@ -50,6 +59,11 @@ impl Links {
     /// The node behind a contact.
     pub fn node_of(&self, link: LinkId) -> Option<NodeNumber> {
         self.0.get(&link)?.node
+    }
+
+    /// True for a contact with a node that the operator named.
+    pub fn is_believed(&self, link: LinkId) -> bool {
+        self.0.get(&link).is_some_and(|link| link.standing == Standing::Neighbour)
     }
 
     /// A bundle is not under way any more.
@@ -85,12 +99,14 @@ impl Links {
         self.0.values().filter_map(|link| link.paused_until).min()
     }
 
-    /// The contacts that have room at `now`. A node with more than one is served over the first,
-    /// so that nothing goes to it twice.
+    /// The contacts that have room at `now`. A node with more than one is served over the first, of those
+    /// over which it is a neighbour if there is one, so that nothing goes to it twice.
     pub fn open_links(&mut self, now: Timestamp, bundles: usize, bytes: u64) -> Vec<LinkId> {
         let mut served = BTreeSet::new();
         let mut open = Vec::new();
-        for (&id, link) in &mut self.0 {
+        let mut links: Vec<_> = self.0.iter_mut().collect();
+        links.sort_by_key(|(id, link)| (link.standing != Standing::Neighbour, **id));
+        for (&id, link) in links {
             if link.paused_until.is_some_and(|until| until <= now) {
                 link.paused_until = None;
             }
@@ -151,13 +167,17 @@ impl Link {
     }
 
     fn next(&mut self, shelf: &Shelf) -> Option<Wanted> {
-        let (node, bytes_max) = (self.node?, self.bundle_bytes_max);
+        let reader = Reader {
+            node: self.node?,
+            takes_all: self.standing == Standing::Neighbour,
+            bytes_max: self.bundle_bytes_max,
+        };
         while let Some(place) = self.retries.pop_first() {
-            if let Some(found) = shelf.wanted_at(place, node, bytes_max) {
+            if let Some(found) = shelf.wanted_at(place, &reader) {
                 return Some(found);
             }
         }
-        match shelf.first_for(self.cursor, node, bytes_max) {
+        match shelf.first_for(self.cursor, &reader) {
             Some((place, found)) => {
                 self.cursor = place + 1;
                 Some(found)

@@ -6,8 +6,9 @@
 //! Bundles for our own node are delivered and go nowhere else. A bundle that was delivered, that
 //! its destination has acknowledged, or that another node took by a route, is done: it goes nowhere
 //! any more, is kept so that duplicates are known, and is the first to give way when the quota is
-//! used up. Bundles that are not done never give way: new ones are refused instead. Expired
-//! bundles are deleted.
+//! used up; [`room`] says what else does. Expired bundles are deleted, and those that were kept for long.
+//!
+//! A neighbour that is itself and that nobody named is given the bundles for it and no others.
 //!
 //! Drive it with [`Agent::handle`], then [`Agent::poll`] until it gives nothing, then wait for an
 //! input or for [`Agent::wake_at`]. What a bundle needs on its way out is in [`super::relay`].
@@ -20,6 +21,7 @@ mod copies;
 mod event;
 mod facts;
 mod links;
+mod room;
 mod routed;
 mod routes;
 mod shelf;
@@ -40,8 +42,10 @@ pub use self::facts::{Facts, NodeNumber, Unfit, is_known, key_of};
 pub use self::routes::RoutingConfig;
 
 use self::links::Links;
+use self::room::Untaken;
 use self::routes::Routes;
 use self::shelf::{Held, Shelf};
+use super::trust::Standing;
 use crate::shell::bundles::{BundleKey, Entry};
 
 /// What an agent must know.
@@ -63,6 +67,10 @@ pub struct AgentConfig {
     pub pause: Span,
     /// Most bundles that are read from the store at once after a restart.
     pub loads_max: usize,
+    /// Longest time for which a bundle is kept, whatever its lifetime.
+    pub keep_max: Span,
+    /// True when what is delivered lies beside the store until somebody takes it, and counts.
+    pub counts_untaken: bool,
     /// How bundles for one node find their way; none gives them to every neighbour.
     pub routing: Option<RoutingConfig>,
 }
@@ -91,6 +99,8 @@ pub struct Counts {
 struct Storing {
     facts: Facts,
     arrivals: Vec<Arrival>,
+    /// True while strangers alone gave it.
+    is_strange: bool,
 }
 
 /// The machine. See the module for how to drive it.
@@ -102,6 +112,7 @@ pub struct Agent {
     links: Links,
     routes: Option<Routes>,
     storing: BTreeMap<BundleKey, Storing>,
+    untaken: Untaken,
     /// Bundles of the store that were not read yet, and how many are being read.
     unread: VecDeque<BundleKey>,
     loading: usize,
@@ -122,6 +133,7 @@ impl Agent {
             links: Links::default(),
             routes,
             storing: BTreeMap::new(),
+            untaken: Untaken::default(),
             unread: VecDeque::new(),
             loading: 0,
             outputs: VecDeque::new(),
@@ -132,12 +144,12 @@ impl Agent {
     /// Takes what happened at `now`.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Restored { key, entry, holders } => self.on_restored(key, entry, holders),
+            Input::Restored { key, entry, holders } => self.on_restored(now, key, entry, holders),
             Input::Loaded { key, bytes } => self.on_loaded(now, key, bytes),
-            Input::LinkUp { link, node, bundle_bytes_max } => {
+            Input::LinkUp { link, node, standing, bundle_bytes_max } => {
                 let node = node.filter(|node| !node.is_none());
-                self.links.up(link, node.as_ref().map(NodeNumber::of), bundle_bytes_max);
-                if let Some(node) = node {
+                self.links.up(link, node.as_ref().map(NodeNumber::of), standing, bundle_bytes_max);
+                if let Some(node) = node.filter(|_| standing == Standing::Neighbour) {
                     self.routes_up(now, link, &node);
                 }
             }
@@ -149,6 +161,7 @@ impl Agent {
             Input::Stored(keys) => keys.into_iter().for_each(|key| self.on_stored(now, key)),
             Input::Unstored(keys) => keys.into_iter().for_each(|key| self.on_unstored(now, key)),
             Input::Delivered(keys) => keys.into_iter().for_each(|key| self.on_delivered(key)),
+            Input::Untaken(bytes) => self.untaken.lies(bytes),
             Input::Sent { link, key, outcome } => self.on_sent(now, link, key, outcome),
             Input::Wake => {}
         }
@@ -178,10 +191,17 @@ impl Agent {
         (self.shelf.len(), self.shelf.held_bytes())
     }
 
-    fn on_restored(&mut self, key: BundleKey, entry: Entry, holders: Vec<NodeNumber>) {
+    fn on_restored(
+        &mut self,
+        now: Timestamp,
+        key: BundleKey,
+        entry: Entry,
+        holders: Vec<NodeNumber>,
+    ) {
         // One that was delivered is done; of the others we have to know whom they are for.
         let is_delivered = holders.contains(&NodeNumber::OURS);
-        self.shelf.put(key, Held::restored(entry, holders));
+        let expires = entry.expires.min(now.plus(self.config.keep_max));
+        self.shelf.put(key, Held::restored(entry, expires, holders));
         match is_delivered {
             true => self.shelf.finish(key),
             false => self.unread.push_back(key),
@@ -190,9 +210,11 @@ impl Agent {
 
     fn on_loaded(&mut self, now: Timestamp, key: BundleKey, bytes: Option<Arc<Vec<u8>>>) {
         self.loading = self.loading.saturating_sub(1);
-        let facts = bytes.map(|bytes| Facts::read(&bytes, now, &self.config.limits));
+        let facts = bytes.map(|bytes| self.read(now, &bytes));
         match facts {
             Some(Ok(facts)) => {
+                // Its name may be one that an earlier version gave.
+                let facts = Facts { key, ..facts };
                 self.shelf.know(key, &facts, self.us);
                 self.route_by_plan(now, &facts, None);
                 if let Some(place) = self.shelf.order_of(key) {
@@ -221,10 +243,14 @@ impl Agent {
         arrival: Arrival,
         bytes: Arc<Vec<u8>>,
     ) -> Result<(), Unfit> {
-        let facts = Facts::read(&bytes, now, &self.config.limits)?;
+        let facts = self.read(now, &bytes)?;
+        let is_strange = !self.links.is_believed(arrival.link);
         let giver = self.links.node_of(arrival.link);
         if self.shelf.has(facts.key) {
             self.counts.duplicates += 1;
+            if !is_strange {
+                self.shelf.adopt(facts.key);
+            }
             self.mark_giver(&facts, giver);
             self.route_again(now, &facts, arrival.link);
             self.outputs.push_back(Output::Accept(arrival));
@@ -238,40 +264,27 @@ impl Agent {
         if facts.is_spent && facts.destination != self.us {
             return Err(Unfit::Spent);
         }
-        self.make_room(now, facts.bytes)?;
+        self.make_room(now, &facts, is_strange)?;
         let Facts { key, expires, .. } = facts;
-        self.shelf.reserve(facts.bytes);
-        self.storing.insert(key, Storing { facts, arrivals: vec![arrival] });
+        self.storing.insert(key, Storing { facts, arrivals: vec![arrival], is_strange });
         self.outputs.push_back(Output::Store { key, expires, bytes });
         Ok(())
     }
 
-    /// Makes room for a bundle of `bytes`: what is done gives way, the soonest to expire first.
-    fn make_room(&mut self, now: Timestamp, bytes: u64) -> Result<(), Unfit> {
-        while !self.fits(bytes) {
-            self.evict(now).ok_or(Unfit::Quota)?;
-        }
-        Ok(())
-    }
-
-    fn fits(&self, bytes: u64) -> bool {
-        self.shelf.bytes().saturating_add(bytes) <= self.config.quota_bytes
-            && self.shelf.len() + self.storing.len() < self.config.bundles_max
-    }
-
-    /// Drops the bundle that is done and expires first; none if none is done.
-    fn evict(&mut self, now: Timestamp) -> Option<()> {
-        let key = self.shelf.first_done()?;
-        self.counts.evicted += 1;
-        self.drop_bundle(now, key);
-        Some(())
+    fn read(&self, now: Timestamp, bytes: &[u8]) -> Result<Facts, Unfit> {
+        Facts::read(bytes, now, &self.config.limits, self.config.keep_max)
     }
 
     fn on_stored(&mut self, now: Timestamp, key: BundleKey) {
-        let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
+        let Some(Storing { facts, arrivals, is_strange }) = self.storing.remove(&key) else {
+            return;
+        };
         self.counts.received += 1;
-        self.shelf.unreserve(facts.bytes);
-        self.shelf.put(key, Held::new(&facts, self.us));
+        self.shelf.unreserve(facts.bytes, is_strange);
+        let is_believed = |it: &Arrival| self.links.is_believed(it.link);
+        let is_strange = is_strange && !arrivals.iter().any(is_believed);
+        self.shelf.put(key, Held::new(&facts, self.us, is_strange));
+        self.mark(key, is_strange.then_some(NodeNumber::STRANGER));
         self.route_by_plan(now, &facts, arrivals.first().map(|arrival| arrival.link));
         for arrival in arrivals {
             self.mark_giver(&facts, self.links.node_of(arrival.link));
@@ -281,11 +294,15 @@ impl Agent {
     }
 
     fn on_unstored(&mut self, now: Timestamp, key: BundleKey) {
-        let Some(Storing { facts, arrivals }) = self.storing.remove(&key) else { return };
-        self.shelf.unreserve(facts.bytes);
+        let Some(Storing { facts, arrivals, is_strange }) = self.storing.remove(&key) else {
+            return;
+        };
+        self.shelf.unreserve(facts.bytes, is_strange);
+        self.untaken.forget(key);
         // The disk is fuller than what we count: make room for the next one.
         let before = self.shelf.bytes();
-        while before - self.shelf.bytes() < facts.bytes && self.evict(now).is_some() {}
+        let evicts = |agent: &mut Self| agent.evict(now, is_strange).is_some();
+        while before - self.shelf.bytes() < facts.bytes && evicts(self) {}
         self.counts.refused += arrivals.len() as u64;
         let refused = arrivals.into_iter();
         self.outputs.extend(refused.map(|arrival| Output::Refuse { arrival, why: Unfit::Quota }));
@@ -294,12 +311,14 @@ impl Agent {
     /// What follows from what a bundle says.
     fn route(&mut self, key: BundleKey, facts: &Facts) {
         if facts.destination == self.us {
+            self.expect_delivery(facts.bytes, key);
             self.outputs.push_back(Output::Deliver(key));
         }
     }
 
     fn on_delivered(&mut self, key: BundleKey) {
         self.counts.delivered += 1;
+        self.untaken.forget(key);
         self.mark(key, Some(NodeNumber::OURS));
         self.shelf.finish(key);
     }
@@ -352,6 +371,7 @@ impl Agent {
 
     fn drop_bundle(&mut self, now: Timestamp, key: BundleKey) {
         if self.shelf.take(key) {
+            self.untaken.forget(key);
             if let Some(routes) = &mut self.routes {
                 routes.forget(now, key);
             }

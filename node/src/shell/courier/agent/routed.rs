@@ -67,6 +67,10 @@ impl Agent {
         let Some(routes) = self.routes.as_mut().filter(|_| self.shelf.is_routed(key)) else {
             return;
         };
+        // Its destination has it, and is no neighbour to the routes.
+        if routes.node_of(link).is_none() && self.shelf.is_done(key) {
+            return routes.forget(now, key);
+        }
         match outcome {
             SendOutcome::Acknowledged | SendOutcome::Refused(RefuseReason::COMPLETED) => {
                 routes.acknowledged(now, link, key);

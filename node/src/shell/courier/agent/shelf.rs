@@ -22,8 +22,20 @@ pub(super) struct Held {
     is_routed: bool,
     /// True when nothing is left to do with it.
     is_done: bool,
+    /// True when a stranger gave it, and nobody else.
+    is_strange: bool,
     /// Who has it, in order.
     holders: Vec<NodeNumber>,
+}
+
+/// A node that may be given bundles.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    pub node: NodeNumber,
+    /// False when it may have those alone that are for it.
+    pub takes_all: bool,
+    /// Most bytes of one.
+    pub bytes_max: u64,
 }
 
 /// A bundle to be sent: its name, its bytes and when it expires.
@@ -36,6 +48,10 @@ pub(super) struct Shelf {
     by_order: BTreeMap<u64, BundleKey>,
     by_expiry: BTreeSet<(Timestamp, BundleKey)>,
     done: BTreeSet<(Timestamp, BundleKey)>,
+    /// Those of strangers that are for others and not done, and all their bytes, with those on their way into
+    /// the store.
+    strange: BTreeSet<(Timestamp, BundleKey)>,
+    strange_bytes: u64,
     /// Bytes of what is held, and of what is on its way into the store.
     bytes: u64,
     /// Those of them that are on their way into the store.
@@ -45,7 +61,7 @@ pub(super) struct Shelf {
 
 impl Held {
     /// A bundle of which all is known.
-    pub fn new(facts: &Facts, us: NodeNumber) -> Self {
+    pub fn new(facts: &Facts, us: NodeNumber, is_strange: bool) -> Self {
         Self {
             order: 0,
             bytes: facts.bytes,
@@ -54,30 +70,41 @@ impl Held {
             may_leave: facts.destination != us && !facts.is_spent,
             is_routed: false,
             is_done: false,
+            is_strange,
             holders: Vec::new(),
         }
     }
 
     /// A bundle that the store has, before it was read.
-    pub fn restored(entry: Entry, mut holders: Vec<NodeNumber>) -> Self {
+    pub fn restored(entry: Entry, expires: Timestamp, mut holders: Vec<NodeNumber>) -> Self {
         holders.sort_unstable();
         holders.dedup();
         Self {
             order: 0,
             bytes: entry.bytes,
-            expires: entry.expires,
+            expires,
             destination: None,
             may_leave: false,
             is_routed: false,
             is_done: false,
+            is_strange: holders.contains(&NodeNumber::STRANGER),
             holders,
         }
     }
 
-    /// True when `node` lacks it and may have it.
-    fn is_for(&self, node: NodeNumber, bytes_max: u64) -> bool {
-        let lacks = self.holders.binary_search(&node).is_err();
-        self.may_leave && !self.is_routed && !self.is_done && self.bytes <= bytes_max && lacks
+    /// True when a node lacks it and may have it.
+    fn is_for(&self, reader: &Reader) -> bool {
+        let lacks = self.holders.binary_search(&reader.node).is_err();
+        let is_meant = match reader.takes_all {
+            true => !self.is_routed,
+            false => self.destination == Some(reader.node),
+        };
+        self.may_leave && is_meant && !self.is_done && self.bytes <= reader.bytes_max && lacks
+    }
+
+    /// True when it gives way to the bundles of nodes that are believed.
+    fn gives_way(&self) -> bool {
+        self.is_strange && self.may_leave && !self.is_done
     }
 }
 
@@ -97,16 +124,23 @@ impl Shelf {
         self.bytes.saturating_sub(self.reserved)
     }
 
+    /// Bytes of bundles of strangers that are not done.
+    pub fn strange_bytes(&self) -> u64 {
+        self.strange_bytes
+    }
+
     /// Keeps room for a bundle that is not held yet.
-    pub fn reserve(&mut self, bytes: u64) {
+    pub fn reserve(&mut self, bytes: u64, is_strange: bool) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.reserved = self.reserved.saturating_add(bytes);
+        self.strange_bytes += if is_strange { bytes } else { 0 };
     }
 
     /// Gives up what [`Shelf::reserve`] kept.
-    pub fn unreserve(&mut self, bytes: u64) {
+    pub fn unreserve(&mut self, bytes: u64, is_strange: bool) {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.reserved = self.reserved.saturating_sub(bytes);
+        self.strange_bytes = self.strange_bytes.saturating_sub(if is_strange { bytes } else { 0 });
     }
 
     pub fn has(&self, key: BundleKey) -> bool {
@@ -122,11 +156,15 @@ impl Shelf {
         self.by_expiry.insert((held.expires, key));
         let before = self.bundles.insert(key, held);
         debug_assert!(before.is_none(), "a bundle is put once");
+        self.sort_strange(key);
     }
 
     /// Forgets a bundle; false if it is not held.
     pub fn take(&mut self, key: BundleKey) -> bool {
         let Some(held) = self.bundles.remove(&key) else { return false };
+        if self.strange.remove(&(held.expires, key)) {
+            self.strange_bytes = self.strange_bytes.saturating_sub(held.bytes);
+        }
         self.bytes = self.bytes.saturating_sub(held.bytes);
         self.by_order.remove(&held.order);
         self.by_expiry.remove(&(held.expires, key));
@@ -139,9 +177,42 @@ impl Shelf {
         let Some(held) = self.bundles.get_mut(&key) else { return };
         held.destination = Some(facts.destination);
         held.may_leave = facts.destination != us && !facts.is_spent;
-        if held.holders.contains(&facts.destination) {
+        let is_there = held.holders.contains(&facts.destination);
+        self.sort_strange(key);
+        if is_there {
             self.finish(key);
         }
+    }
+
+    /// A node that is believed gave a bundle, too: it is no stranger's any more.
+    pub fn adopt(&mut self, key: BundleKey) {
+        if let Some(held) = self.bundles.get_mut(&key) {
+            held.is_strange = false;
+            self.sort_strange(key);
+        }
+    }
+
+    /// Puts a bundle where it belongs: with those that give way, or not.
+    fn sort_strange(&mut self, key: BundleKey) {
+        let Some(held) = self.bundles.get(&key) else { return };
+        let place = (held.expires, key);
+        match held.gives_way() {
+            true if self.strange.insert(place) => self.strange_bytes += held.bytes,
+            false if self.strange.remove(&place) => {
+                self.strange_bytes = self.strange_bytes.saturating_sub(held.bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// The bundle of a stranger that expires last.
+    pub fn last_strange(&self) -> Option<BundleKey> {
+        self.strange.last().map(|&(_, key)| key)
+    }
+
+    /// True for a bundle with which nothing is left to do.
+    pub fn is_done(&self, key: BundleKey) -> bool {
+        self.bundles.get(&key).is_some_and(|held| held.is_done)
     }
 
     /// Notes that a node has a bundle; false if that was known. A bundle that its destination has
@@ -160,6 +231,7 @@ impl Shelf {
     pub fn hold_back(&mut self, key: BundleKey) {
         if let Some(held) = self.bundles.get_mut(&key) {
             held.may_leave = false;
+            self.sort_strange(key);
         }
     }
 
@@ -191,6 +263,7 @@ impl Shelf {
         let Some(held) = self.bundles.get_mut(&key) else { return };
         held.is_done = true;
         self.done.insert((held.expires, key));
+        self.sort_strange(key);
     }
 
     /// The bundle that is done and expires first.
@@ -218,19 +291,19 @@ impl Shelf {
         self.next
     }
 
-    /// The first bundle from place `from` on that `node` lacks and may have, and its place.
-    pub fn first_for(&self, from: u64, node: NodeNumber, bytes_max: u64) -> Option<(u64, Wanted)> {
+    /// The first bundle from place `from` on that a node lacks and may have, and its place.
+    pub fn first_for(&self, from: u64, reader: &Reader) -> Option<(u64, Wanted)> {
         let mut places = self.by_order.range(from..);
-        places.find_map(|(&place, key)| Some((place, self.wanted(*key, node, bytes_max)?)))
+        places.find_map(|(&place, key)| Some((place, self.wanted(*key, reader)?)))
     }
 
-    /// The bundle at a place, if `node` lacks it and may have it.
-    pub fn wanted_at(&self, place: u64, node: NodeNumber, bytes_max: u64) -> Option<Wanted> {
-        self.wanted(*self.by_order.get(&place)?, node, bytes_max)
+    /// The bundle at a place, if a node lacks it and may have it.
+    pub fn wanted_at(&self, place: u64, reader: &Reader) -> Option<Wanted> {
+        self.wanted(*self.by_order.get(&place)?, reader)
     }
 
-    fn wanted(&self, key: BundleKey, node: NodeNumber, bytes_max: u64) -> Option<Wanted> {
+    fn wanted(&self, key: BundleKey, reader: &Reader) -> Option<Wanted> {
         let held = self.bundles.get(&key)?;
-        held.is_for(node, bytes_max).then_some((key, held.bytes, held.expires))
+        held.is_for(reader).then_some((key, held.bytes, held.expires))
     }
 }

@@ -1,14 +1,17 @@
 //! The agent's rules, one by one, on real bundles and without sockets.
 
 use longhaul_dtn::bpv7::{
-    BlockFlags, BlockType, CreationTimestamp, Draft, EndpointId, Extension, NewBlock, PrimaryBlock,
+    BlockFlags, BlockType, Bundle, CreationTimestamp, Draft, EndpointId, Extension, NewBlock,
+    PrimaryBlock,
 };
 use longhaul_dtn::bpv7::{CrcType, Fragment};
 use longhaul_dtn::tcpcl::{RefuseReason, TransferId};
 
 use super::*;
 
+mod room;
 mod routed;
+mod strangers;
 
 const START_MS: u64 = 1_000_000;
 
@@ -32,7 +35,8 @@ fn bytes(draft: &Draft) -> Arc<Vec<u8>> {
 }
 
 fn key(draft: &Draft) -> BundleKey {
-    key_of(&draft.primary.key(100))
+    let bytes = bytes(draft);
+    key_of(&Bundle::decode(&bytes, &Limits::default()).expect("a bundle"))
 }
 
 /// An agent, its outputs so far, and numbers for transfers.
@@ -56,6 +60,8 @@ impl World {
             window_bytes: 1 << 20,
             pause: Span::from_ms(10_000),
             loads_max: 2,
+            keep_max: Span::from_ms(1 << 40),
+            counts_untaken: false,
             routing: None,
         };
         change(&mut config);
@@ -68,8 +74,12 @@ impl World {
     }
 
     fn up(&mut self, link: u64, node: &str) -> Vec<Output> {
-        let node = Some(endpoint(node));
-        self.give(0, Input::LinkUp { link: LinkId(link), node, bundle_bytes_max: 1 << 20 })
+        self.up_as(link, Some(node), Standing::Neighbour)
+    }
+
+    fn up_as(&mut self, link: u64, node: Option<&str>, standing: Standing) -> Vec<Output> {
+        let (link, node, bundle_bytes_max) = (LinkId(link), node.map(endpoint), 1 << 20);
+        self.give(0, Input::LinkUp { link, node, standing, bundle_bytes_max })
     }
 
     fn receive(&mut self, link: u64, draft: &Draft) -> (Arrival, Vec<Output>) {
@@ -185,9 +195,17 @@ fn serves_a_node_over_one_contact_at_a_time() {
 fn sends_nothing_to_who_does_not_say_who_it_is_or_takes_none() {
     let mut world = World::new();
     world.up(1, "dtn://a/");
-    world.give(0, Input::LinkUp { link: LinkId(2), node: None, bundle_bytes_max: 1 << 20 });
+    world.up_as(2, None, Standing::Stranger);
     let node = Some(endpoint("dtn://c/"));
-    world.give(0, Input::LinkUp { link: LinkId(3), node, bundle_bytes_max: 50 });
+    world.give(
+        0,
+        Input::LinkUp {
+            link: LinkId(3),
+            node,
+            standing: Standing::Neighbour,
+            bundle_bytes_max: 50,
+        },
+    );
     assert_eq!(sent(&world.take(1, &draft(1, "dtn://z/in"))), []);
 }
 

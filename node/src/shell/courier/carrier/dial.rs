@@ -45,7 +45,8 @@ async fn once(shared: &Arc<Shared>, peer: &PeerAddress) -> String {
         Err(_) => "the connection took too long".to_owned(),
         Ok(Err(error)) => error.to_string(),
         Ok(Ok(stream)) => {
-            Conversation::active(shared, stream, peer.node.clone()).run().await.to_string()
+            let mut talk = Conversation::active(shared, stream, peer.node.clone());
+            talk.run().await.to_string()
         }
     }
 }

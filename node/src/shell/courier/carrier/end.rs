@@ -6,7 +6,9 @@ use std::io;
 use longhaul_dtn::bpv7::EndpointId;
 use longhaul_dtn::tcpcl::CloseCause;
 
-use crate::shell::courier::trust::{Evidence, Trust};
+use super::places::NoPlace;
+use crate::shell::courier::trust::{Evidence, Standing, Trust};
+use crate::shell::plain;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -23,9 +25,11 @@ pub(super) enum End {
     Unproven(EndpointId),
     /// The certificate of the other side names another node.
     Disagrees(String),
+    /// It is a stranger, and the places left are for others.
+    NoPlace(NoPlace),
     /// TLS failed.
     Insecure(rustls::Error),
-    /// The other side began a bundle and stood still, or took nothing of ours, for too long.
+    /// The other side began a bundle and was too slow, or took nothing of ours, for too long.
     Stalled,
     /// Nobody drives the carrier any more.
     Abandoned,
@@ -36,32 +40,30 @@ pub(super) fn node_of(text: &str) -> Option<EndpointId> {
     text.parse().or_else(|_| format!("{text}/").parse()).ok().map(|id: EndpointId| id.node())
 }
 
-/// The node that the other side claims to be, if that is believed; an error where it is not the one
-/// that we dialled.
+/// The node that the other side claims to be, if that is believed, and what it counts as; an error where
+/// it is not the one that we dialled.
 pub(super) fn judge(
     claimed: Option<EndpointId>,
     wanted: Option<&EndpointId>,
     names: &[String],
     evidence: &Evidence,
     trust: &Trust,
-) -> Result<Option<EndpointId>, End> {
+) -> Result<(Option<EndpointId>, Standing), End> {
     let fits = |wanted: &EndpointId| claimed.as_ref().is_some_and(|it| it.is_same(wanted));
     if !wanted.is_none_or(fits) {
         return Err(End::Stranger(claimed));
     }
-    let Some(node) = claimed else { return Ok(None) };
+    let Some(node) = claimed else { return Ok((None, Standing::Stranger)) };
     let is_same = |name: &String| node_of(name).is_some_and(|it| it.is_same(&node));
     if let Some(name) = names.first().filter(|_| !names.iter().any(is_same)) {
         return Err(End::Disagrees(name.clone()));
     }
-    match trust.believes(evidence, &node) {
-        true => Ok(Some(node)),
+    match trust.standing(evidence, &node) {
+        Standing::Neighbour => Ok((Some(node), Standing::Neighbour)),
         // Whom we dialled must be whom we meant.
-        false if evidence.from.is_none() => Err(End::Unproven(node)),
-        false => {
-            tracing::info!(%node, "nothing proves who this is: it may give and is given none");
-            Ok(None)
-        }
+        _ if evidence.from.is_none() => Err(End::Unproven(node)),
+        Standing::Itself => Ok((Some(node), Standing::Itself)),
+        Standing::Stranger => Ok((None, Standing::Stranger)),
     }
 }
 
@@ -71,14 +73,23 @@ impl fmt::Display for End {
             Self::Closed(cause) => write!(f, "{cause}"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Gone => f.write_str("the other side hung up"),
-            Self::Stranger(Some(node)) => write!(f, "another node answers: {node}"),
+            Self::Stranger(Some(node)) => {
+                write!(f, "another node answers: {}", plain::brief(&node.to_string()))
+            }
             Self::Stranger(None) => f.write_str("the other side does not say who it is"),
             Self::Unproven(node) => {
-                write!(f, "nothing proves that the other side is {node}; name its key with --allow")
+                let node = plain::brief(&node.to_string());
+                write!(
+                    f,
+                    "nothing proves that the other side is {node}; name its key with --allow, or the node behind its address"
+                )
             }
-            Self::Disagrees(name) => write!(f, "the certificate is that of {name}"),
-            Self::Insecure(error) => write!(f, "TLS failed: {error}"),
-            Self::Stalled => f.write_str("a bundle under way stood still"),
+            Self::Disagrees(name) => {
+                write!(f, "the certificate is that of {}", plain::brief(name))
+            }
+            Self::NoPlace(why) => write!(f, "{why}"),
+            Self::Insecure(error) => write!(f, "TLS failed: {}", plain::brief(&error.to_string())),
+            Self::Stalled => f.write_str("a bundle under way stood still, or came too slowly"),
             Self::Abandoned => f.write_str("the courier ended"),
         }
     }
@@ -87,6 +98,14 @@ impl fmt::Display for End {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_certificate_says_moves_no_cursor() {
+        let said = End::Disagrees("dtn://\x1b[2J\r\nok\u{202e}/".to_owned()).to_string();
+        assert!(said.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{said:?}");
+        let long = End::Disagrees("a".repeat(60_000)).to_string();
+        assert!(long.len() < 200, "{}", long.len());
+    }
 
     #[test]
     fn reads_node_ids_as_others_write_them() {

@@ -5,12 +5,14 @@
 //! is read while too many bytes wait for that, here or in one session, and nothing is taken to be
 //! sent while the connection is full: so memory is bounded in both directions. The limits on
 //! sessions, in all and from one address, drop connections at once; who listens and who dials is
-//! [`Carrier::listen`] and [`Carrier::dial`], which dials again with a growing pause.
+//! [`Carrier::listen`] and [`Carrier::dial`], which dials again with a growing pause. Strangers have their
+//! share of places and bytes, and neither for ever.
 //!
 //! Sessions are within TLS where both sides can; what that shows of the other side is weighed by
 //! [`Trust`].
 
 mod arriving;
+mod budget;
 mod dial;
 mod end;
 mod places;
@@ -23,8 +25,8 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longhaul_dtn::bpv7::EndpointId;
@@ -32,21 +34,20 @@ use longhaul_dtn::tcpcl::{
     NodeId, RefuseReason, SessionBounds, SessionConfig, TlsPolicy, TransferId,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::budget::Budget;
 use self::places::Places;
 use self::session::Conversation;
 use super::agent::{Arrival, LinkId, SendOutcome};
 use super::relay::Parcel;
 use super::tls::Tls;
-use super::trust::Trust;
+use super::trust::{Standing, Trust};
 use crate::shell::bundles::BundleKey;
 use crate::shell::net::RedialPolicy;
 use crate::shell::tally::Tally;
 
-/// Bytes of one unit of the budget of bytes in flight.
-const UNIT_BYTES: usize = 1024;
 /// Events that wait for whoever drives the carrier.
 const EVENTS_MAX: usize = 1024;
 /// Pause after a connection could not be accepted, as when there are no more file descriptors.
@@ -73,8 +74,12 @@ pub struct CarrierConfig {
     pub session_bundles_max: usize,
     /// Bytes of a segment from us at most.
     pub segment_bytes_max: usize,
-    /// Ends a session that stands still in a bundle, or takes nothing of ours, for so long.
+    /// Ends a session that takes nothing of ours for so long, or is too slow with a bundle.
     pub stall_max: Duration,
+    /// Bytes per second below which a bundle is too slow.
+    pub rate_min_bytes_per_s: u64,
+    /// Ends a session with a stranger in which nothing happens for so long.
+    pub idle_max: Duration,
     /// The pauses after failed dials.
     pub redial: RedialPolicy,
     /// Whose claim of a node id is believed.
@@ -101,6 +106,8 @@ pub enum Event {
         link: LinkId,
         /// The other node, as it says and as far as that is believed.
         node: Option<EndpointId>,
+        /// What it counts as.
+        standing: Standing,
         /// Most bytes of a bundle to it.
         bundle_bytes_max: u64,
         /// The way to it.
@@ -172,8 +179,11 @@ struct Shared {
     next_link: AtomicU64,
     /// Places for sessions that are accepted.
     places: Arc<Places>,
-    /// Units of bytes in flight that are free.
-    budget: Arc<Semaphore>,
+    /// Bytes in flight.
+    budget: Arc<Budget>,
+    /// Sessions with strangers that began, and those that ended, said or not.
+    strangers: Mutex<Tally>,
+    farewells: Mutex<Tally>,
 }
 
 impl LinkSender {
@@ -197,6 +207,8 @@ impl CarrierConfig {
             session_bundles_max: 4_096,
             segment_bytes_max: 64 << 10,
             stall_max: Duration::from_secs(30),
+            rate_min_bytes_per_s: 512,
+            idle_max: Duration::from_secs(120),
             redial: RedialPolicy {
                 first: Duration::from_millis(500),
                 longest: Duration::from_secs(30),
@@ -204,6 +216,13 @@ impl CarrierConfig {
             trust: Trust::default(),
             tls: Tls::Off,
         }
+    }
+
+    /// Bytes of a bundle that have to come within `stall_max`; one at least.
+    fn least_bytes(&self) -> usize {
+        let ms = u64::try_from(self.stall_max.as_millis()).unwrap_or(u64::MAX);
+        let bytes = self.rate_min_bytes_per_s.saturating_mul(ms) / 1_000;
+        usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
     }
 
     fn session(&self) -> SessionConfig {
@@ -232,10 +251,12 @@ impl Carrier {
     /// A carrier without connections, and what happens on it.
     pub fn new(config: CarrierConfig) -> (Self, mpsc::Receiver<Event>) {
         let (events, happened) = mpsc::channel(EVENTS_MAX);
-        let units = (config.in_flight_bytes_max / UNIT_BYTES).max(1);
+        let (most, per_address) = (config.sessions_max, config.sessions_per_address_max);
         let shared = Shared {
-            places: Places::new(config.sessions_max, config.sessions_per_address_max),
-            budget: Arc::new(Semaphore::new(units)),
+            places: Places::new(most, per_address, config.trust.names_somebody()),
+            budget: Budget::new(config.in_flight_bytes_max),
+            strangers: Mutex::default(),
+            farewells: Mutex::default(),
             config,
             events,
             next_link: AtomicU64::new(0),
@@ -268,7 +289,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let place = match shared.places.take(from.ip()) {
+        let is_named = shared.config.trust.expects(from.ip());
+        let place = match shared.places.take(from.ip(), is_named) {
             Ok(place) => place,
             Err(last_why) => {
                 if let Some(connections) = denied.note(Instant::now()) {
@@ -277,11 +299,15 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let talk = Conversation::passive(&shared, stream, from.ip());
+        let mut talk = Conversation::passive(&shared, stream, from.ip(), place);
+        let shared = shared.clone();
         tokio::spawn(async move {
             let end = talk.run().await;
-            tracing::info!(%from, %end, "session over");
-            drop(place);
+            if talk.is_believed() {
+                tracing::info!(%from, %end, "session over");
+            } else if let Some(sessions) = note(&shared.farewells, Instant::now()) {
+                tracing::info!(sessions, last_from = %from, last_end = %end, "sessions with strangers over");
+            }
         });
     }
 }
@@ -290,6 +316,16 @@ impl Shared {
     fn new_link(&self) -> LinkId {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Counts a session with a stranger; where it is time to say so, how many there were.
+    fn note_stranger(&self, now: Instant) -> Option<u64> {
+        note(&self.strangers, now)
+    }
+}
+
+/// Counts one more; where it is time to say so, how many there were.
+fn note(tally: &Mutex<Tally>, now: Instant) -> Option<u64> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner).note(now)
 }
 
 /// Opens a connection as sessions want it.

@@ -1,27 +1,31 @@
 //! One session on one connection.
 
+mod bytes;
+mod greeting;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_dtn::bpv7::EndpointId;
-use longhaul_dtn::tcpcl::{Input, Output, Peer, RefuseReason, Session, TerminateReason};
-use longhaul_dtn::time::Timestamp;
-use tokio::io::{AsyncWriteExt, Interest};
+use longhaul_dtn::tcpcl::{Input, Output, RefuseReason, Session, TerminateReason};
+use longhaul_dtn::time::{Span, Timestamp};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::arriving::Arriving;
-use super::end::{End, judge, node_of};
+use super::end::End;
+use super::places::Place;
 use super::sending::Sending;
 use super::wire::Wire;
 use super::{Command, Event, LinkSender, Shared};
 use crate::shell::courier::agent::{Arrival, LinkId, SendOutcome};
-use crate::shell::courier::tls::{Proof, Tls};
-use crate::shell::courier::trust::Evidence;
+use crate::shell::courier::tls::Proof;
+use crate::shell::courier::trust::Standing;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
@@ -31,10 +35,10 @@ const UNWRITTEN_BYTES_MAX: usize = 512 << 10;
 /// the buffers of the connection fill up, which takes twice the time on one machine; with it a
 /// session sends 500 MB/s at most.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
-/// Most pieces of one write.
-const PIECES_MAX: usize = 64;
 /// Most commands taken at once.
 const COMMANDS_MAX: usize = 256;
+/// How long each step of a connection that is on trial may take until it is known who is there.
+const TRIAL_MAX: Span = Span::from_ms(10_000);
 /// How long the last bytes may take.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,9 @@ pub(super) struct Conversation {
     wanted: Option<EndpointId>,
     /// Where the connection comes from; none for one that we opened.
     from: Option<IpAddr>,
+    /// Among those that were accepted, if it was.
+    place: Option<Place>,
+    standing: Standing,
     /// Bytes to be written, and how many of the first piece were.
     unwritten: VecDeque<Vec<u8>>,
     unwritten_bytes: usize,
@@ -75,29 +82,44 @@ impl Conversation {
     /// Over a connection that we opened, to `wanted` if that is given.
     pub fn active(shared: &Arc<Shared>, stream: TcpStream, wanted: Option<EndpointId>) -> Self {
         let session = Session::active(shared.config.session());
-        Self { wanted, ..Self::new(shared, stream, session) }
+        Self { wanted, ..Self::new(shared, stream, session, None) }
     }
 
     /// Over a connection that we accepted.
-    pub fn passive(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Self {
+    pub fn passive(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr, place: Place) -> Self {
         // Without it acknowledgements wait for one another; nothing else depends on it.
         let _ = stream.set_nodelay(true);
-        let session = Session::passive(shared.config.session());
-        Self { from: Some(from), ..Self::new(shared, stream, session) }
+        let mut config = shared.config.session();
+        // Until it is known to be no stranger.
+        let idle_ms = u64::try_from(shared.config.idle_max.as_millis()).unwrap_or(u64::MAX);
+        config.idle_timeout = Some(Span::from_ms(idle_ms));
+        if place.is_on_trial() {
+            config.contact_timeout = TRIAL_MAX;
+        }
+        let session = Session::passive(config);
+        Self { place: Some(place), ..Self::new(shared, stream, session, Some(from)) }
     }
 
-    fn new(shared: &Arc<Shared>, stream: TcpStream, session: Session) -> Self {
+    fn new(
+        shared: &Arc<Shared>,
+        stream: TcpStream,
+        session: Session,
+        from: Option<IpAddr>,
+    ) -> Self {
         let (sender, commands) = mpsc::unbounded_channel();
+        let link = shared.new_link();
         Self {
-            link: shared.new_link(),
-            arriving: Arriving::new(shared.budget.clone()),
+            link,
+            arriving: Arriving::new(shared.budget.open(link, from), &shared.config),
             shared: shared.clone(),
             session,
             stream,
             wire: Wire::default(),
             proof: Proof::default(),
             wanted: None,
-            from: None,
+            from,
+            place: None,
+            standing: Standing::Stranger,
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             written_of_first: 0,
@@ -115,9 +137,10 @@ impl Conversation {
     }
 
     /// Runs the session to its end: one `Up`, what happens, one `Down`.
-    pub async fn run(mut self) -> End {
+    pub async fn run(&mut self) -> End {
         self.give(Input::Connected);
         let end = loop {
+            self.refuse_due();
             let is_full = self.advance();
             if let Err(error) = self.write() {
                 break End::Broken(error);
@@ -201,7 +224,7 @@ impl Conversation {
             }
             Output::TransferFailed { id } => self.arriving.fail(id),
             Output::Rejected { reason, kind } => {
-                tracing::warn!(link = self.link.0, %reason, kind, "a message of ours was rejected");
+                tracing::debug!(link = self.link.0, %reason, kind, "a message of ours was rejected");
             }
             Output::Terminating { reason, .. } => {
                 tracing::debug!(link = self.link.0, %reason, "session ending");
@@ -215,103 +238,9 @@ impl Conversation {
         }
     }
 
-    /// Queues bytes of the session, or of TLS alone if there are none.
-    fn transmit(&mut self, bytes: Vec<u8>) {
-        match self.wire.seal(bytes) {
-            Ok(sealed) if sealed.is_empty() => {}
-            Ok(sealed) => {
-                self.unwritten_bytes += sealed.len();
-                self.unwritten.push_back(sealed);
-            }
-            Err(error) => self.end = self.end.take().or(Some(End::Broken(error))),
-        }
-    }
-
-    fn start_tls(&mut self) {
-        let shared = self.shared.clone();
-        let Some(identity) = shared.config.tls.identity() else { return };
-        let begun = match self.stream.peer_addr() {
-            Ok(other) => {
-                self.wire.begin(identity, self.from.is_none(), other.ip()).map_err(End::Insecure)
-            }
-            Err(error) => Err(End::Broken(error)),
-        };
-        match begun {
-            Ok(()) => self.transmit(Vec::new()),
-            Err(end) => self.end = Some(end),
-        }
-    }
-
-    fn on_established(&mut self, peer: Peer) {
-        let node = peer.node_id.as_ref().and_then(|id| node_of(id.as_str()));
-        let node = match self.judge(node) {
-            Ok(node) => node,
-            Err(end) => {
-                self.end = Some(end);
-                return self.give(Input::Terminate(TerminateReason::CONTACT_FAILURE));
-            }
-        };
-        let key = self.proof.key.map(|key| key.short());
-        let is_plain = self.wire.is_plain();
-        tracing::info!(link = self.link.0, claims = ?peer.node_id, ?node, key, is_plain, "session established");
-        if let Some(sender) = self.sender.take() {
-            self.is_up = true;
-            let (link, bundle_bytes_max) = (self.link, peer.transfer_mru);
-            self.events.push(Event::Up { link, node, bundle_bytes_max, sender });
-        }
-    }
-
-    /// The node behind the session, as far as it is believed.
-    fn judge(&self, claimed: Option<EndpointId>) -> Result<Option<EndpointId>, End> {
-        let config = &self.shared.config;
-        let evidence = Evidence {
-            from: self.from,
-            key: self.proof.key,
-            may_prove: !matches!(config.tls, Tls::Off),
-            insists: matches!(config.tls, Tls::Required(_)),
-        };
-        let wanted = self.wanted.as_ref();
-        judge(claimed, wanted, &self.proof.names, &evidence, &config.trust)
-    }
-
     fn on_answer(&mut self, id: longhaul_dtn::tcpcl::TransferId, outcome: SendOutcome) {
         if let Some(key) = self.sending.answered(id) {
             self.events.push(Event::Sent { link: self.link, key, outcome });
-        }
-    }
-
-    /// Writes what the connection takes now.
-    fn write(&mut self) -> io::Result<()> {
-        if self.unwritten_bytes == 0 {
-            self.wrote_at = Instant::now();
-        }
-        while !self.unwritten.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.unwritten) {
-                let skip = if count == 0 { self.written_of_first } else { 0 };
-                *slice = IoSlice::new(&piece[skip..]);
-                count += 1;
-            }
-            match self.stream.try_write_vectored(&slices[..count]) {
-                Ok(bytes) => self.wrote(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn wrote(&mut self, bytes: usize) {
-        self.wrote_at = Instant::now();
-        self.written_of_first += bytes;
-        while let Some(first) = self.unwritten.front()
-            && first.len() <= self.written_of_first
-        {
-            self.written_of_first -= first.len();
-            self.unwritten_bytes -= first.len();
-            self.unwritten.pop_front();
         }
     }
 
@@ -330,6 +259,9 @@ impl Conversation {
         let may_read = (self.session.wants_bytes() || self.wire.is_shaking())
             && !self.arriving.is_full(&self.shared.config)
             && self.unwritten_bytes < UNWRITTEN_BYTES_MAX;
+        if !may_read {
+            self.arriving.rest();
+        }
         let interest = match (may_read, !self.unwritten.is_empty()) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),
@@ -338,8 +270,7 @@ impl Conversation {
         };
         let stalled_at = self.stalled_at(may_read);
         let wake_at = self.session.wake_at().map(|at| self.instant(at));
-        let starved = self.arriving.starved_at(&self.shared.config);
-        let starved_at = starved.map(|(_, at)| at);
+        let starved_at = self.arriving.due_at(&self.shared.config);
         let go_on_at = self.may_go_on.then(|| Instant::now() + BURST_PAUSE);
         let due = [wake_at, stalled_at, starved_at, go_on_at].into_iter().flatten().min();
         let mut commands = Vec::new();
@@ -351,7 +282,7 @@ impl Conversation {
                 }
                 commands.into_iter().for_each(|command| self.obey(command));
             }
-            () = self.arriving.payment() => {}
+            () = self.arriving.news() => {}
             ready = ready(&self.stream, interest) => {
                 if ready.map_err(End::Broken)? && may_read {
                     self.read()?;
@@ -362,20 +293,23 @@ impl Conversation {
                     self.give(Input::Terminate(TerminateReason::IDLE_TIMEOUT));
                     return Err(End::Stalled);
                 }
-                if let Some((id, _)) = starved.filter(|&(_, at)| at <= Instant::now()) {
-                    self.arriving.fail(id);
-                    self.give(Input::Refuse { id, reason: RefuseReason::NO_RESOURCES });
-                }
                 self.give(Input::Wake);
             }
         }
         Ok(())
     }
 
+    /// Refuses the bundle that comes where it waits for its payment for too long, or goes for others.
+    fn refuse_due(&mut self) {
+        if let Some(id) = self.arriving.due(&self.shared.config, Instant::now()) {
+            self.arriving.fail(id);
+            self.give(Input::Refuse { id, reason: RefuseReason::NO_RESOURCES });
+        }
+    }
+
     /// When the other side has taken or given nothing for too long.
     fn stalled_at(&self, may_read: bool) -> Option<Instant> {
         let config = &self.shared.config;
-        // While we do not read, that nothing comes is our own doing.
         let gives_at = self.arriving.stalled_at(config).filter(|_| may_read);
         let takes_at = (!self.unwritten.is_empty()).then(|| self.wrote_at + config.stall_max);
         [gives_at, takes_at].into_iter().flatten().min()
@@ -400,72 +334,6 @@ impl Conversation {
             }
             Command::End => self.give(Input::Terminate(TerminateReason::UNKNOWN)),
         }
-    }
-
-    fn read(&mut self) -> Result<(), End> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let found = self.stream.try_read(&mut buffer);
-        let outcome = match found {
-            Ok(0) => {
-                self.give(Input::Closed);
-                Err(End::Gone)
-            }
-            Ok(count) if self.wire.is_plain() => {
-                self.give(Input::Received(&buffer[..count]));
-                Ok(())
-            }
-            Ok(count) => self.open(&buffer[..count]),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(End::Broken(error)),
-        };
-        self.buffer = buffer;
-        outcome
-    }
-
-    /// Takes bytes within TLS.
-    fn open(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let opened = self.wire.open(bytes);
-        // Its answers and its alert go out, whatever came.
-        self.transmit(Vec::new());
-        let opened = opened.map_err(|error| {
-            self.give(Input::Closed);
-            End::Insecure(error)
-        })?;
-        if let Some(proof) = opened.proof {
-            self.proof = proof;
-            self.give(Input::TlsEstablished);
-        }
-        if !opened.bytes.is_empty() {
-            self.give(Input::Received(&opened.bytes));
-        }
-        if opened.is_over {
-            self.give(Input::Closed);
-            return Err(End::Gone);
-        }
-        Ok(())
-    }
-
-    /// Writes the last words, then closes with a FIN.
-    async fn flush(&mut self) -> io::Result<()> {
-        while let Some(output) = self.session.poll() {
-            if let Output::Transmit(bytes) = output {
-                self.transmit(bytes);
-            }
-        }
-        let last = self.wire.end()?;
-        self.unwritten.push_back(last);
-        for (at, piece) in std::mem::take(&mut self.unwritten).into_iter().enumerate() {
-            let skip = if at == 0 { self.written_of_first } else { 0 };
-            self.stream.write_all(&piece[skip..]).await?;
-        }
-        self.stream.shutdown().await
     }
 }
 

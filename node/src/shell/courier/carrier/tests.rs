@@ -14,7 +14,7 @@ fn config(name: &str) -> CarrierConfig {
     let node_id = NodeId::new(&format!("dtn://{name}/")).expect("a node id");
     let first = Duration::from_millis(5);
     let redial = RedialPolicy { first, longest: first };
-    let trust = Trust { everyone: true, allowed: vec![] };
+    let trust = Trust { everyone: true, ..Trust::default() };
     CarrierConfig { redial, trust, ..CarrierConfig::new(node_id, MRU) }
 }
 
@@ -163,7 +163,7 @@ async fn who_connects_is_a_node_only_where_it_is_believed() {
         [(None, false), (Some("127.0.0.1=dtn://a/"), true), (Some("127.0.0.1=dtn://c/"), false)]
     {
         let allowed = allowed.map(|text| text.parse().expect("well-formed")).into_iter().collect();
-        let trust = Trust { everyone: false, allowed };
+        let trust = Trust { allowed, ..Trust::default() };
         let (carrier_b, mut b) = Carrier::new(CarrierConfig { trust, ..config("b") });
         let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
         let (carrier_a, mut a) = Carrier::new(config("a"));
@@ -190,7 +190,7 @@ fn secret(name: &str, tls: fn(Identity) -> Tls, knows: &[&str]) -> CarrierConfig
         let key = key_of(other.as_bytes()[0]).peer_id();
         format!("{key}=dtn://{other}/").parse().expect("well-formed")
     });
-    let trust = Trust { everyone: false, allowed: allowed.collect() };
+    let trust = Trust { allowed: allowed.collect(), ..Trust::default() };
     CarrierConfig { tls: tls(identity.expect("a certificate")), trust, ..plain }
 }
 
@@ -370,6 +370,173 @@ async fn a_bundle_that_finds_no_room_for_long_is_refused() {
     assert_eq!(answer[18..28], [2, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
     // XFER_REFUSE, no resources, transfer 1.
     assert_eq!(answer[36..], [3, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+/// A raw stranger that begins a bundle of a mebibyte and has sent all but a byte of it.
+async fn holder(address: std::net::SocketAddr, from: &str, whole: u64) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("a free port");
+    let mut stream = socket.connect(address).await.expect("it listens");
+    stream.write_all(b"dtn!\x04\x00").await.expect("open");
+    let mut init = vec![7, 0, 0];
+    init.extend((1_u64 << 16).to_be_bytes());
+    init.extend((1_u64 << 20).to_be_bytes());
+    init.extend(b"\x00\x08dtn://s/\x00\x00\x00\x00");
+    stream.write_all(&init).await.expect("open");
+    stream.read_exact(&mut vec![0; 6 + init.len()]).await.expect("it answers");
+    let piece = 60_000.min(whole - 1);
+    let mut left = whole - 1;
+    let mut head = segment(0, whole, piece);
+    while left > 0 {
+        let len = piece.min(left);
+        let at = head.len() - 8;
+        head[at..].copy_from_slice(&len.to_be_bytes());
+        let bytes = [&head[..], &vec![0; usize::try_from(len).expect("small")]].concat();
+        // What is not read waits in the connection.
+        let write = stream.write_all(&bytes);
+        if tokio::time::timeout(Duration::from_millis(200), write).await.is_err() {
+            break;
+        }
+        left -= len;
+        // A middle segment has no extensions and no length of the whole.
+        head = vec![1, 0];
+        head.extend(0_u64.to_be_bytes());
+        head.extend([0; 8]);
+    }
+    stream
+}
+
+#[tokio::test]
+async fn strangers_that_hold_what_they_can_do_not_keep_others_from_giving() {
+    let poor = CarrierConfig {
+        in_flight_bytes_max: 1 << 20,
+        stall_max: Duration::from_secs(5),
+        trust: Trust::default(),
+        ..config("b")
+    };
+    let (carrier, mut events) = Carrier::new(poor);
+    let address = carrier.listen("0.0.0.0:0").await.expect("a free port");
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], address.port()));
+    let mut senders = Vec::new();
+    let mut held = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"] {
+        held.push(holder(address, from, 900_000).await);
+        senders.push(up(&mut events).await.2);
+    }
+    // Somebody honest gives 100 kB, well before the others stall.
+    let (honest, mut a) = Carrier::new(config("a"));
+    honest.dial(PeerAddress { address: address.to_string(), node: None }, [1; 32]);
+    let (_, _, to_b) = up(&mut a).await;
+    to_b.tell(Command::Send { key: key(1), parcel: parcel(vec![7; 100_000]) });
+    let came = async {
+        // All are kept: a session ends with its sender.
+        let mut happened = Vec::new();
+        loop {
+            match next(&mut events).await {
+                Event::Received { bytes, .. } => return bytes,
+                other => happened.push(other),
+            }
+        }
+    };
+    let bytes = tokio::time::timeout(Duration::from_secs(4), came).await.expect("it gets through");
+    assert_eq!(bytes, vec![7; 100_000]);
+}
+
+#[tokio::test]
+async fn ends_a_session_in_which_a_bundle_trickles() {
+    let hasty = CarrierConfig {
+        stall_max: Duration::from_millis(400),
+        rate_min_bytes_per_s: 1_000,
+        ..config("b")
+    };
+    let (mut stream, mut events, _sender, _carrier) = raw(hasty).await;
+    stream.write_all(&segment(0, 1_000_000, 100_000)).await.expect("open");
+    let trickle = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if stream.write_all(&[0]).await.is_err() {
+                return std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = trickle => {}
+        over = tokio::time::timeout(Duration::from_secs(20), events.recv()) => {
+            assert!(matches!(over, Ok(Some(Event::Down(_)))), "{over:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ends_a_session_in_which_a_stranger_idles_and_none_with_a_neighbour() {
+    let idle_max = Duration::from_millis(200);
+    let strict = CarrierConfig { idle_max, trust: Trust::default(), ..config("b") };
+    let (mut stream, mut events, _sender, _carrier) = raw(strict).await;
+    let mut rest = [0; 3];
+    stream.read_exact(&mut rest).await.expect("a farewell");
+    // SESS_TERM, idle timeout.
+    assert_eq!(rest, [5, 0, 1]);
+    stream.write_all(&[5, 1, 1]).await.expect("open");
+    assert!(matches!(events.recv().await, Some(Event::Down(_))));
+    let patient = CarrierConfig { idle_max, ..config("b") };
+    let (mut stream, _events, _sender, _carrier) = raw(patient).await;
+    let read = stream.read_exact(&mut rest);
+    assert!(tokio::time::timeout(4 * idle_max, read).await.is_err(), "it is believed");
+}
+
+#[tokio::test]
+async fn keeps_places_for_nodes_that_are_named() {
+    let mut crowded = secret("b", Tls::Offered, &["a"]);
+    crowded.sessions_max = 4;
+    let (carrier, mut events) = Carrier::new(crowded);
+    let address = carrier.listen("127.0.0.1:0").await.expect("a free port");
+    let mut strangers = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(b"dtn!\x04\x00").await.expect("open");
+        let mut init = vec![7, 0, 0];
+        init.extend((1_u64 << 16).to_be_bytes());
+        init.extend((1_u64 << 20).to_be_bytes());
+        init.extend(b"\x00\x08dtn://s/\x00\x00\x00\x00");
+        stream.write_all(&init).await.expect("open");
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let is_over = tokio::time::timeout(Duration::from_millis(500), read).await.is_ok();
+        strangers.push((stream, is_over));
+    }
+    let over: Vec<bool> = strangers.iter().map(|(_, is_over)| *is_over).collect();
+    assert_eq!(over, [false, false, false, true], "the last place is kept");
+    // A session ends with its sender.
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(up(&mut events).await);
+    }
+    assert!(kept.iter().all(|(_, node, _)| node.is_none()));
+    let (named, mut a) = Carrier::new(secret("a", Tls::Offered, &["b"]));
+    named.dial(PeerAddress { address: address.to_string(), node: None }, [1; 32]);
+    kept.push(up(&mut a).await);
+    assert_eq!(up(&mut events).await.1, "dtn://a/".parse().ok());
+}
+
+#[tokio::test]
+async fn a_fresh_key_is_itself_where_all_has_to_be_proven() {
+    let own_name = |byte: u8| {
+        let key = SecretKey::from_seed(&[byte; 32]);
+        let node_id = NodeId::new(&format!("dtn://{}/", key.peer_id())).expect("a node id");
+        let tls = Tls::Offered(Identity::new(&key, &node_id).expect("a certificate"));
+        CarrierConfig { node_id, tls, trust: Trust::default(), ..config("a") }
+    };
+    let (carrier_b, mut b) = Carrier::new(secret("b", Tls::Required, &[]));
+    let address = carrier_b.listen("127.0.0.1:0").await.expect("a free port").to_string();
+    let fresh = own_name(7);
+    let name = fresh.node_id.to_string();
+    let (carrier_a, _a) = Carrier::new(fresh);
+    carrier_a.dial(PeerAddress { address, node: None }, [1; 32]);
+    let Some(Event::Up { node, standing, .. }) = b.recv().await else { panic!("no session") };
+    assert_eq!((node, standing), (name.parse().ok(), Standing::Itself));
+    // Nor is it whom we dialled, if we insist and named nobody there.
+    let why = missed(secret("a", Tls::Required, &[]), own_name(7)).await;
+    assert!(why.contains("name its key with --allow"), "{why}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ fn by_plan(text: &str) -> Option<Routing> {
 
 /// Whoever connects is believed.
 fn all() -> Trust {
-    Trust { everyone: true, allowed: vec![] }
+    Trust { everyone: true, ..Trust::default() }
 }
 
 fn sprayed(copies: u16) -> Option<Routing> {
