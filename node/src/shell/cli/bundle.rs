@@ -16,7 +16,7 @@ use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
 use crate::shell::config::Config;
 use crate::shell::folder::{self, BundleFile, Seen, Written, bundle_bytes_max};
 use crate::shell::store::Store;
-use crate::shell::{clock, entropy};
+use crate::shell::{clock, entropy, plain};
 
 /// Files looked at in one folder.
 const FILES_MAX: usize = 1 << 20;
@@ -136,7 +136,7 @@ struct Row {
 impl Row {
     fn of(path: Option<&Path>, head: &BundleHead, now: Timestamp) -> Self {
         Self {
-            path: path.map(|path| path.display().to_string()),
+            path: path.map(plain::path),
             id: Some(head.id().to_string()),
             author: Some(head.author().to_string()),
             source: None,
@@ -153,7 +153,7 @@ impl Row {
     fn foreign(path: &Path, looked: &Looked, now: Timestamp) -> Self {
         let primary = &looked.head.primary;
         Self {
-            path: Some(path.display().to_string()),
+            path: Some(plain::path(path)),
             source: Some(primary.source.to_string()),
             destination: Some(primary.destination.to_string()),
             created_unix_ms: (!primary.is_clockless()).then(|| primary.created.time.unix_ms()),
@@ -164,7 +164,7 @@ impl Row {
     }
 
     fn bad(path: &Path, error: String) -> Self {
-        let path = Some(path.display().to_string());
+        let path = Some(plain::path(path));
         Self { path, error: Some(error), ..Self::default() }
     }
 
@@ -234,7 +234,8 @@ fn look(path: &Path) -> anyhow::Result<BundleHead> {
 fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<BundleFile>> {
     let mut files = vec![];
     for path in paths {
-        let meta = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
+        let meta =
+            std::fs::metadata(path).with_context(|| format!("open {}", plain::path(path)))?;
         if meta.is_dir() {
             files.extend(folder::list(path, FILES_MAX)?);
         } else {
@@ -270,13 +271,14 @@ fn peer(
 fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     folder::check_place(&args.to, &args.dir.dir)?;
     let held = held(&args.dir.dir)?;
-    std::fs::create_dir_all(&args.to).with_context(|| format!("create {}", args.to.display()))?;
+    std::fs::create_dir_all(&args.to)
+        .with_context(|| format!("create {}", plain::path(&args.to)))?;
     let there = folder::list(&args.to, FILES_MAX)?;
     let Written { bundles, bytes, problem } =
         folder::write_lacked(&args.to, &there, &held, &mut Seen::default());
     problem.map_or(Ok(()), Err)?;
     let pruned = if args.prune { prune(&there)? } else { 0 };
-    let to = args.to.display();
+    let to = plain::path(&args.to);
     let all = held.len();
     eprintln!("Wrote {bundles} of {all} bundles to {to}, {bytes} bytes; deleted {pruned}.");
     eprintln!("Next, where the other peer is: longhaul bundle import {to}");
@@ -289,7 +291,7 @@ fn prune(files: &[BundleFile]) -> anyhow::Result<usize> {
     for file in files.iter().filter(|file| file.claimed.is_some()) {
         if look(&file.path).is_ok_and(|head| head.expires() <= now) {
             let path = &file.path;
-            std::fs::remove_file(path).with_context(|| format!("delete {}", path.display()))?;
+            std::fs::remove_file(path).with_context(|| format!("delete {}", plain::path(path)))?;
             pruned += 1;
         }
     }
@@ -309,7 +311,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let mut store = Store::open(&args.dir.dir)
         .context("open the data directory (a running peer takes bundles from its `folders`)")?;
     let loaded = store.load()?;
-    loaded.report.lines().for_each(|line| eprintln!("warning: {line}"));
+    loaded.report.lines().for_each(|line| eprintln!("warning: {}", plain::text(&line)));
     let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().travelling_bytes_max());
     let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
     let quota = Config::load(&args.dir.dir)?.quota;
@@ -328,7 +330,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 imported.unreadable += 1;
-                eprintln!("{error}");
+                eprintln!("{}", plain::text(&error.to_string()));
             }
         }
     }
@@ -360,7 +362,7 @@ fn settle(
             Output::Event(Event::Refused { reason, .. }) => {
                 imported.refused += 1;
                 if let Some(path) = path {
-                    eprintln!("{}: refused: {reason}", path.display());
+                    eprintln!("{}: refused: {reason}", plain::path(path));
                 }
             }
             Output::Event(_)

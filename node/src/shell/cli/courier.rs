@@ -16,6 +16,7 @@ use crate::shell::courier::carrier::PeerAddress;
 use crate::shell::courier::{
     self, Allowed, CourierOptions, Deliver, Report, Routing, TlsMode, Trust,
 };
+use crate::shell::size::{Size, SizeError};
 
 /// What every address of a carrier may begin with.
 const SCHEME: &str = "tcpcl:";
@@ -23,6 +24,14 @@ const SCHEME: &str = "tcpcl:";
 const QUOTA_BYTES_MIN: u64 = 1 << 20;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
+
+fn quota(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse().map_err(|error: SizeError| error.to_string())?;
+    match size.bytes() >= QUOTA_BYTES_MIN {
+        true => Ok(size),
+        false => Err(format!("{} or more", Size::from_bytes(QUOTA_BYTES_MIN).rounded_up())),
+    }
+}
 
 /// Arguments of `courier`.
 #[derive(Debug, Args)]
@@ -60,11 +69,11 @@ pub(super) struct CourierArgs {
     /// The directory for bundles; made if it is missing.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Most bytes of bundles held, with those in DIR/delivered that nobody took away. What was
+    /// Most room for bundles held, such as '2 GiB', with those in DIR/delivered that nobody took away. What was
     /// delivered gives way first, then what strangers gave, who have half; then new bundles are
     /// refused. Nothing in DIR/delivered is deleted.
-    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30, value_parser = value_parser!(u64).range(QUOTA_BYTES_MIN..))]
-    quota: u64,
+    #[arg(long, value_name = "SIZE", default_value = "10 GiB", value_parser = quota)]
+    quota: Size,
     /// Keep a bundle for so many days at most, however long it lives.
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = value_parser!(u64).range(1..=36_500))]
     keep: u64,
@@ -118,6 +127,10 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
     super::up::start_log(&args.log, false)?;
     let count = |count: u32| usize::try_from(count).expect("at most 65,536");
     let node = args.node_id.clone();
+    ensure!(
+        !(args.trust_claims && matches!(args.tls, TlsArg::Required)),
+        "--tls required believes proven keys alone, --trust-claims everybody: leave out one of them"
+    );
     let plan = args.plan.as_ref().map(|file| courier::plan::read(file, &node, clock::now()));
     let plan = plan.transpose()?;
     let copies = Copies::new(args.copies).expect("one or more");
@@ -127,7 +140,7 @@ pub(super) fn courier(args: &CourierArgs) -> anyhow::Result<ExitCode> {
         listen: args.listen.clone(),
         peers: args.peer.clone(),
         dir: args.dir.clone(),
-        quota_bytes: args.quota,
+        quota_bytes: args.quota.bytes(),
         keep_max: Span::from_ms(DAY_MS).times(args.keep),
         deliver: match args.deliver {
             DeliverArg::Files => Deliver::Files,
