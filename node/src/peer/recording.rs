@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_dtn::agent::Held;
+use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
@@ -72,6 +73,11 @@ impl Peer {
     /// The bundles accepted and not expired, in the order of their ids.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.agent.held()
+    }
+
+    /// True for a bundle that is accepted and not expired.
+    pub fn holds(&self, id: &BundleId) -> bool {
+        self.agent.holds(id)
     }
 
     /// Number of persist requests that are not durable yet.

@@ -210,7 +210,7 @@ fn a_committee_lets_a_federation_be_large() {
 
 #[test]
 fn refuses_unsound_recipes() {
-    check(|it| it.recipe.quorum = 0, "a quorum of 0 among 5");
+    check(|it| it.recipe.quorum = 0, "a quorum of 0 distinct authors among 5");
     check(|it| it.recipe.quorum = 6, "choose 1 to 5");
     check(
         |it| it.recipe.rule = Rule::TrimmedMean { trim: Trim::Fixed(2) },
@@ -324,7 +324,7 @@ fn refuses_unsound_times() {
     check(|it| it.epoch_length = Span::from_ms(99), "epochs of 99 ms; choose 100 ms to");
     check(|it| it.epoch_length = Span::from_ms(u64::MAX), "epochs of");
     check(|it| it.epochs = 0, "0 epochs; choose 1 to 1000000");
-    check(|it| it.epochs = 1_000_001, "successor manifest");
+    check(|it| it.epochs = 1_000_001, "begins training anew");
     check(|it| it.start = Timestamp::from_dtn_ms(u64::MAX), "check its unit");
     check(|it| it.bounds.bundle_lifetime = Span::from_ms(999), "choose one epoch (1000 ms) to");
     check(|it| it.bounds.bundle_lifetime = Span::from_ms(u64::MAX), "bundles that live");

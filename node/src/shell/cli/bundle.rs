@@ -322,11 +322,12 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     for file in &files {
         match folder::read(&file.path, bundle_bytes_max) {
             Ok(bytes) => {
-                let (before, so_far) = (peer.held_count(), imported);
+                let id = BundleHead::from_bundle(&bytes, &LOOK).map(|(head, _)| head.id()).ok();
+                let holds = |peer: &Peer| id.is_some_and(|id| peer.holds(&id));
+                let before = holds(&peer);
                 peer.handle(clock::now(), Input::Bundle { bytes });
-                settle(&mut peer, &mut store, &mut imported, Some(&file.path))?;
-                imported.taken += usize::from(peer.held_count() > before);
-                imported.known += usize::from(imported == so_far);
+                let refusals = settle(&mut peer, &mut store)?;
+                imported.count(&file.path, (before, holds(&peer)), &refusals);
             }
             Err(error) => {
                 imported.unreadable += 1;
@@ -335,7 +336,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     peer.record_version();
-    settle(&mut peer, &mut store, &mut imported, None)?;
+    settle(&mut peer, &mut store)?;
     let Imported { taken, known, refused, unreadable } = imported;
     eprintln!(
         "{taken} bundles taken, {known} known already, {refused} refused, {unreadable} not read"
@@ -346,32 +347,45 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does what the peer asks for, and waits until it is durable.
-fn settle(
-    peer: &mut Peer,
-    store: &mut Store,
-    imported: &mut Imported,
-    path: Option<&Path>,
-) -> anyhow::Result<()> {
+impl Imported {
+    /// Counts a file whose bundle was held before and is held after, or not.
+    fn count(&mut self, path: &Path, held: (bool, bool), refusals: &[String]) {
+        let path = plain::path(path);
+        match held {
+            (true, _) => self.known += 1,
+            (false, true) => {
+                self.taken += 1;
+                // It brought a key.
+                refusals
+                    .iter()
+                    .for_each(|why| eprintln!("{path}: something carried is dropped: {why}"));
+            }
+            (false, false) if refusals.is_empty() => self.known += 1,
+            (false, false) => {
+                self.refused += 1;
+                refusals.iter().for_each(|why| eprintln!("{path}: refused: {why}"));
+            }
+        }
+    }
+}
+
+/// Does what the peer asks for, and waits until it is durable; gives what it refuses.
+fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<String>> {
+    let mut refusals = Vec::new();
     while let Some(output) = peer.poll() {
         match output {
             Output::Persist(request) => {
                 store.persist(&request)?;
                 peer.handle(clock::now(), Input::Persisted { ticket: request.ticket });
             }
-            Output::Event(Event::Refused { reason, .. }) => {
-                imported.refused += 1;
-                if let Some(path) = path {
-                    eprintln!("{}: refused: {reason}", plain::path(path));
-                }
-            }
+            Output::Event(Event::Refused { reason, .. }) => refusals.push(reason),
             Output::Event(_)
             | Output::Train(_)
             | Output::Transmit { .. }
             | Output::Close { .. } => {}
         }
     }
-    Ok(())
+    Ok(refusals)
 }
 
 #[cfg(test)]
