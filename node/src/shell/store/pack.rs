@@ -1,6 +1,6 @@
-//! Pack: many small payloads in one file that only grows.
+//! Pack: many payloads in one file that only grows.
 //!
-//! A file of its own costs a small payload a block of 4 KiB and two fsyncs. So
+//! A file of its own costs a payload a block of 4 KiB, an inode and two fsyncs. So
 //! payloads of at most [`PACKED_BYTES_MAX`] are appended to `payload/pack/N.pack`,
 //! each behind a header of [`HEADER_BYTES`]:
 //!
@@ -19,7 +19,12 @@ use std::ops::Range;
 
 use longhaul_dtn::hash::{ContentHash, HASH_BYTES};
 
-/// Largest payload that goes into a pack; a larger one wastes little in a file of its own.
+/// Largest payload that goes into a pack. A file of its own costs a name, an inode and a sync, as much as
+/// writing a mebibyte; beyond two, emptying a pack would move too much at once.
+#[cfg(not(test))]
+pub(super) const PACKED_BYTES_MAX: usize = 2 << 20;
+/// In unit tests less, so that small payloads are met in both kinds of places.
+#[cfg(test)]
 pub(super) const PACKED_BYTES_MAX: usize = 16 << 10;
 /// Bytes in front of a payload.
 pub(super) const HEADER_BYTES: usize = 4 + 4 + HASH_BYTES + CHECK_BYTES;

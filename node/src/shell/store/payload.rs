@@ -3,8 +3,8 @@
 //! A payload above [`PACKED_BYTES_MAX`] has a file `payload/xx/<hash>` with the
 //! first two digits as folder, so that `b3sum` checks a file and no folder grows
 //! large; it is written under another name, synced, renamed, and its folder
-//! synced. Smaller ones share files that grow, [`super::pack`]. Earlier versions
-//! gave every payload a file; those are read as they are.
+//! synced. Smaller ones, which are nearly all, share files that grow, [`super::pack`].
+//! Earlier versions gave larger or all payloads a file; those are read as they are.
 //!
 //! A forgotten packed payload leaves its bytes behind; [`super::clean`] gives
 //! their room back.
@@ -25,6 +25,8 @@ use super::pack::{self, Bad, HEADER_BYTES, Kind, PACKED_BYTES_MAX};
 /// A pack that has reached this length is not appended to any more. It bounds how much is read
 /// and written at once when a pack is emptied.
 pub(super) const PACK_BYTES_MAX: u64 = 16 << 20;
+/// Most memory that is kept for the next append.
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// How often a reader begins again because a running peer removed what it was about to read.
 const READS_MAX: u32 = 8;
 
@@ -38,6 +40,8 @@ pub(super) struct Area {
     pub(super) closed: u64,
     /// [`PACK_BYTES_MAX`], smaller in tests.
     pub pack_bytes_max: u64,
+    /// What is appended next; kept, since fresh memory costs a fault for each page.
+    buffer: Vec<u8>,
     /// [`WASTE_BYTES`], smaller in tests.
     pub waste_bytes: u64,
 }
@@ -130,6 +134,7 @@ fn read_once(root: &Path) -> Result<Found, StoreError> {
         packs: BTreeMap::new(),
         closed: 0,
         pack_bytes_max: PACK_BYTES_MAX,
+        buffer: Vec::new(),
         waste_bytes: WASTE_BYTES,
     };
     let mut found = Found {
@@ -331,7 +336,8 @@ impl Area {
         let mut rest = entries;
         while !rest.is_empty() {
             let (number, start) = self.open_pack();
-            let mut bytes = Vec::new();
+            let mut bytes = std::mem::take(&mut self.buffer);
+            bytes.clear();
             let mut places = Vec::new();
             while let Some((entry, behind)) = rest.split_first()
                 && start + (bytes.len() as u64) < self.pack_bytes_max
@@ -351,6 +357,9 @@ impl Area {
                 rest = behind;
             }
             self.write_pack(disk, number, &bytes)?;
+            bytes.truncate(BUFFER_BYTES_MAX);
+            bytes.shrink_to(BUFFER_BYTES_MAX);
+            self.buffer = bytes;
             for (hash, place) in places {
                 match place {
                     Some(place) => self.put(hash, place),
