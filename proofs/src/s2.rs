@@ -103,7 +103,11 @@ pub fn sum_blinder<F: PrimeField>(weights: &[Weight], blinders: &[Secret<F>]) ->
 pub fn verify_sum<E: Curve>(basis: &Basis<E>, claim: &SumClaim<'_, E>) -> Result<(), SumError> {
     claim.check(basis)?;
     let sums: Vec<Scalar<E>> = claim.sums.iter().map(|&sum| Scalar::<E>::from(sum)).collect();
-    if basis.commit(&sums, claim.blinder) == claim.weighed() { Ok(()) } else { Err(SumError::Wrong) }
+    if basis.commit(&sums, claim.blinder) == claim.weighed() {
+        Ok(())
+    } else {
+        Err(SumError::Wrong)
+    }
 }
 
 /// Checks the sums of several epochs over one basis: as if one by one, for less from eight on.
@@ -215,6 +219,5 @@ pub fn commitment_of<E: Curve>(
     entries: &[i8],
     blinder: &Secret<Scalar<E>>,
 ) -> PointOne<E> {
-    let values: Vec<Scalar<E>> = entries.iter().map(|&entry| Scalar::<E>::from(entry)).collect();
-    basis.commit(&values, blinder).into_affine()
+    basis.commit_entries(entries, blinder).into_affine()
 }

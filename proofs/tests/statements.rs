@@ -167,7 +167,8 @@ fn a_proof_of_another_shape_is_refused() {
 fn a_batch_names_the_one_bad_proof() {
     let verifier = SMALL.verifier();
     let statements: Vec<_> = (1..=6).map(|author| statement(author, 0, 18)).collect();
-    let proofs: Vec<_> = statements.iter().map(|it| prove(&SMALL, it, NormView::Hidden).0).collect();
+    let proofs: Vec<_> =
+        statements.iter().map(|it| prove(&SMALL, it, NormView::Hidden).0).collect();
     let mut batch: Vec<_> = (0..100).map(|k| (&statements[k % 6], &proofs[k % 6])).collect();
     assert!(verifier.verify_batch(&batch).is_empty());
     batch[41].1 = &proofs[0];
@@ -224,7 +225,9 @@ const HIDDEN: [NormView; 3] = [NormView::Hidden; 3];
 
 #[test]
 fn the_total_norm_alone_is_shown() {
-    for views in [HIDDEN, [NormView::Shown, NormView::Hidden, NormView::Hidden], [NormView::Shown; 3]] {
+    for views in
+        [HIDDEN, [NormView::Shown, NormView::Hidden, NormView::Hidden], [NormView::Shown; 3]]
+    {
         let update = Update::new(1, views);
         let made = prove_total(&update.subject, &update.summands(), &update.openings, &seed(1));
         let (total, proof) = made.unwrap();
@@ -247,10 +250,11 @@ fn a_wrong_total_is_refused() {
         prove_total(&update.subject, &update.summands(), &update.openings, &seed(1)).unwrap();
     let bound = NormBound::from_units(u64::MAX);
     let summands = update.summands();
-    let refused = |subject: &Subject, summands: &[Summand<'_, Bn254>], total, proof: &TotalProof<_>| {
-        let verdict = verify_total(subject, summands, total, proof, bound);
-        assert_eq!(verdict, Err(TotalError::Invalid));
-    };
+    let refused =
+        |subject: &Subject, summands: &[Summand<'_, Bn254>], total, proof: &TotalProof<_>| {
+            let verdict = verify_total(subject, summands, total, proof, bound);
+            assert_eq!(verdict, Err(TotalError::Invalid));
+        };
     let units = |units| SquaredNorm::from_units(units);
     refused(&update.subject, &summands, units(total.units() - 1), &proof);
     refused(&update.subject, &summands, units(0), &proof);
@@ -298,9 +302,12 @@ impl<E: Curve> Aggregate<E> {
         let authors: Vec<_> = authors.filter(|&author| weight(author).is_some()).collect();
         let weights: Vec<_> = authors.iter().map(|&author| weight(author).unwrap()).collect();
         let basis = prover.prover().key().basis(0);
-        let blinders: Vec<_> =
-            authors.iter().map(|&author| Secret::new(Scalar::<E>::from(u64::from(author) + 77))).collect();
-        let commitment = |(&author, blinder)| commitment_of(&basis, &entries(author, count), blinder);
+        let blinders: Vec<_> = authors
+            .iter()
+            .map(|&author| Secret::new(Scalar::<E>::from(u64::from(author) + 77)))
+            .collect();
+        let commitment =
+            |(&author, blinder)| commitment_of(&basis, &entries(author, count), blinder);
         let commitments: Vec<_> = authors.iter().zip(&blinders).map(commitment).collect();
         let terms = weights.iter().zip(commitments);
         let terms = terms.map(|(&weight, commitment)| Term { weight, commitment }).collect();
@@ -355,7 +362,8 @@ fn epochs_are_checked_together() {
     let mut sums: Vec<_> = aggregates.iter().map(|it| it.sums.clone()).collect();
     let verify = |count: usize, sums: &[Vec<i64>]| {
         let claims = aggregates.iter().zip(sums).zip(&blinders).take(count);
-        let claims = claims.map(|((it, sums), blinder)| SumClaim { terms: &it.terms, sums, blinder });
+        let claims =
+            claims.map(|((it, sums), blinder)| SumClaim { terms: &it.terms, sums, blinder });
         verify_sums(&aggregates[0].basis, &claims.collect::<Vec<_>>())
     };
     assert_eq!((verify(3, &sums), verify(9, &sums)), (Ok(()), Ok(())));

@@ -167,7 +167,9 @@ mod tests {
     use super::*;
 
     fn multiples(count: u64) -> Vec<G1Affine> {
-        (0..count).map(|k| G1Affine::from(G1Projective::generator() * ark_bn254::Fr::from(k))).collect()
+        (0..count)
+            .map(|k| G1Affine::from(G1Projective::generator() * ark_bn254::Fr::from(k)))
+            .collect()
     }
 
     #[test]
@@ -186,9 +188,13 @@ mod tests {
     #[test]
     fn adds_equal_and_opposite_points_and_the_identity() {
         let (zero, one, two) = (G1Affine::identity(), G1Affine::generator(), multiples(3)[2]);
-        for (left, right, sum) in
-            [(one, one, two), (one, -one, zero), (zero, one, one), (one, zero, one), (zero, zero, zero)]
-        {
+        for (left, right, sum) in [
+            (one, one, two),
+            (one, -one, zero),
+            (zero, one, one),
+            (one, zero, one),
+            (zero, zero, zero),
+        ] {
             let pair = [left, right];
             assert_eq!(sum_groups::<g1::Config>(&[2], |index| pair[index]), [sum]);
         }
@@ -205,8 +211,9 @@ mod tests {
 
     #[test]
     fn sums_points_of_the_second_group() {
-        let points: Vec<G2Affine> =
-            (1..9_u64).map(|k| (G2Projective::generator() * ark_bn254::Fr::from(k)).into()).collect();
+        let points: Vec<G2Affine> = (1..9_u64)
+            .map(|k| (G2Projective::generator() * ark_bn254::Fr::from(k)).into())
+            .collect();
         let sum = sum_groups::<g2::Config>(&[8], |index| points[index]);
         assert_eq!(sum, [G2Affine::from(points.iter().sum::<G2Projective>())]);
     }

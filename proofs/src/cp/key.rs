@@ -182,7 +182,10 @@ impl<E: Curve> VerifyingKey<E> {
     }
 
     fn ones(&self) -> impl Iterator<Item = &PointOne<E>> {
-        [&self.alpha, &self.blinding].into_iter().chain(&self.inputs).chain(self.shown.iter().flatten())
+        [&self.alpha, &self.blinding]
+            .into_iter()
+            .chain(&self.inputs)
+            .chain(self.shown.iter().flatten())
     }
 
     /// The canonical bytes: a deterministic CBOR array `[version, curve, circuit, origin, inputs, blocks,
@@ -250,14 +253,26 @@ impl<E: Curve> VerifyingKey<E> {
         let mut one = |count| points::read(&mut ones, count, Form::Uncompressed, Trust::Stranger);
         let (alpha, blinding, inputs) = (one(1)?[0], one(1)?[0], one(inputs)?);
         let shown = shown.iter().map(|&len| one(len)).collect::<Result<_, _>>()?;
-        let mut two = points::read(&mut twos, FIXED_TWO + blocks, Form::Uncompressed, Trust::Stranger)?;
+        let mut two =
+            points::read(&mut twos, FIXED_TWO + blocks, Form::Uncompressed, Trust::Stranger)?;
         if !ones.is_empty() || !twos.is_empty() {
             return Err(PointError::Length);
         }
         let block_deltas = two.split_off(FIXED_TWO);
         let (circuit, origin) = (CircuitId(ContentHash::of(&[])), Origin::Development);
         let [beta, gamma, delta] = [two[0], two[1], two[2]];
-        Ok(Self { circuit, origin, alpha, blinding, inputs, shown, beta, gamma, delta, block_deltas })
+        Ok(Self {
+            circuit,
+            origin,
+            alpha,
+            blinding,
+            inputs,
+            shown,
+            beta,
+            gamma,
+            delta,
+            block_deltas,
+        })
     }
 }
 

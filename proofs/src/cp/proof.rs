@@ -23,7 +23,8 @@ impl<E: Curve> Proof<E> {
 
     /// The number of bytes of a proof with `hidden` hidden blocks.
     pub fn size_bytes(hidden: usize) -> usize {
-        let (one, two) = (Form::Compressed.size::<PointOne<E>>(), Form::Compressed.size::<PointTwo<E>>());
+        let (one, two) =
+            (Form::Compressed.size::<PointOne<E>>(), Form::Compressed.size::<PointTwo<E>>());
         (2 + hidden) * one + two
     }
 

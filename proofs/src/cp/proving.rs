@@ -64,6 +64,15 @@ impl<E: Curve> Basis<E> {
         self.blinding
     }
 
+    /// Commits to a chunk's entries: some 12 ms of one core for 65,000. Missing entries are zero.
+    ///
+    /// # Panics
+    /// If there are more entries than bases.
+    pub fn commit_entries(&self, entries: &[i8], blinder: &Secret<Scalar<E>>) -> E::G1 {
+        assert!(entries.len() <= self.values.len(), "a base for each entry");
+        Grouped::of_entries(entries).sum(0, &self.values) + self.blinding * blinder.reveal()
+    }
+
     /// Commits to values: some 10 ms of one core for 65,000 that repeat. Missing values are zero.
     ///
     /// # Panics

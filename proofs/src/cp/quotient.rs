@@ -27,11 +27,16 @@ pub(super) fn quotient<F: PrimeField>(
     system: &R1cs<F>,
     witness: &[F],
 ) -> Result<Vec<F>, Unsatisfied> {
-    system.check(witness)?;
     let domain = domain(system);
-    let mut a: Vec<F> = system.a.times(witness).collect();
+    let (mut a, mut b) = rayon::join(
+        || system.a.times(witness).collect::<Vec<F>>(),
+        || system.b.times(witness).collect::<Vec<F>>(),
+    );
+    let rows = a.iter().zip(&b).zip(system.c.times(witness));
+    if let Some((row, _)) = rows.enumerate().find(|(_, ((a, b), c))| **a * **b != *c) {
+        return Err(Unsatisfied { row });
+    }
     a.extend(&witness[..system.layout().inputs()]);
-    let mut b: Vec<F> = system.b.times(witness).collect();
     a.resize(domain.size(), F::ZERO);
     b.resize(domain.size(), F::ZERO);
     Ok(divide(domain, a, b))

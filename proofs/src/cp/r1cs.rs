@@ -116,10 +116,14 @@ impl<F: PrimeField> Matrix<F> {
 
     /// The value of each row.
     pub(super) fn times<'a>(&'a self, witness: &'a [F]) -> impl Iterator<Item = F> + 'a {
-        self.rows().map(|row| row.iter().map(|(wire, factor)| {
-            let value = witness[wire.index()];
-            if factor.is_one() { value } else { value * factor }
-        }).sum())
+        self.rows().map(|row| {
+            row.iter()
+                .map(|(wire, factor)| {
+                    let value = witness[wire.index()];
+                    if factor.is_one() { value } else { value * factor }
+                })
+                .sum()
+        })
     }
 }
 
@@ -166,7 +170,8 @@ impl<F: PrimeField> R1cs<F> {
     pub fn id(&self) -> CircuitId {
         let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs circuit v1");
         let layout = &self.layout;
-        let counts = [layout.public, layout.blocks.len(), layout.showable, layout.free, self.rows()];
+        let counts =
+            [layout.public, layout.blocks.len(), layout.showable, layout.free, self.rows()];
         for count in counts.into_iter().chain(layout.blocks.iter().copied()) {
             hasher.update(&(count as u64).to_be_bytes());
         }
@@ -207,8 +212,7 @@ mod tests {
 
     /// `challenge * block = free`.
     fn product() -> R1cs<Fr> {
-        let mut system =
-            R1cs::new(Layout { public: 0, blocks: vec![1], showable: 0, free: 1 });
+        let mut system = R1cs::new(Layout { public: 0, blocks: vec![1], showable: 0, free: 1 });
         let one = Fr::from(1);
         system.push(
             vec![(Wire::CHALLENGE, one)],

@@ -145,7 +145,14 @@ fn two_proofs_of_one_witness_share_no_point() {
     let (_, two) = prove(&prover, [3, 5], false, 2);
     assert!(one.a != two.a && one.b != two.b && one.c != two.c);
     assert!(one.blocks[0] != two.blocks[0] && one.blocks[1] != two.blocks[1]);
-    assert_ne!(one.blocks[0], prover.key().basis(0).commit(&values::<Bn254>(&[3, 5]), &crate::seed::Secret::new(Zero::zero())).into_affine());
+    assert_ne!(
+        one.blocks[0],
+        prover
+            .key()
+            .basis(0)
+            .commit(&values::<Bn254>(&[3, 5]), &crate::seed::Secret::new(Zero::zero()))
+            .into_affine()
+    );
 }
 
 #[test]
@@ -284,7 +291,8 @@ fn every_flipped_bit_of_a_proof_is_refused() {
 #[test]
 fn a_batch_names_the_bad_ones() {
     let prover = prover::<Bn254>();
-    let made: Vec<_> = (0..5).map(|k| prove(&prover, [u64::from(k) + 2, 5], k % 2 == 0, k)).collect();
+    let made: Vec<_> =
+        (0..5).map(|k| prove(&prover, [u64::from(k) + 2, 5], k % 2 == 0, k)).collect();
     let wrong = claim::<Bn254>([2, 5], true, 99);
     let short = Claim { public: vec![], ..wrong.clone() };
     for bad in [vec![], vec![0], vec![57], vec![99], vec![3, 4, 64], (0..100).collect::<Vec<_>>()] {

@@ -152,11 +152,7 @@ impl<E: Curve> Verifier<E> {
         }
     }
 
-    fn item<'a>(
-        &self,
-        claim: &Claim<E>,
-        proof: &'a Proof<E>,
-    ) -> Result<Item<'a, E>, VerifyError> {
+    fn item<'a>(&self, claim: &Claim<E>, proof: &'a Proof<E>) -> Result<Item<'a, E>, VerifyError> {
         let (found, expected) = (claim.public.len(), self.key.public_count());
         if found != expected {
             return Err(VerifyError::PublicCount { found, expected });
@@ -202,18 +198,22 @@ impl<E: Curve> Verifier<E> {
         let own: Vec<E::G1> =
             items.par_iter().zip(coefficients).map(|(item, z)| scaled(item.proof.a, z)).collect();
         let own = E::G1::normalize_batch(&own);
-        let fixed = joined.into_iter().zip(self.bases.iter().cloned());
-        let pairs: Vec<(PointOne<E>, <E as Pairing>::G2Prepared)> = fixed.collect();
-        let fixed = || miller::<E>(pairs);
-        let varied = || {
-            let tasks = own.par_chunks(TASK_PAIRINGS).zip(items.par_chunks(TASK_PAIRINGS));
-            let task = |(own, items): (&[PointOne<E>], &[&Item<'_, E>])| {
-                miller::<E>(own.iter().zip(items).map(|(a, item)| (*a, item.proof.b.into())).collect())
-            };
-            tasks.map(task).reduce(E::TargetField::one, |left, right| left * right)
+        let fixed = joined.into_iter().map(Pair::Fixed).zip(0..);
+        let varied = own.into_iter().map(Pair::Own).zip(0..);
+        let pairs: Vec<_> = fixed.chain(varied).collect();
+        let task = |pairs: &[(Pair<E>, usize)]| {
+            let (ones, twos): (Vec<_>, Vec<_>) = pairs
+                .iter()
+                .map(|(pair, index)| match pair {
+                    Pair::Fixed(point) => (*point, self.bases[*index].clone()),
+                    Pair::Own(point) => (*point, items[*index].proof.b.into()),
+                })
+                .unzip();
+            E::multi_miller_loop(ones, twos).0
         };
-        let (fixed, varied) = rayon::join(fixed, varied);
-        let product = E::final_exponentiation(MillerLoopOutput(fixed * varied));
+        let tasks = pairs.par_chunks(TASK_PAIRINGS).map(task);
+        let product = tasks.reduce(E::TargetField::one, |left, right| left * right);
+        let product = E::final_exponentiation(MillerLoopOutput(product));
         let exponent: Scalar<E> = coefficients.iter().sum();
         product.is_some_and(|product| product.0 == self.alpha_beta.pow(exponent.into_bigint()))
     }
@@ -232,10 +232,18 @@ impl<E: Curve> Verifier<E> {
             }
         };
         let mut sums = vec![sum_wide(&self.key.inputs, &inputs)];
-        sums.extend((0..self.key.block_count()).map(|block| over_items(&|item| item.blocks[block])));
+        sums.extend(
+            (0..self.key.block_count()).map(|block| over_items(&|item| item.blocks[block])),
+        );
         sums.push(over_items(&|item| item.proof.c));
         sums
     }
+}
+
+/// A point of G1 whose partner is a base of the key, or an item's own `B`.
+enum Pair<E: Curve> {
+    Fixed(PointOne<E>),
+    Own(PointOne<E>),
 }
 
 /// A multiple that costs nothing when the scalar is one.
@@ -244,11 +252,4 @@ fn scaled<P: ark_ec::short_weierstrass::SWCurveConfig>(
     scalar: &P::ScalarField,
 ) -> ark_ec::short_weierstrass::Projective<P> {
     if *scalar == P::ScalarField::ONE { point.into() } else { point * scalar }
-}
-
-fn miller<E: Curve>(
-    pairs: Vec<(PointOne<E>, <E as Pairing>::G2Prepared)>,
-) -> <E as Pairing>::TargetField {
-    let (ones, twos): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    E::multi_miller_loop(ones, twos).0
 }

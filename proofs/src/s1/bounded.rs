@@ -148,7 +148,12 @@ impl<E: Curve> ChunkProver<E> {
         Ok((ChunkProof { norm, proof }, opening))
     }
 
-    fn commit(&self, chunk: &Chunk, view: NormView, seed: Seed) -> Result<Committed<E>, ProveError> {
+    fn commit(
+        &self,
+        chunk: &Chunk,
+        view: NormView,
+        seed: Seed,
+    ) -> Result<Committed<E>, ProveError> {
         let blocks = chunk.blocks();
         let shown = usize::from(view == NormView::Shown);
         self.prover.commit(&blocks.each_ref().map(Vec::as_slice), shown, seed)
@@ -204,8 +209,11 @@ impl<E: Curve> ChunkVerifier<E> {
             .iter()
             .map(|&index| claim(self.shape, proofs[index].0, proofs[index].1.norm))
             .collect();
-        let pairs: Vec<_> =
-            kept.iter().zip(&claims).map(|(&index, claim)| (claim, &proofs[index].1.proof)).collect();
+        let pairs: Vec<_> = kept
+            .iter()
+            .zip(&claims)
+            .map(|(&index, claim)| (claim, &proofs[index].1.proof))
+            .collect();
         let bad = self.verifier.verify_batch(&pairs);
         let long = (0..proofs.len()).filter(|&index| !fits(proofs[index].0));
         bad.into_iter().map(|index| kept[index]).chain(long).collect()

@@ -15,7 +15,9 @@ pub use bounded::{
     BoundedError, ChunkProof, ChunkProofError, ChunkProver, ChunkVerifier, NormView, Opening,
 };
 pub use circuit::circuit;
-pub use norm::{CHUNKS_MAX, SquaredNorm, Summand, TotalError, TotalProof, prove_total, verify_total};
+pub use norm::{
+    CHUNKS_MAX, SquaredNorm, Summand, TotalError, TotalProof, prove_total, verify_total,
+};
 pub use shape::{Bounds, Shape, VALUE_MAX};
 pub use statement::{Exponent, Statement, Subject};
 pub use witness::ChunkError;

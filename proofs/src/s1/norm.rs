@@ -127,9 +127,8 @@ pub fn prove_total<E: Curve>(
             share.blinder = Secret::new(*share.blinder.reveal() + weight * opening.norm.reveal());
         }
     }
-    let opens = |share: &Share<E>| {
-        share.combine(&share.value, share.blinder.reveal()) == share.commitment
-    };
+    let opens =
+        |share: &Share<E>| share.combine(&share.value, share.blinder.reveal()) == share.commitment;
     if !shares.iter().all(opens) {
         return Err(TotalError::Opening);
     }
@@ -222,7 +221,13 @@ impl<E: Curve> TotalProof<E> {
         Self { challenge, answers }
     }
 
-    fn holds(&self, subject: &Subject, shares: &[Share<E>], hidden: u128, total: SquaredNorm) -> bool {
+    fn holds(
+        &self,
+        subject: &Subject,
+        shares: &[Share<E>],
+        hidden: u128,
+        total: SquaredNorm,
+    ) -> bool {
         let message = |(share, (value, blinder)): (&Share<E>, &(_, _))| {
             share.combine(value, blinder) - share.commitment * self.challenge
         };
@@ -259,9 +264,8 @@ impl<E: Curve> TotalProof<E> {
         if answers.len() != 2 * SCALAR_BYTES * keys {
             return Err(invalid.into());
         }
-        let pair = |bytes: &[u8]| {
-            Ok((scalar(&bytes[..SCALAR_BYTES])?, scalar(&bytes[SCALAR_BYTES..])?))
-        };
+        let pair =
+            |bytes: &[u8]| Ok((scalar(&bytes[..SCALAR_BYTES])?, scalar(&bytes[SCALAR_BYTES..])?));
         let answers = answers.chunks_exact(2 * SCALAR_BYTES).map(pair);
         let answers = answers.collect::<Result<_, CodecError>>()?;
         Ok(Self { challenge: scalar(&challenge)?, answers })

@@ -134,9 +134,12 @@ mod tests {
             zeros: Some(zeros),
         };
         assert_eq!(check(&entries, bounds(169, 19, 3, 2)), Ok(()));
-        for broken in
-            [bounds(168, 19, 3, 2), bounds(169, 18, 3, 2), bounds(169, 19, 2, 2), bounds(169, 19, 3, 1)]
-        {
+        for broken in [
+            bounds(168, 19, 3, 2),
+            bounds(169, 18, 3, 2),
+            bounds(169, 19, 2, 2),
+            bounds(169, 19, 3, 1),
+        ] {
             assert!(check(&entries, broken).is_err(), "{broken:?}");
         }
         assert_eq!(check(&[127; SHAPE], Bounds::default()), Ok(()));
@@ -167,7 +170,8 @@ mod tests {
         let (shape, system) = system();
         let entries: Vec<i8> = (0..20).map(|k| k * 6 - 50).collect();
         let public = Bounds { squared_norm: Some(40_000), ..Bounds::default() }.public(shape, 20);
-        let witness = Chunk::new(shape, &entries).unwrap().witness(&public, Fr::from(77_777)).unwrap();
+        let witness =
+            Chunk::new(shape, &entries).unwrap().witness(&public, Fr::from(77_777)).unwrap();
         assert_eq!(system.check(&witness), Ok(()));
         for wire in 0..witness.len() {
             for change in [Fr::from(1), -Fr::from(1), -witness[wire], Fr::from(1_u64 << 40)] {

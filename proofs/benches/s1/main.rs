@@ -1,10 +1,11 @@
 //! Bounded updates and sums: proving, verifying and committing, beside what they cannot go below.
 //!
 //! `cargo bench -p longhaul-proofs --bench s1 [-- FILTER]`, on as many threads as `RAYON_NUM_THREADS` says.
-//! `prove` is from entries to a proof that was verified; `floor` is its transforms and its sums alone, over the
-//! same key; `stock` is ark-groth16 on the same statement with a bit decomposition and a Poseidon hash that binds the
+//! `prove` is from entries to a proof that was verified; `floor` is its transforms and its sums alone, of
+//! the same sizes; `stock` is ark-groth16 on the same statement with a bit decomposition and a Poseidon hash that binds the
 //! entries, in [`stock`]. Keys are made once, for development.
 
+mod floor;
 mod stock;
 
 use std::sync::LazyLock;
@@ -18,7 +19,9 @@ use longhaul_proofs::cp::{Basis, development_key};
 use longhaul_proofs::s1::{
     Bounds, ChunkProof, ChunkProver, Exponent, NormView, Shape, Statement, Subject, circuit,
 };
-use longhaul_proofs::s2::{SumClaim, Term, Weight, commitment_of, sum_blinder, verify_sum, verify_sums};
+use longhaul_proofs::s2::{
+    SumClaim, Term, Weight, commitment_of, sum_blinder, verify_sum, verify_sums,
+};
 use longhaul_proofs::seed::{Secret, Seed};
 
 fn main() {
@@ -40,7 +43,8 @@ fn prover(shape: Shape) -> ChunkProver<Bn254> {
 fn entries(count: usize, salt: u64) -> Vec<i8> {
     let mut state = salt;
     let mut draw = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i8::try_from((state >> 33) % 31).expect("below 31") - 15
     };
     (0..count).map(|_| draw() + draw() + draw()).collect()
@@ -49,7 +53,8 @@ fn entries(count: usize, salt: u64) -> Vec<i8> {
 fn statement(entries: usize, chunk: u32) -> Statement {
     let hash = ContentHash::of(b"bench");
     let author = SecretKey::from_seed(&[1; 32]).peer_id();
-    let subject = Subject { federation: hash, author, epoch: Epoch::new(1), base: hash, payload: hash };
+    let subject =
+        Subject { federation: hash, author, epoch: Epoch::new(1), base: hash, payload: hash };
     let exponent = Exponent::new(3).expect("at most 24");
     let bounds = Bounds { squared_norm: Some(1 << 28), ..Bounds::default() };
     Statement { subject, chunk, entries, exponent, bounds }
@@ -73,9 +78,8 @@ fn prove(bencher: Bencher<'_, '_>, size: usize) {
 
 #[divan::bench(args = [0, 1, 2], sample_size = 1)]
 fn floor(bencher: Bencher<'_, '_>, size: usize) {
-    let prover = &*PROVERS[size];
-    let entries = entries(prover.shape().entries(), 7);
-    let floor = prover.floor(&statement(entries.len(), 0), &entries);
+    let count = Shape::STANDARD[size].entries();
+    let floor = floor::Floor::new(&entries(count, 7));
     bencher.bench_local(|| floor.run());
 }
 
