@@ -138,17 +138,30 @@ fn commit_65_000(bencher: Bencher<'_, '_>) {
 /// Sums of 20 updates, one for each epoch.
 struct Sums {
     basis: Basis<Bn254>,
-    epochs: Vec<(Vec<Term<Bn254>>, Vec<i64>, Secret<Fr>)>,
+    epochs: Vec<EpochSum>,
+}
+
+struct EpochSum {
+    terms: Vec<Term<Bn254>>,
+    sums: Vec<i64>,
+    blinder: Secret<Fr>,
 }
 
 impl Sums {
     fn new(epochs: u64) -> Self {
         let basis = PROVERS[2].prover().key().basis(0);
-        let epochs = (0..epochs).map(|epoch| Self::epoch(&basis, epoch)).collect();
+        let epochs = (0..epochs).map(|epoch| EpochSum::new(&basis, epoch)).collect();
         Self { basis, epochs }
     }
 
-    fn epoch(basis: &Basis<Bn254>, epoch: u64) -> (Vec<Term<Bn254>>, Vec<i64>, Secret<Fr>) {
+    fn claims(&self) -> Vec<SumClaim<'_, Bn254>> {
+        let epochs = self.epochs.iter();
+        epochs.map(|EpochSum { terms, sums, blinder }| SumClaim { terms, sums, blinder }).collect()
+    }
+}
+
+impl EpochSum {
+    fn new(basis: &Basis<Bn254>, epoch: u64) -> Self {
         let exponent = |peer: u64| Exponent::new(u8::try_from(peer % 4).expect("0 to 3"));
         let weights: Vec<_> = (0..20)
             .map(|peer| Weight::new(1, exponent(peer).expect("at most 24")).expect("not zero"))
@@ -163,12 +176,7 @@ impl Sums {
             blinders.push(blinder);
             sums.iter_mut().zip(entries).for_each(|(sum, it)| *sum += weight.get() * i64::from(it));
         }
-        (terms, sums, sum_blinder(&weights, &blinders))
-    }
-
-    fn claims(&self) -> Vec<SumClaim<'_, Bn254>> {
-        let claim = |(terms, sums, blinder)| SumClaim { terms, sums, blinder };
-        self.epochs.iter().map(|(terms, sums, blinder)| claim((terms, sums, blinder))).collect()
+        Self { blinder: sum_blinder(&weights, &blinders), terms, sums }
     }
 }
 

@@ -38,7 +38,7 @@ impl<E: Curve> Proof<E> {
         bytes
     }
 
-    /// Reads a proof with `hidden` hidden blocks: some 0.5 ms, most of it for `B`.
+    /// Reads a proof with `hidden` hidden blocks: some 0.2 ms, most of it for `B`.
     ///
     /// # Errors
     /// More or fewer bytes, a point outside of its group, not canonical or the identity.

@@ -186,11 +186,14 @@ fn a_commitment_cannot_be_moved_into_b() {
     assert_eq!(prover.verifier().verify(&claim, &moved), Err(VerifyError::Invalid));
 }
 
+/// What a dishonest caller does to a witness.
+type Change = fn(&mut Vec<ark_bn254::Fr>);
+
 #[test]
 fn the_prover_refuses_what_does_not_fit() {
     let prover = prover::<Bn254>();
     let good = claim::<Bn254>([3, 5], true, 7);
-    let attempt = |claim: &Claim<Bn254>, shown, change: fn(&mut Vec<ark_bn254::Fr>)| {
+    let attempt = |claim: &Claim<Bn254>, shown, change: Change| {
         prover.prove(claim, commit(&prover, [3, 5], shown, 9), |challenge| {
             let mut witness = witness::<Bn254>([3, 5], challenge);
             change(&mut witness);
@@ -199,7 +202,7 @@ fn the_prover_refuses_what_does_not_fit() {
     };
     assert!(attempt(&good, true, |_| ()).is_ok());
     let unsatisfied = |row| ProveError::Unsatisfied(Unsatisfied { row });
-    let cases: [(fn(&mut Vec<ark_bn254::Fr>), ProveError); 7] = [
+    let cases: [(Change, ProveError); 7] = [
         (|witness| witness.truncate(7), ProveError::Count("wires")),
         (|witness| witness[0] += ark_bn254::Fr::one(), ProveError::Inputs),
         (|witness| witness[1] += ark_bn254::Fr::one(), ProveError::Inputs),
