@@ -233,7 +233,7 @@ fn the_total_norm_alone_is_shown() {
         [HIDDEN, [NormView::Shown, NormView::Hidden, NormView::Hidden], [NormView::Shown; 3]]
     {
         let update = Update::new(1, views);
-        let made = prove_total(&update.subject, &update.summands(), &update.openings, &seed(1));
+        let made = prove_total(&update.subject, &update.summands(), &update.openings, seed(1));
         let (total, proof) = made.unwrap();
         assert_eq!(total.units(), update.norm());
         let keys = [2, 2, 0][views.iter().filter(|&&view| view == NormView::Shown).count().min(2)];
@@ -251,7 +251,7 @@ fn the_total_norm_alone_is_shown() {
 fn a_wrong_total_is_refused() {
     let update = Update::new(1, HIDDEN);
     let (total, proof) =
-        prove_total(&update.subject, &update.summands(), &update.openings, &seed(1)).unwrap();
+        prove_total(&update.subject, &update.summands(), &update.openings, seed(1)).unwrap();
     let bound = NormBound::from_units(u64::MAX);
     let summands = update.summands();
     let refused =
@@ -285,7 +285,7 @@ fn a_wrong_total_is_refused() {
 fn a_total_needs_the_chunks_own_openings() {
     let update = Update::new(1, HIDDEN);
     let other = Update::new(2, HIDDEN);
-    let prove = |openings| prove_total(&update.subject, &update.summands(), openings, &seed(1));
+    let prove = |openings| prove_total(&update.subject, &update.summands(), openings, seed(1));
     assert_eq!(prove(&other.openings).map(drop), Err(TotalError::Opening));
     assert_eq!(prove(&update.openings[1..]).map(drop), Err(TotalError::Opening));
 }
@@ -389,6 +389,7 @@ fn a_payload_that_was_not_proven_is_found() {
     assert_eq!(commitment_of(&basis, &payload, &opening.entries), proof.entries());
     payload[4] += 1;
     assert_ne!(commitment_of(&basis, &payload, &opening.entries), proof.entries());
+    assert_eq!(format!("{opening:?}"), "Opening(..)");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! the current pool. Nothing leaves here that was not checked: the witness against the constraints,
 //! and the proof by the verifier.
 
+use std::fmt;
+
 use ark_ec::CurveGroup;
 use ark_ff::{One, Zero};
 
@@ -29,8 +31,7 @@ pub struct Prover<E: Curve> {
 
 /// Blocks that are committed to, before there is a challenge.
 ///
-/// Each is used for one proof, which takes it.
-#[derive(Debug)]
+/// Each is used for one proof, which takes it. Printing it shows the commitments alone.
 pub struct Committed<E: Curve> {
     points: Vec<PointOne<E>>,
     blinders: Vec<Secret<Scalar<E>>>,
@@ -72,6 +73,12 @@ pub enum ProveError {
     /// The proof does not verify: the key is not of this circuit.
     #[error("the proof does not verify under its own key: {0}")]
     Key(VerifyError),
+}
+
+impl<E: Curve> fmt::Debug for Committed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committed").field("points", &self.points).finish_non_exhaustive()
+    }
 }
 
 impl<E: Curve> Committed<E> {

@@ -223,6 +223,7 @@ fn the_prover_refuses_what_does_not_fit() {
     assert_eq!(prover.prove(&good, committed, |_| None).unwrap_err(), ProveError::Challenge);
     let short = prover.commit(&[&values::<Bn254>(&[3])], 0, Seed::from_bytes([0; 32]));
     assert_eq!(short.unwrap_err(), ProveError::Count("blocks"));
+    assert!(!format!("{:?}", commit(&prover, [3, 5], true, 9)).contains("values"));
 }
 
 /// A proof by a prover that checks nothing, under a challenge of its own making.

@@ -6,6 +6,7 @@
 //! update's chunks are added ([`super::norm`]), so that the total alone is shown.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 
@@ -44,8 +45,8 @@ pub struct ChunkProof<E: Curve> {
     proof: Proof<E>,
 }
 
-/// What the author keeps of a proof: the blinders of what it committed to.
-#[derive(Debug, Clone)]
+/// What the author keeps of a proof: the blinders of what it committed to. Printing it shows nothing.
+#[derive(Clone)]
 pub struct Opening<E: Curve> {
     /// Opens the commitment to the entries. It travels with the payload, for its readers to compare the two.
     pub entries: Secret<Scalar<E>>,
@@ -92,6 +93,12 @@ pub enum ChunkProofError {
     /// A point of the proof is not one.
     #[error("a point of the proof: {0}")]
     Point(#[from] PointError),
+}
+
+impl<E: Curve> fmt::Debug for Opening<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening(..)")
+    }
 }
 
 impl<E: Curve> ChunkProver<E> {

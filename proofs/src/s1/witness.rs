@@ -1,12 +1,14 @@
 //! Witness: the values of all wires for a chunk's entries and a challenge.
 
+use std::fmt;
+
 use ark_ff::{PrimeField, Zero};
 
 use super::circuit::{place, values};
 use super::shape::{Shape, VALUE_MAX, VALUES};
 
 /// A chunk's entries, padded to a shape, with what follows from them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Chunk {
     shape: Shape,
     entries: Vec<i8>,
@@ -28,6 +30,12 @@ pub enum ChunkError {
     /// An entry is -128, which no update contains.
     #[error("entry {0} is -128, the least is -127")]
     Value(usize),
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk").field("shape", &self.shape).finish_non_exhaustive()
+    }
 }
 
 impl Chunk {
