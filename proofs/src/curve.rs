@@ -2,12 +2,13 @@
 //!
 //! BN254 is the default (32-byte points, the fastest); BLS12-381 is the choice of a manifest that
 //! wants the wider margin. Both are short Weierstrass curves, and [`Curve`] says so in types, because
-//! the sums of [`crate::cp`] work on the coordinates of affine points. No curve is implemented here.
+//! the sums of [`crate::cp`] work on the coordinates of affine points; both have an endomorphism that halves scalars. No curve is implemented here.
 
 use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
 use ark_ec::pairing::Pairing;
-use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
+use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_ec::short_weierstrass::{Affine, Projective};
 
 /// A pairing whose two source groups are short Weierstrass curves.
 pub trait Curve:
@@ -19,12 +20,12 @@ pub trait Curve:
     >
 {
     /// The curve of G1.
-    type First: SWCurveConfig<
+    type First: GLVConfig<
             ScalarField = <Self as Pairing>::ScalarField,
             BaseField = <Self as Pairing>::BaseField,
         >;
     /// The curve of G2.
-    type Second: SWCurveConfig<ScalarField = <Self as Pairing>::ScalarField>;
+    type Second: GLVConfig<ScalarField = <Self as Pairing>::ScalarField>;
     /// The name that keys and challenges carry.
     const NAME: &'static str;
 }

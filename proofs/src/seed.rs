@@ -47,6 +47,13 @@ impl Draw {
         bytes.zeroize();
         scalar
     }
+
+    /// A coefficient of a random combination: 128 bits are enough, and half the work.
+    pub(crate) fn half(&mut self) -> u128 {
+        let mut bytes = [0; 16];
+        self.0.fill_bytes(&mut bytes);
+        u128::from_le_bytes(bytes)
+    }
 }
 
 impl<F: PrimeField> Secret<F> {
@@ -76,6 +83,12 @@ impl<F: PrimeField> Drop for Secret<F> {
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed(..)")
+    }
+}
+
+impl fmt::Debug for Draw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draw(..)")
     }
 }
 

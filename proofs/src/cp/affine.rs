@@ -38,7 +38,7 @@ struct Batch<P: SWCurveConfig> {
 /// Sums each group: the first `lens[0]` of the `lens.iter().sum()` points that `point` gives, and so on.
 ///
 /// One thread; about six products of the base field for each point.
-pub(super) fn sum_groups<P: SWCurveConfig>(
+pub(crate) fn sum_groups<P: SWCurveConfig>(
     lens: &[usize],
     point: impl Fn(usize) -> Affine<P>,
 ) -> Vec<Affine<P>> {
@@ -53,7 +53,7 @@ pub(super) fn sum_groups<P: SWCurveConfig>(
 }
 
 /// As [`sum_groups`], over all threads of the pool.
-pub(super) fn sum_groups_parallel<P: SWCurveConfig>(
+pub(crate) fn sum_groups_parallel<P: SWCurveConfig>(
     lens: &[usize],
     point: impl Fn(usize) -> Affine<P> + Sync,
 ) -> Vec<Affine<P>> {
@@ -80,6 +80,31 @@ pub(super) fn sum_groups_parallel<P: SWCurveConfig>(
     };
     let sums: Vec<Affine<P>> = tasks.par_iter().flat_map_iter(sum).collect();
     sum_groups(&pieces, |index| sums[index])
+}
+
+/// The sum of each of `count` pairs, on one thread.
+pub(crate) fn add_pairs<P: SWCurveConfig>(
+    count: usize,
+    pair: impl Fn(usize) -> (Affine<P>, Affine<P>),
+) -> Vec<Affine<P>> {
+    let mut batch = Batch::new(count);
+    for (left, right) in (0..count).map(pair) {
+        batch.add(left, right);
+    }
+    batch.finish();
+    batch.sums
+}
+
+/// As [`add_pairs`], over all threads of the pool.
+pub(crate) fn add_pairs_parallel<P: SWCurveConfig>(
+    count: usize,
+    pair: impl Fn(usize) -> (Affine<P>, Affine<P>) + Sync,
+) -> Vec<Affine<P>> {
+    let task = |task: usize| {
+        let start = task * TASK_POINTS;
+        add_pairs(TASK_POINTS.min(count - start), |index| pair(start + index))
+    };
+    (0..count.div_ceil(TASK_POINTS)).into_par_iter().flat_map_iter(task).collect()
 }
 
 /// One round: half as many points, and how many each group has left.

@@ -43,21 +43,21 @@ pub enum Origin {
 /// What a verifier needs to know of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey<E: Curve> {
-    pub(super) circuit: CircuitId,
-    pub(super) origin: Origin,
+    pub(crate) circuit: CircuitId,
+    pub(crate) origin: Origin,
     /// `[alpha]` in G1.
-    pub(super) alpha: PointOne<E>,
+    pub(crate) alpha: PointOne<E>,
     /// `[delta]` in G1, the base of every blinder.
-    pub(super) blinding: PointOne<E>,
+    pub(crate) blinding: PointOne<E>,
     /// `[(beta A + alpha B + C) / gamma]` of each input.
-    pub(super) inputs: Vec<PointOne<E>>,
+    pub(crate) inputs: Vec<PointOne<E>>,
     /// The bases of the blocks that can be shown.
-    pub(super) shown: Vec<Vec<PointOne<E>>>,
-    pub(super) beta: PointTwo<E>,
-    pub(super) gamma: PointTwo<E>,
-    pub(super) delta: PointTwo<E>,
+    pub(crate) shown: Vec<Vec<PointOne<E>>>,
+    pub(crate) beta: PointTwo<E>,
+    pub(crate) gamma: PointTwo<E>,
+    pub(crate) delta: PointTwo<E>,
     /// `[delta_j]` in G2 of each block.
-    pub(super) block_deltas: Vec<PointTwo<E>>,
+    pub(crate) block_deltas: Vec<PointTwo<E>>,
 }
 
 /// Why a key is refused.
@@ -160,25 +160,15 @@ impl<E: Curve> VerifyingKey<E> {
     /// # Errors
     /// [`KeyError::Generator`], [`KeyError::Repeated`], or a point that is the identity.
     pub fn check(&self) -> Result<(), KeyError> {
-        let generator = PointTwo::<E>::generator();
-        let separators: Vec<_> =
-            [self.gamma, self.delta].into_iter().chain(self.block_deltas.iter().copied()).collect();
-        let same = |left: PointTwo<E>, right: PointTwo<E>| left == right || left == -right;
-        for (index, &point) in separators.iter().enumerate() {
-            if point.is_zero() {
-                return Err(PointError::Identity.into());
-            }
-            if same(point, generator) {
-                return Err(KeyError::Generator);
-            }
-            if separators[..index].iter().any(|&earlier| same(earlier, point)) {
-                return Err(KeyError::Repeated);
-            }
-        }
+        check_separators::<E>(&self.separators())?;
         if self.ones().any(AffineRepr::is_zero) || self.beta.is_zero() {
             return Err(PointError::Identity.into());
         }
         Ok(())
+    }
+
+    fn separators(&self) -> Vec<PointTwo<E>> {
+        [self.gamma, self.delta].into_iter().chain(self.block_deltas.iter().copied()).collect()
     }
 
     fn ones(&self) -> impl Iterator<Item = &PointOne<E>> {
@@ -274,6 +264,24 @@ impl<E: Curve> VerifyingKey<E> {
             block_deltas,
         })
     }
+}
+
+/// Refuses separators that are known, or equal up to sign.
+pub(crate) fn check_separators<E: Curve>(separators: &[PointTwo<E>]) -> Result<(), KeyError> {
+    let generator = PointTwo::<E>::generator();
+    let same = |left: PointTwo<E>, right: PointTwo<E>| left == right || left == -right;
+    for (index, &point) in separators.iter().enumerate() {
+        if point.is_zero() {
+            return Err(PointError::Identity.into());
+        }
+        if same(point, generator) {
+            return Err(KeyError::Generator);
+        }
+        if separators[..index].iter().any(|&earlier| same(earlier, point)) {
+            return Err(KeyError::Repeated);
+        }
+    }
+    Ok(())
 }
 
 fn count(reader: &mut Reader<'_>, max: usize) -> Result<usize, CodecError> {

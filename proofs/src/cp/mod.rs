@@ -29,20 +29,25 @@
 //! points are read strictly ([`Proof::decode`]); keys with known or repeated separators are refused
 //! ([`VerifyingKey::check`]); a proof's bytes name nothing ([`StatementId`]).
 
-mod affine;
+pub(crate) mod affine;
 mod claim;
 mod key;
-mod msm;
-mod points;
+pub(crate) mod msm;
+pub(crate) mod points;
 mod proof;
 mod prover;
 mod proving;
-mod quotient;
+pub(crate) mod quotient;
 mod r1cs;
 mod setup;
 #[cfg(test)]
 mod tests;
 mod verifier;
+
+pub(crate) use key::check_separators;
+pub(crate) use r1cs::Matrix;
+#[cfg(test)]
+pub(crate) use setup::key_of_secrets;
 
 pub use claim::{Claim, StatementId};
 pub use key::{BLOCKS_MAX, CircuitId, INPUTS_MAX, KeyError, Origin, SHOWN_WIRES_MAX, VerifyingKey};

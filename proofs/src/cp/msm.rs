@@ -186,7 +186,11 @@ fn sum_integers<P: SWCurveConfig>(
 }
 
 /// The digits of all scalars, lowest first: between -2^(width-1) and 2^(width-1), both included.
-fn signed_digits<B: BigInteger>(scalars: &[B], width: usize, bits: usize) -> Vec<Vec<i16>> {
+pub(crate) fn signed_digits<B: BigInteger>(
+    scalars: &[B],
+    width: usize,
+    bits: usize,
+) -> Vec<Vec<i16>> {
     let count = (bits + 1).div_ceil(width);
     let mut digits = vec![vec![0; scalars.len()]; count];
     for (index, scalar) in scalars.iter().enumerate() {

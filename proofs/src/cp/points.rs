@@ -6,6 +6,10 @@
 
 use ark_ec::AffineRepr;
 use ark_serialize::{Compress, Validate};
+use rayon::prelude::*;
+
+/// Fewer points than this are read on one thread.
+const PARALLEL_POINTS_MIN: usize = 256;
 
 /// Why bytes are not a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +30,7 @@ pub enum PointError {
 
 /// How a point is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// One coordinate and a sign: for what travels.
     Compressed,
     /// Both coordinates: for keys, which are large and read often.
@@ -35,7 +39,7 @@ pub(super) enum Form {
 
 /// Which checks a point from bytes still needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// All of them.
     Stranger,
     /// None: a hash says that these bytes are the ones that were checked.
@@ -51,13 +55,13 @@ impl Form {
     }
 
     /// The bytes of one point.
-    pub(super) fn size<G: AffineRepr>(self) -> usize {
+    pub(crate) fn size<G: AffineRepr>(self) -> usize {
         G::zero().serialized_size(self.compress())
     }
 }
 
 /// Appends the bytes of each point.
-pub(super) fn write<G: AffineRepr>(points: &[G], form: Form, bytes: &mut Vec<u8>) {
+pub(crate) fn write<G: AffineRepr>(points: &[G], form: Form, bytes: &mut Vec<u8>) {
     bytes.reserve(points.len() * form.size::<G>());
     for point in points {
         point.serialize_with_mode(&mut *bytes, form.compress()).expect("a vector takes all bytes");
@@ -68,7 +72,7 @@ pub(super) fn write<G: AffineRepr>(points: &[G], form: Form, bytes: &mut Vec<u8>
 ///
 /// # Errors
 /// The first point that is not one; nothing is allocated before the length is known to be there.
-pub(super) fn read<G: AffineRepr>(
+pub(crate) fn read<G: AffineRepr>(
     bytes: &mut &[u8],
     count: usize,
     form: Form,
@@ -78,7 +82,12 @@ pub(super) fn read<G: AffineRepr>(
     let len = count.checked_mul(size).ok_or(PointError::Length)?;
     let (head, rest) = bytes.split_at_checked(len).ok_or(PointError::Length)?;
     *bytes = rest;
-    head.chunks_exact(size).map(|bytes| read_one(bytes, form, trust)).collect()
+    let one = |bytes| read_one(bytes, form, trust);
+    if count < PARALLEL_POINTS_MIN {
+        return head.chunks_exact(size).map(one).collect();
+    }
+    let read: Vec<Result<G, PointError>> = head.par_chunks_exact(size).map(one).collect();
+    read.into_iter().collect()
 }
 
 fn read_one<G: AffineRepr>(bytes: &[u8], form: Form, trust: Trust) -> Result<G, PointError> {

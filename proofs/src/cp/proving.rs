@@ -22,23 +22,23 @@ const VERSION: u64 = 1;
 /// What a prover needs to know of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvingKey<E: Curve> {
-    pub(super) verifying: VerifyingKey<E>,
+    pub(crate) verifying: VerifyingKey<E>,
     /// `[beta]` in G1.
-    pub(super) beta: PointOne<E>,
+    pub(crate) beta: PointOne<E>,
     /// `[delta_j]` in G1 of each block.
-    pub(super) block_deltas: Vec<PointOne<E>>,
+    pub(crate) block_deltas: Vec<PointOne<E>>,
     /// `[A_i(tau)]` of each wire.
-    pub(super) a: Vec<PointOne<E>>,
+    pub(crate) a: Vec<PointOne<E>>,
     /// `[B_i(tau)]` of each wire.
-    pub(super) b: Vec<PointOne<E>>,
+    pub(crate) b: Vec<PointOne<E>>,
     /// `[tau^i z(tau) / delta]`.
-    pub(super) h: Vec<PointOne<E>>,
+    pub(crate) h: Vec<PointOne<E>>,
     /// `[(beta A + alpha B + C) / delta_j]` of each wire of each block.
-    pub(super) blocks: Vec<Vec<PointOne<E>>>,
+    pub(crate) blocks: Vec<Vec<PointOne<E>>>,
     /// `[(beta A + alpha B + C) / delta]` of each free wire.
-    pub(super) free: Vec<PointOne<E>>,
+    pub(crate) free: Vec<PointOne<E>>,
     /// `[B_i(tau)]` in G2.
-    pub(super) b_two: Vec<PointTwo<E>>,
+    pub(crate) b_two: Vec<PointTwo<E>>,
 }
 
 /// The bases that one block's values and its blinder are committed in: a Pedersen commitment.

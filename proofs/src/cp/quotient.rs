@@ -15,7 +15,7 @@ use super::r1cs::{R1cs, Unsatisfied};
 ///
 /// # Panics
 /// If the field has no root of unity of that order; fields of pairing-friendly curves have one of 2^24.
-pub(super) fn domain<F: PrimeField>(system: &R1cs<F>) -> Radix2EvaluationDomain<F> {
+pub(crate) fn domain<F: PrimeField>(system: &R1cs<F>) -> Radix2EvaluationDomain<F> {
     Radix2EvaluationDomain::new(system.size()).expect("the field has roots of unity of order 2^25")
 }
 

@@ -66,7 +66,7 @@ impl Wire {
         Self(u32::try_from(position).expect("checked above"))
     }
 
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -76,7 +76,7 @@ pub type Combination<F> = Vec<(Wire, F)>;
 
 /// One matrix, row after row.
 #[derive(Debug, Clone)]
-pub(super) struct Matrix<F> {
+pub(crate) struct Matrix<F> {
     terms: Vec<(Wire, F)>,
     ends: Vec<usize>,
 }
@@ -85,9 +85,9 @@ pub(super) struct Matrix<F> {
 #[derive(Debug, Clone)]
 pub struct R1cs<F> {
     layout: Layout,
-    pub(super) a: Matrix<F>,
-    pub(super) b: Matrix<F>,
-    pub(super) c: Matrix<F>,
+    pub(crate) a: Matrix<F>,
+    pub(crate) b: Matrix<F>,
+    pub(crate) c: Matrix<F>,
 }
 
 /// A row that a witness breaks.
@@ -109,7 +109,7 @@ impl<F: PrimeField> Matrix<F> {
     }
 
     /// The terms of each row.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &[(Wire, F)]> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[(Wire, F)]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, &end)| &self.terms[start..end])
     }

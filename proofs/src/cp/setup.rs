@@ -41,6 +41,17 @@ pub fn development_key<E: Curve>(system: &R1cs<Scalar<E>>, seed: &Seed) -> Provi
     toxic.key(system, &program)
 }
 
+/// The key of known secrets (alpha, beta, gamma, delta, tau, the blocks' deltas): the oracle of the ceremony's tests.
+#[cfg(test)]
+pub(crate) fn key_of_secrets<E: Curve>(
+    system: &R1cs<Scalar<E>>,
+    [alpha, beta, gamma, delta, tau]: [Secret<Scalar<E>>; 5],
+    block_deltas: Vec<Secret<Scalar<E>>>,
+) -> ProvingKey<E> {
+    let program = evaluate(system, *tau.reveal());
+    Toxic::<E> { alpha, beta, gamma, delta, block_deltas, tau }.key(system, &program)
+}
+
 /// Evaluates the wires' polynomials.
 fn evaluate<E: ark_ff::PrimeField>(system: &R1cs<E>, tau: E) -> Program<E> {
     let domain = domain(system);
