@@ -37,7 +37,7 @@ impl Coefficients {
             return false;
         }
         let factors = self.draw::<E>(old.len());
-        let (old, new) = (sum_wide(old, &factors), sum_wide(new, &factors));
+        let (old, new) = rayon::join(|| sum_wide(old, &factors), || sum_wide(new, &factors));
         equal::<E>([new, old], [left.into(), right.into()])
     }
 
@@ -51,7 +51,7 @@ impl Coefficients {
             return false;
         }
         let factors = self.draw::<E>(old.len());
-        let (old, new) = (sum_wide(old, &factors), sum_wide(new, &factors));
+        let (old, new) = rayon::join(|| sum_wide(old, &factors), || sum_wide(new, &factors));
         equal::<E>([left.into(), right.into()], [new, old])
     }
 }
