@@ -25,6 +25,7 @@ mod knowledge;
 mod lagrange;
 mod multiply;
 mod powers;
+mod ptau;
 mod ratio;
 mod refusal;
 mod stage;
@@ -36,6 +37,7 @@ pub use chain::{Broken, CONTRIBUTIONS_MAX, Chain, FinishError, Policy, Step, bes
 pub use contribution::Header;
 pub use draft::Draft;
 pub use powers::{LOG_SIZE_MAX, LogSize, Powers};
+pub use ptau::PtauError;
 pub use ratio::Coefficients;
 pub use refusal::{Part, Refusal};
 pub use stage::{PointCounts, Points, Stage};
