@@ -1,0 +1,43 @@
+//! Ceremony: how a federation makes a key that nobody has to be trusted for.
+//!
+//! Two phases, each a [`Chain`] of contributions that peers make one after the other, on whatever links they have. Phase
+//! 1 ([`Powers`]) is for all circuits; phase 2 ([`Draft`]) turns its result into the key of one. A key is sound if, in
+//! each phase, one contributor drew its secrets at random and forgot them.
+//!
+//! ```text
+//! Chain::powers(size)           -> contribute, extend, ..  -> finish(policy): Powers
+//! Chain::circuit(r1cs, powers)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
+//! ```
+//!
+//! After BGM17 (Bowe, Gabizon and Miers, eprint 2017/1050), without its random beacon: Kohlweiss, Maller, Siim and Volkhov
+//! (2021/219) prove Groth16 sound with such a setup, although the last contributor can bias it. Contributions are checked by
+//! random combination, and each names its predecessor.
+//!
+//! Pure: seeds are inputs, contributions are bytes. Nothing here signs, sends, stores or waits; a contributor's name is what
+//! the message says, and who carries it compares it with the signature around it. Multiplication is not constant in time, and
+//! scratch memory is not wiped: contribute on a machine of your own.
+
+mod assemble;
+mod chain;
+mod contribution;
+mod draft;
+mod knowledge;
+mod lagrange;
+mod multiply;
+mod powers;
+mod ptau;
+mod ratio;
+mod refusal;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use assemble::BeginError;
+pub use chain::{Broken, CONTRIBUTIONS_MAX, Chain, FinishError, Policy, Step, best};
+pub use contribution::Header;
+pub use draft::Draft;
+pub use powers::{LOG_SIZE_MAX, LogSize, Powers};
+pub use ptau::PtauError;
+pub use ratio::Coefficients;
+pub use refusal::{Part, Refusal};
+pub use stage::{PointCounts, Points, Stage};

@@ -1,0 +1,286 @@
+//! Bounded: the proof that a chunk's entries are in range and within bounds.
+//!
+//! The proof carries commitments to the entries and to their histogram, each with its own blinder, so
+//! that opening a sum of entries says nothing of histograms. The squared norm is a third block. If the chunk
+//! is the whole update, the norm is shown and costs nothing; else it is hidden, and the commitments to the norms of an
+//! update's chunks are added ([`super::norm`]), so that the total alone is shown.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use longhaul_dtn::codec::{CodecError, Reader, Writer};
+
+use super::circuit::circuit;
+use super::shape::Shape;
+use super::statement::Statement;
+use super::witness::{Chunk, ChunkError};
+use crate::cp::{
+    Claim, Committed, KeyError, PointError, Proof, ProveError, Prover, ProvingKey, StatementId,
+    Verifier, VerifyError, VerifyingKey,
+};
+use crate::curve::{Curve, PointOne, Scalar};
+use crate::seed::{Secret, Seed};
+
+/// The block of the entries.
+const ENTRIES: usize = 0;
+/// The block of the norm.
+const NORM: usize = 2;
+/// More than a proof has on any curve.
+const PROOF_BYTES_MAX: usize = 512;
+
+/// Whether a chunk's squared norm is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormView {
+    /// Shown: for an update of one chunk, whose norm is the total.
+    Shown,
+    /// Committed to, to be added to those of other chunks.
+    Hidden,
+}
+
+/// A proof about one chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkProof<E: Curve> {
+    /// The squared norm, where it is shown.
+    norm: Option<u64>,
+    proof: Proof<E>,
+}
+
+/// What the author keeps of a proof: the blinders of what it committed to. Printing it shows nothing.
+#[derive(Clone)]
+pub struct Opening<E: Curve> {
+    /// Opens the commitment to the entries. It travels with the payload, for its readers to compare the two.
+    pub entries: Secret<Scalar<E>>,
+    /// The squared norm, in squares of the chunk's unit.
+    pub squared_norm: u64,
+    /// Opens the commitment to the norm; zero where it is shown.
+    pub norm: Secret<Scalar<E>>,
+}
+
+/// Proves statements about chunks of one shape.
+#[derive(Debug, Clone)]
+pub struct ChunkProver<E: Curve> {
+    shape: Shape,
+    prover: Prover<E>,
+}
+
+/// Verifies statements about chunks of one shape.
+#[derive(Debug, Clone)]
+pub struct ChunkVerifier<E: Curve> {
+    shape: Shape,
+    verifier: Verifier<E>,
+}
+
+/// Why there is no proof about a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BoundedError {
+    /// The entries are no chunk of the shape, or not as many as stated.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// The statement is about another number of entries.
+    #[error("the statement is about another number of entries")]
+    Entries,
+    /// The chunk breaks a bound, or the key is not of this circuit.
+    #[error(transparent)]
+    Prove(#[from] ProveError),
+}
+
+/// Why bytes are no proof about a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkProofError {
+    /// Not the deterministic CBOR of a proof.
+    #[error("not a well-formed proof: {0}")]
+    Malformed(#[from] CodecError),
+    /// A point of the proof is not one.
+    #[error("a point of the proof: {0}")]
+    Point(#[from] PointError),
+}
+
+impl<E: Curve> fmt::Debug for Opening<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening(..)")
+    }
+}
+
+impl<E: Curve> ChunkProver<E> {
+    /// Joins a shape and its key.
+    ///
+    /// # Errors
+    /// A key of another circuit.
+    pub fn new(shape: Shape, key: ProvingKey<E>) -> Result<Self, KeyError> {
+        Ok(Self { shape, prover: Prover::new(circuit(shape), key)? })
+    }
+
+    /// The entries it is for.
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What it proves with.
+    pub const fn prover(&self) -> &Prover<E> {
+        &self.prover
+    }
+
+    /// What verifies its proofs.
+    pub fn verifier(&self) -> ChunkVerifier<E> {
+        ChunkVerifier { shape: self.shape, verifier: self.prover.verifier().clone() }
+    }
+
+    /// Commits to the entries and proves the statement about them: for 65,000 entries some 0.5 s of
+    /// one core, on as many as the current pool has.
+    ///
+    /// # Errors
+    /// Entries that are no chunk or break a bound. The seed is used up either way.
+    pub fn prove(
+        &self,
+        statement: &Statement,
+        entries: &[i8],
+        view: NormView,
+        seed: Seed,
+    ) -> Result<(ChunkProof<E>, Opening<E>), BoundedError> {
+        if statement.entries != entries.len() {
+            return Err(BoundedError::Entries);
+        }
+        let chunk = Chunk::new(self.shape, entries)?;
+        let squared_norm = chunk.squared_norm();
+        let norm = (view == NormView::Shown).then_some(squared_norm);
+        let committed = self.commit(&chunk, view, seed)?;
+        let opening = Opening {
+            entries: committed.blinder(ENTRIES).clone(),
+            squared_norm,
+            norm: committed.blinder(NORM).clone(),
+        };
+        let claim = claim(self.shape, statement, norm);
+        let complete = |challenge| chunk.witness(&claim.public, challenge);
+        let proof = self.prover.prove(&claim, committed, complete)?;
+        Ok((ChunkProof { norm, proof }, opening))
+    }
+
+    fn commit(
+        &self,
+        chunk: &Chunk,
+        view: NormView,
+        seed: Seed,
+    ) -> Result<Committed<E>, ProveError> {
+        let blocks = chunk.blocks();
+        let shown = usize::from(view == NormView::Shown);
+        self.prover.commit(&blocks.each_ref().map(Vec::as_slice), shown, seed)
+    }
+}
+
+impl<E: Curve> ChunkVerifier<E> {
+    /// Joins a shape and its key.
+    ///
+    /// # Errors
+    /// A key that is refused, or of another circuit.
+    pub fn new(shape: Shape, key: VerifyingKey<E>) -> Result<Self, KeyError> {
+        if key.circuit() != circuit::<Scalar<E>>(shape).id() {
+            return Err(KeyError::Circuit);
+        }
+        Ok(Self { shape, verifier: Verifier::new(key)? })
+    }
+
+    /// The entries it is for.
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The key and its checks.
+    pub const fn verifier(&self) -> &Verifier<E> {
+        &self.verifier
+    }
+
+    /// The name under which a statement counts once, whatever its proof.
+    ///
+    /// # Panics
+    /// If the statement is about more entries than the shape has.
+    pub fn statement_id(&self, statement: &Statement) -> StatementId {
+        self.verifier.statement_id(&claim(self.shape, statement, None))
+    }
+
+    /// Checks one proof: some 2 ms on BN254.
+    ///
+    /// # Errors
+    /// A statement about more entries than the shape has, or a proof that does not show it.
+    pub fn verify(&self, statement: &Statement, proof: &ChunkProof<E>) -> Result<(), VerifyError> {
+        if statement.entries > self.shape.entries() {
+            return Err(VerifyError::Invalid);
+        }
+        self.verifier.verify(&claim(self.shape, statement, proof.norm), &proof.proof)
+    }
+
+    /// Checks many proofs at once and gives the positions of the bad ones.
+    pub fn verify_batch(&self, proofs: &[(&Statement, &ChunkProof<E>)]) -> BTreeSet<usize> {
+        let fits = |statement: &Statement| statement.entries <= self.shape.entries();
+        let kept: Vec<usize> = (0..proofs.len()).filter(|&index| fits(proofs[index].0)).collect();
+        let claims: Vec<Claim<E>> = kept
+            .iter()
+            .map(|&index| claim(self.shape, proofs[index].0, proofs[index].1.norm))
+            .collect();
+        let pairs: Vec<_> = kept
+            .iter()
+            .zip(&claims)
+            .map(|(&index, claim)| (claim, &proofs[index].1.proof))
+            .collect();
+        let bad = self.verifier.verify_batch(&pairs);
+        let long = (0..proofs.len()).filter(|&index| !fits(proofs[index].0));
+        bad.into_iter().map(|index| kept[index]).chain(long).collect()
+    }
+}
+
+/// The claim of a statement; the norm is shown if it is given.
+fn claim<E: Curve>(shape: Shape, statement: &Statement, norm: Option<u64>) -> Claim<E> {
+    Claim {
+        public: statement.bounds.public(shape, statement.entries),
+        shown: norm.into_iter().map(|norm| vec![Scalar::<E>::from(norm)]).collect(),
+        context: statement.context(shape),
+    }
+}
+
+impl<E: Curve> ChunkProof<E> {
+    /// The squared norm, where it is shown.
+    pub const fn shown_norm(&self) -> Option<u64> {
+        self.norm
+    }
+
+    /// The commitment to the entries, in the basis of block 0.
+    pub fn entries(&self) -> PointOne<E> {
+        self.proof.blocks()[ENTRIES]
+    }
+
+    /// The commitment to the squared norm, where it is hidden.
+    pub fn hidden_norm(&self) -> Option<PointOne<E>> {
+        self.proof.blocks().get(NORM).copied()
+    }
+
+    /// The points.
+    pub const fn proof(&self) -> &Proof<E> {
+        &self.proof
+    }
+
+    /// A deterministic CBOR array `[shown norm or null, points]`: 196 to 204 bytes on BN254 with the norm
+    /// shown, 229 with it hidden.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(2);
+        match self.norm {
+            Some(norm) => writer.unsigned(norm),
+            None => writer.null(),
+        };
+        writer.bytes(&self.proof.encode());
+        writer.into_bytes()
+    }
+
+    /// Reads what a stranger may have written.
+    ///
+    /// # Errors
+    /// Anything that [`encode`](Self::encode) does not write, and points that are refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ChunkProofError> {
+        let mut reader = Reader::new(bytes);
+        reader.tuple(2)?;
+        let norm = if reader.null()? { None } else { Some(reader.unsigned(u64::MAX)?) };
+        let points = reader.bytes(PROOF_BYTES_MAX)?;
+        reader.finish()?;
+        let hidden = if norm.is_some() { NORM } else { NORM + 1 };
+        Ok(Self { norm, proof: Proof::decode(points, hidden)? })
+    }
+}
