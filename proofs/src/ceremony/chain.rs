@@ -23,7 +23,7 @@ use crate::cp::{KeyError, ProvingKey, R1cs};
 use crate::curve::{Curve, Scalar};
 use crate::seed::Seed;
 
-/// Most contributions of a chain, so that checking one has a bound: some 10 minutes for the largest circuit.
+/// Most contributions of a chain, so that checking one has a bound.
 pub const CONTRIBUTIONS_MAX: usize = 1_024;
 
 /// One contribution of a chain.

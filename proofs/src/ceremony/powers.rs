@@ -92,7 +92,7 @@ impl<E: Curve> Powers<E> {
         ContentHash::from_bytes(*hasher.finalize().as_bytes())
     }
 
-    /// Reads powers of this size from a stranger: some 2 s of one core for 2^16.
+    /// Reads powers of this size from a stranger: a square root for each point, and for those of G2 a check of its group.
     ///
     /// That they are powers is checked; who made them is not known from them. Powers of one party are as
     /// good as a development key.

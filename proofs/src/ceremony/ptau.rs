@@ -75,7 +75,7 @@ impl<'a> Cursor<'a> {
 }
 
 impl Powers<Bn254> {
-    /// Takes the powers for domains of up to `size` out of a file: some 10 s of one core for 2^16.
+    /// Takes the powers for domains of up to `size` out of a file, each checked as a stranger's.
     ///
     /// # Errors
     /// What is wrong with the file. No more is allocated than `size` has points.
