@@ -66,7 +66,7 @@ impl Wire {
         Self(u32::try_from(position).expect("checked above"))
     }
 
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 }
