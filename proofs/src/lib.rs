@@ -15,4 +15,5 @@ pub mod cp;
 pub mod curve;
 pub mod s1;
 pub mod s2;
+pub mod s3;
 pub mod seed;

@@ -20,7 +20,7 @@ pub const INPUTS_MAX: usize = 256;
 /// Most committed blocks.
 pub const BLOCKS_MAX: usize = 8;
 /// Most wires of a block that a statement may show.
-pub const SHOWN_WIRES_MAX: usize = 16;
+pub const SHOWN_WIRES_MAX: usize = 1_024;
 /// Most bytes of a verifying key.
 const KEY_BYTES_MAX: usize = 1 << 17;
 const VERSION: u64 = 1;

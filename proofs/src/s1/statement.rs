@@ -61,7 +61,7 @@ impl Exponent {
 
 impl Subject {
     /// Canonical bytes, which every challenge about it covers.
-    pub(super) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         writer.array(5).bytes(self.federation.as_bytes()).bytes(self.author.as_bytes());
         writer.unsigned(u64::from(self.epoch.get()));
         writer.bytes(self.base.as_bytes()).bytes(self.payload.as_bytes());
