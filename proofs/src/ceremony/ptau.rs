@@ -151,10 +151,13 @@ fn power(header: &[u8]) -> Result<u32, PtauError> {
     if (1..=POWER_MAX).contains(&power) { Ok(power) } else { Err(PtauError::Size(power)) }
 }
 
+/// Both coordinates of a point, if they are below the prime.
+type Coordinates<F> = Option<(F, F)>;
+
 /// Points of one size, on all threads of the pool; the first fault counts.
 fn read<P: SWCurveConfig>(
     bytes: &[u8],
-    coordinates: fn(&[u8]) -> Option<(P::BaseField, P::BaseField)>,
+    coordinates: fn(&[u8]) -> Coordinates<P::BaseField>,
 ) -> Result<Vec<Affine<P>>, PtauError> {
     let size = 2 * COORDINATE * <P::BaseField as ark_ff::Field>::extension_degree() as usize;
     let point = |bytes: &[u8]| {

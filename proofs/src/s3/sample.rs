@@ -170,9 +170,9 @@ mod tests {
         let mut used = vec![[false; 256]; ELEMENTS];
         for (index, place) in places().enumerate() {
             let width = if index < BATCH * INPUTS { 8 } else { LABEL_BITS };
-            for bit in place.shift..place.shift + width {
-                assert!(bit < 253 && !used[place.element][bit], "value {index}, bit {bit}");
-                used[place.element][bit] = true;
+            assert!(place.shift + width <= 253, "value {index} at bit {}", place.shift);
+            for bit in &mut used[place.element][place.shift..place.shift + width] {
+                assert!(!std::mem::replace(bit, true), "value {index}");
             }
         }
     }

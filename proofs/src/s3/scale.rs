@@ -76,7 +76,7 @@ mod tests {
     fn formats_fit_their_bytes() {
         let (classes, inputs) = (CLASSES as i64, INPUTS as i64);
         assert_eq!(LOGIT_SHIFT, 16);
-        assert!(2 * classes << EXPONENTIAL_FRACTION_BITS <= 1 << 16);
+        assert!((2 * classes) << EXPONENTIAL_FRACTION_BITS <= 1 << 16);
         let gradient = (BATCH as i64 * 127) << PROBABILITY_FRACTION_BITS;
         assert!(gradient <= 127 * 2 * HALF_DIVISOR_MAX as i64, "the largest gradient is an entry");
         assert!(inputs * 127 * i64::from(WEIGHT_MAX) < 1 << 36);
