@@ -211,7 +211,7 @@ fn a_committee_lets_a_federation_be_large() {
 #[test]
 fn refuses_unsound_recipes() {
     check(|it| it.recipe.quorum = 0, "a quorum of 0 distinct authors among 5");
-    check(|it| it.recipe.quorum = 6, "choose 1 to 5");
+    check(|it| it.recipe.quorum = 6, "choose a quorum of 1 to 5");
     check(
         |it| it.recipe.rule = Rule::TrimmedMean { trim: Trim::Fixed(2) },
         "leaves nothing of a quorum of 3",
