@@ -6,7 +6,7 @@
 //! Bundles for our own node are delivered and go nowhere else. A bundle that was delivered, that
 //! its destination has acknowledged, or that another node took by a route, is done: it goes nowhere
 //! any more, is kept so that duplicates are known, and is the first to give way when the quota is
-//! used up; [`room`] says what else does. Expired bundles are deleted, and those that were kept for long.
+//! used up; `room` says what else does. Expired bundles are deleted, and those that were kept for long.
 //!
 //! A neighbour that is itself and that nobody named is given the bundles for it and no others.
 //!
