@@ -188,7 +188,11 @@ impl<E: Curve> SumClaim<'_, E> {
             return Err(SumError::Wide);
         }
         let mut order: Vec<_> = (0..self.terms.len()).collect();
-        order.sort_by_key(|&index| (self.terms[index].commitment.x, index));
+        // By both coordinates: a commitment and its opposite share one.
+        order.sort_by_key(|&index| {
+            let point = self.terms[index].commitment;
+            (point.x, point.y, index)
+        });
         match order.windows(2).find(|pair| self.same(pair[0], pair[1])) {
             Some(pair) => Err(SumError::Repeated(pair[0], pair[1])),
             None => Ok(()),

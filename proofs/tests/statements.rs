@@ -126,6 +126,8 @@ fn a_proof_is_bound_to_its_whole_statement() {
     assert_eq!(verifier.verify(&good, &again), Ok(()));
     assert_eq!(verifier.statement_id(&good), id);
     assert_ne!(verifier.statement_id(&Statement { chunk: 1, ..good }), id);
+    let long = Statement { entries: usize::MAX, ..good };
+    assert_eq!(verifier.statement_id(&long), Err(VerifyError::Invalid));
 }
 
 #[test]

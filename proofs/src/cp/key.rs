@@ -13,7 +13,8 @@ use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 
 use super::points::{self, Form, PointError, Trust};
-use crate::curve::{Curve, PointOne, PointTwo};
+use super::r1cs::R1cs;
+use crate::curve::{Curve, PointOne, PointTwo, Scalar};
 
 /// Most public inputs of a key, the constant and the challenge included.
 pub const INPUTS_MAX: usize = 256;
@@ -129,6 +130,16 @@ impl<E: Curve> VerifyingKey<E> {
     /// How many of the last blocks a statement may show.
     pub fn showable_count(&self) -> usize {
         self.shown.len()
+    }
+
+    /// Whether it is of this circuit: its name, and all that it has one of for each part of it.
+    pub(crate) fn is_of(&self, system: &R1cs<Scalar<E>>) -> bool {
+        let layout = system.layout();
+        let showable = &layout.blocks[layout.blocks.len() - layout.showable..];
+        self.circuit == system.id()
+            && self.public_count() == layout.public
+            && self.block_count() == layout.blocks.len()
+            && self.shown.iter().map(Vec::len).eq(showable.iter().copied())
     }
 
     /// The bases of the showable block `block`, counted from the first showable one, and the blinders' base.

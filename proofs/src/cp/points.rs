@@ -100,6 +100,10 @@ fn read_one<G: AffineRepr>(bytes: &[u8], form: Form, trust: Trust) -> Result<G, 
     if point.is_zero() {
         return Err(PointError::Identity);
     }
+    // BLS12-381 reads two coordinates without asking whether they are of a point of the curve.
+    if form == Form::Uncompressed {
+        point.check().map_err(|_| PointError::NotInGroup)?;
+    }
     let mut again = Vec::with_capacity(bytes.len());
     write(&[point], form, &mut again);
     if again == bytes { Ok(point) } else { Err(PointError::NotCanonical) }
@@ -107,9 +111,10 @@ fn read_one<G: AffineRepr>(bytes: &[u8], form: Form, trust: Trust) -> Result<G, 
 
 #[cfg(test)]
 mod tests {
-    use ark_bls12_381::G1Affine as WideAffine;
+    use ark_bls12_381::{Fq as WideFq, G1Affine as WideAffine};
     use ark_bn254::{Fq, G1Affine, G2Affine};
-    use ark_ff::{BigInteger, PrimeField};
+    use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
+    use ark_ff::{BigInteger, Field, PrimeField};
     use ark_serialize::CanonicalDeserialize;
 
     use super::*;
@@ -154,6 +159,28 @@ mod tests {
                 WideAffine::deserialize_with_mode(&bytes[..], Compress::Yes, Validate::No).is_ok()
             });
         assert!(outside.count() > 10, "half of the coordinates have a point, none in the group");
+    }
+
+    #[test]
+    fn refuses_coordinates_of_another_curve_that_pass_the_test_of_the_group() {
+        fn scaled<P: SWCurveConfig>(by: P::BaseField) -> Vec<u8> {
+            let Affine { x, y, .. } = Affine::<P>::generator();
+            let outside = Affine::<P>::new_unchecked(x * by.square(), y * by.square() * by);
+            assert!(!outside.is_on_curve());
+            let mut bytes = Vec::new();
+            write(&[outside], Form::Uncompressed, &mut bytes);
+            bytes
+        }
+        let uncompressed = |bytes: &[u8]| {
+            let mut bytes = bytes;
+            read::<WideAffine>(&mut bytes, 1, Form::Uncompressed, Trust::Stranger)
+        };
+        let one = scaled::<ark_bls12_381::g1::Config>(WideFq::from(2));
+        assert_eq!(uncompressed(&one), Err(PointError::NotInGroup));
+        let two = scaled::<ark_bls12_381::g2::Config>(ark_bls12_381::Fq2::from(2));
+        let read =
+            read::<ark_bls12_381::G2Affine>(&mut &two[..], 1, Form::Uncompressed, Trust::Stranger);
+        assert_eq!(read, Err(PointError::NotInGroup));
     }
 
     #[test]

@@ -163,11 +163,9 @@ impl<E: Curve> ProvingKey<E> {
 
     /// Whether the key is of this circuit: its name, its counts, and a base for each committed value.
     pub(super) fn fits(&self, system: &R1cs<Scalar<E>>) -> bool {
-        let (layout, verifying) = (system.layout(), &self.verifying);
-        verifying.circuit == system.id()
-            && verifying.public_count() == layout.public
-            && verifying.block_count() == layout.blocks.len()
-            && verifying.showable_count() == layout.showable
+        let shown = self.blocks.len().saturating_sub(self.verifying.shown.len());
+        self.verifying.is_of(system)
+            && self.blocks[shown..] == self.verifying.shown[..]
             && !self.blocks.iter().flatten().any(AffineRepr::is_zero)
     }
 }

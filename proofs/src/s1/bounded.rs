@@ -173,7 +173,7 @@ impl<E: Curve> ChunkVerifier<E> {
     /// # Errors
     /// A key that is refused, or of another circuit.
     pub fn new(shape: Shape, key: VerifyingKey<E>) -> Result<Self, KeyError> {
-        if key.circuit() != circuit::<Scalar<E>>(shape).id() {
+        if !key.is_of(&circuit::<Scalar<E>>(shape)) {
             return Err(KeyError::Circuit);
         }
         Ok(Self { shape, verifier: Verifier::new(key)? })
@@ -191,10 +191,16 @@ impl<E: Curve> ChunkVerifier<E> {
 
     /// The name under which a statement counts once, whatever its proof.
     ///
-    /// # Panics
-    /// If the statement is about more entries than the shape has.
-    pub fn statement_id(&self, statement: &Statement) -> StatementId {
-        self.verifier.statement_id(&claim(self.shape, statement, None))
+    /// It names a claim, not who made it nor what was committed to: count it within what an author signed alone, and
+    /// take two different commitments under one name for the contradiction that they are.
+    ///
+    /// # Errors
+    /// A statement about more entries than the shape has.
+    pub fn statement_id(&self, statement: &Statement) -> Result<StatementId, VerifyError> {
+        if statement.entries > self.shape.entries() {
+            return Err(VerifyError::Invalid);
+        }
+        Ok(self.verifier.statement_id(&claim(self.shape, statement, None)))
     }
 
     /// Checks one proof: some 2 ms on BN254.

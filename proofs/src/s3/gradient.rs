@@ -201,7 +201,7 @@ impl<E: Curve> StepVerifier<E> {
     /// # Errors
     /// A key that is refused, or of another circuit.
     pub fn new(key: VerifyingKey<E>) -> Result<Self, KeyError> {
-        if key.circuit() != circuit::<Scalar<E>>().id() {
+        if !key.is_of(&circuit::<Scalar<E>>()) {
             return Err(KeyError::Circuit);
         }
         Ok(Self { verifier: Verifier::new(key)? })
