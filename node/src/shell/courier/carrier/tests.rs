@@ -372,18 +372,24 @@ async fn a_bundle_that_finds_no_room_for_long_is_refused() {
     assert_eq!(answer[36..], [3, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
-/// A raw stranger that begins a bundle of a mebibyte and has sent all but a byte of it.
-async fn holder(address: std::net::SocketAddr, from: &str, whole: u64) -> TcpStream {
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind(format!("{from}:0").parse().expect("an address")).expect("a free port");
-    let mut stream = socket.connect(address).await.expect("it listens");
+/// Says who a raw stranger is; gives the bytes that the carrier, whose name is as long, answers with.
+async fn greet(stream: &mut TcpStream) -> usize {
     stream.write_all(b"dtn!\x04\x00").await.expect("open");
     let mut init = vec![7, 0, 0];
     init.extend((1_u64 << 16).to_be_bytes());
     init.extend((1_u64 << 20).to_be_bytes());
     init.extend(b"\x00\x08dtn://s/\x00\x00\x00\x00");
     stream.write_all(&init).await.expect("open");
-    stream.read_exact(&mut vec![0; 6 + init.len()]).await.expect("it answers");
+    6 + init.len()
+}
+
+/// A raw stranger that begins a bundle of a mebibyte and has sent all but a byte of it.
+async fn holder(address: std::net::SocketAddr, from: &str, whole: u64) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("a free port");
+    let mut stream = socket.connect(address).await.expect("it listens");
+    let said = greet(&mut stream).await;
+    stream.read_exact(&mut vec![0; said]).await.expect("it answers");
     let piece = 60_000.min(whole - 1);
     let mut left = whole - 1;
     let mut head = segment(0, whole, piece);
@@ -493,12 +499,7 @@ async fn keeps_places_for_nodes_that_are_named() {
     let mut strangers = Vec::new();
     for _ in 0..4 {
         let mut stream = TcpStream::connect(address).await.expect("it listens");
-        stream.write_all(b"dtn!\x04\x00").await.expect("open");
-        let mut init = vec![7, 0, 0];
-        init.extend((1_u64 << 16).to_be_bytes());
-        init.extend((1_u64 << 20).to_be_bytes());
-        init.extend(b"\x00\x08dtn://s/\x00\x00\x00\x00");
-        stream.write_all(&init).await.expect("open");
+        greet(&mut stream).await;
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         let is_over = tokio::time::timeout(Duration::from_millis(500), read).await.is_ok();
