@@ -9,7 +9,7 @@ use longhaul_registry::audit::{self, Exported};
 
 use super::DirArg;
 use crate::shell::fresh::{self, Readers};
-use crate::shell::store::Store;
+use crate::shell::store::{Snapshot, Store};
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -25,7 +25,10 @@ pub(super) struct ExportArgs {
 ///
 /// Works beside a running peer: the log only ever grows.
 pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
-    let snapshot = Store::read(dir)?;
+    write(&Store::read(dir)?, dir, out)
+}
+
+fn write(snapshot: &Snapshot, dir: &Path, out: &Path) -> anyhow::Result<Exported> {
     keep_out_of(dir, out)?;
     let me = Store::key(dir)?.peer_id();
     ensure!(
@@ -41,7 +44,8 @@ pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Res
 
 /// Refuses to write over what a data directory is made of.
 pub(super) fn keep_out_of(dir: &Path, out: &Path) -> anyhow::Result<()> {
-    const OWN: [&str; 6] = ["key", "manifest", "longhaul.toml", "status.json", "lock", "index"];
+    const OWN: [&str; 7] =
+        ["key", "key-number", "manifest", "longhaul.toml", "status.json", "lock", "index"];
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new(".")).canonicalize();
     let parent = parent.with_context(|| format!("open the folder of {}", out.display()))?;
@@ -57,7 +61,8 @@ pub(super) fn keep_out_of(dir: &Path, out: &Path) -> anyhow::Result<()> {
 }
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let exported = export_audit_file(&args.dir.dir, &args.out)?;
+    let snapshot = Store::read(&args.dir.dir)?;
+    let exported = write(&snapshot, &args.dir.dir, &args.out)?;
     eprintln!(
         "{} log entries, {} payloads, {} bytes; {} payloads are missing",
         exported.entries,
@@ -72,7 +77,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let (out, dir) = (args.out.display(), args.dir.dir.display());
-    if Store::read(&args.dir.dir)?.manifest.manifest().is_private() {
+    if snapshot.manifest.manifest().is_private() {
         eprintln!("Wrote {out}. Next: longhaul keys export --dir {dir} --out KEYS, and");
         eprintln!("  longhaul-audit replay {out} --keys KEYS");
     } else {
