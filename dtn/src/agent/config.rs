@@ -129,7 +129,12 @@ mod tests {
     fn config(payload_bytes_max: u64) -> AgentConfig {
         let me = SecretKey::from_seed(&[1; 32]).peer_id();
         let lifetime_max = Span::from_ms(1);
-        let limits = BundleLimits { header_bytes_max: 1, payload_bytes_max, lifetime_max };
+        let limits = BundleLimits {
+            header_bytes_max: 1,
+            proof_bytes_max: 1,
+            payload_bytes_max,
+            lifetime_max,
+        };
         AgentConfig::new(me, ContentHash::of(b"scope"), limits, [0; NONCE_BYTES])
     }
 

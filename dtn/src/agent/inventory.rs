@@ -180,6 +180,7 @@ mod tests {
 
     const LIMITS: BundleLimits = BundleLimits {
         header_bytes_max: 9,
+        proof_bytes_max: 0,
         payload_bytes_max: 9,
         lifetime_max: Span::from_ms(u64::MAX),
     };

@@ -72,6 +72,7 @@ pub(super) struct Ciphertexts {
     pub header: Vec<u8>,
     pub payload: Vec<u8>,
     pub claim: Confidential,
+    pub opened: Opened,
 }
 
 impl Confidential {
@@ -177,12 +178,14 @@ impl Encryption<'_> {
         let mut inside = Writer::new();
         inside.array(5).unsigned(VERSION).bytes(&salt);
         inside.bytes(self.author.peer_id().as_bytes()).bytes(signature.as_bytes()).bytes(header);
+        let clear = header.to_vec();
         let [header_key, payload_key] = claim.structures(primary, primary_bytes)?;
         let [header_nonce, payload_nonce] = claim.nonces();
         let key = self.key.content_key();
         let header = key.seal(header_nonce, &header_key, inside.into_bytes());
         let payload = key.seal(payload_nonce, &payload_key, payload.to_vec());
-        Ok(Ciphertexts { header, payload, claim })
+        let opened = Opened { author: self.author.peer_id(), header: clear, salt };
+        Ok(Ciphertexts { header, payload, claim, opened })
     }
 
     /// Another one for each bundle, which nobody else can guess.
@@ -367,8 +370,9 @@ mod tests {
             payload: ContentHash::of(b"ciphertext"),
             payload_len: 10,
             confidential: Some(claim),
+            proof: None,
         };
-        Sealed::sign((primary, &bytes), &header, claims, signer)
+        Sealed::sign((primary, &bytes), (&header, None), claims, signer)
     }
 
     fn inside(author: &SecretKey, federation: &str, pseudonym: &SecretKey) -> Vec<u8> {

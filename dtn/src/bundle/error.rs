@@ -13,6 +13,9 @@ pub enum BlockKind {
     Primary,
     /// The update header, private-use block type 192; opaque to this crate.
     UpdateHeader,
+    /// What shows to whoever cannot read the payload that it is within bounds, private-use block type
+    /// 194; opaque to this crate. Not in every bundle.
+    Proof,
     /// The integrity block, private-use block type 193.
     Integrity,
     /// The security block: a block integrity block (RFC 9172) about the integrity block.
@@ -28,9 +31,10 @@ pub enum BlockKind {
 }
 
 /// The blocks behind the primary block, in the one order that is accepted; a bundle in clear has no
-/// confidentiality block.
-pub(super) const LAYOUT: [BlockKind; 7] = [
+/// confidentiality block, and one without a proof no proof block.
+pub(super) const LAYOUT: [BlockKind; 8] = [
     BlockKind::UpdateHeader,
+    BlockKind::Proof,
     BlockKind::Integrity,
     BlockKind::Security,
     BlockKind::Confidentiality,
@@ -51,6 +55,7 @@ impl BlockKind {
             Self::Confidentiality => 12,
             Self::UpdateHeader => 192,
             Self::Integrity => 193,
+            Self::Proof => 194,
         }
     }
 
@@ -65,7 +70,13 @@ impl BlockKind {
             Self::BundleAge => 5,
             Self::Security => 6,
             Self::Confidentiality => 7,
+            Self::Proof => 8,
         }
+    }
+
+    /// Whether a bundle may lack it.
+    pub(super) const fn is_optional(self) -> bool {
+        matches!(self, Self::Proof | Self::Confidentiality)
     }
 
     /// Processing flags: none, so that a courier that does not know a block keeps it and reports nothing;
@@ -92,6 +103,7 @@ impl fmt::Display for BlockKind {
         f.write_str(match self {
             Self::Primary => "primary block",
             Self::UpdateHeader => "update header block",
+            Self::Proof => "proof block",
             Self::Integrity => "integrity block",
             Self::Security => "security block",
             Self::Confidentiality => "confidentiality block",
@@ -215,6 +227,17 @@ pub enum BundleError {
         /// Bytes allowed.
         max: usize,
     },
+    /// The proof is larger than allowed, alone or together with the header.
+    #[error("proof block: {len} bytes are above the limit of {max}")]
+    ProofTooLarge {
+        /// Bytes of the proof.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// A block is there and not signed for, or signed for and not there.
+    #[error("integrity block: speaks of a {0} where there is none, or the other way round")]
+    Presence(BlockKind),
     /// The payload is larger than allowed.
     #[error("payload of {len} bytes is above the limit of {max}")]
     PayloadTooLarge {

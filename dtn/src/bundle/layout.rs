@@ -35,6 +35,8 @@ pub(super) struct Blocks<'a> {
     pub sealed: &'a [u8],
     /// Where in `sealed` the update header is.
     pub header: Range<usize>,
+    /// Where in `sealed` the proof is, if there is one.
+    pub proof: Option<Range<usize>>,
     /// The data of the blocks of [`LAYOUT`]; the payload is empty in a head.
     pub data: [&'a [u8]; LAYOUT.len()],
     pub last_data_end: usize,
@@ -70,6 +72,7 @@ impl<'a> Blocks<'a> {
             BlockKind::UpdateHeader => {
                 (limits.header_bytes_max + CONFIDENTIAL_HEADER_BYTES).min(HEADER_BYTES_MAX)
             }
+            BlockKind::Proof => limits.proof_bytes_max.min(HEADER_BYTES_MAX),
             BlockKind::Integrity => INTEGRITY_BYTES_MAX,
             BlockKind::Security => SECURITY_BYTES_MAX,
             BlockKind::Confidentiality => CONFIDENTIALITY_BYTES_MAX,
@@ -82,6 +85,7 @@ impl<'a> Blocks<'a> {
             primary_bytes,
             sealed: &[],
             header: 0..0,
+            proof: None,
             data: Default::default(),
             last_data_end: 0,
             has_confidentiality: false,
@@ -89,7 +93,7 @@ impl<'a> Blocks<'a> {
         let count = LAYOUT.len() - usize::from(form == Form::Head);
         let mut seen = vec![BlockKind::Primary.number()];
         for (expected, slot) in LAYOUT.into_iter().zip(&mut blocks.data).take(count) {
-            if expected == BlockKind::Confidentiality && !next_is(&reader, expected) {
+            if expected.is_optional() && !next_is(&reader, expected) {
                 continue;
             }
             if reader.at_break().map_err(BundleError::Frame)? {
@@ -102,15 +106,15 @@ impl<'a> Blocks<'a> {
             seen.push(expected.number());
             *slot = block.data;
             blocks.last_data_end = block.data_end;
+            let end = block.data_end - primary_start;
+            let place = end - block.data.len()..end;
             match expected {
                 BlockKind::Confidentiality => {
                     blocks.has_confidentiality = true;
                     blocks.sealed = reader.since(primary_start);
                 }
-                BlockKind::UpdateHeader => {
-                    let end = block.data_end - primary_start;
-                    blocks.header = end - block.data.len()..end;
-                }
+                BlockKind::UpdateHeader => blocks.header = place,
+                BlockKind::Proof => blocks.proof = Some(place),
                 BlockKind::Security => blocks.sealed = reader.since(primary_start),
                 _ => {}
             }

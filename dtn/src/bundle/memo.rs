@@ -64,6 +64,7 @@ mod tests {
 
     const LIMITS: BundleLimits = BundleLimits {
         header_bytes_max: 99,
+        proof_bytes_max: 0,
         payload_bytes_max: 99,
         lifetime_max: Span::from_ms(1_000),
     };

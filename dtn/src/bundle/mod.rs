@@ -4,7 +4,8 @@
 //! (private use 192, opaque here), the integrity block (private use 193), a block
 //! integrity block with the author's COSE signature over it (RFC 9172), hop
 //! count, bundle age and payload, in this order, each with a CRC-32C. Where header and payload are
-//! encrypted ([`Encryption`]), a confidentiality block stands behind the security block. There is
+//! encrypted ([`Encryption`]), a confidentiality block stands behind the security block. A proof
+//! about the payload (private use 194, opaque here) may stand behind the header. There is
 //! one accepted encoding of each field; blocks that couriers of other
 //! implementations might add are refused. [`BundleHead`] is everything but the
 //! payload's bytes: what contacts exchange first and logs keep. Its signature
@@ -20,6 +21,7 @@ mod integrity;
 mod layout;
 mod memo;
 mod mutable;
+mod prepared;
 mod primary;
 mod security;
 
@@ -32,9 +34,10 @@ pub use self::confidential::{
 pub use self::error::{BlockKind, BundleError};
 pub use self::id::BundleId;
 pub use self::memo::BundleMemo;
+pub use self::prepared::Prepared;
 
 use self::canonical::write_block;
-use self::confidential::{Ciphertexts, Opened};
+use self::confidential::Opened;
 use self::integrity::Claims;
 use self::layout::{Blocks, Form};
 use self::mutable::Mutable;
@@ -54,6 +57,9 @@ pub const HEADER_BYTES_MAX: usize = 60 * 1024;
 pub struct BundleLimits {
     /// Bytes of the update header; [`HEADER_BYTES_MAX`] holds as well.
     pub header_bytes_max: usize,
+    /// Bytes of the proof, 0 where there is none; header and proof together have
+    /// [`HEADER_BYTES_MAX`] at most.
+    pub proof_bytes_max: usize,
     /// Bytes of the payload.
     pub payload_bytes_max: u64,
     /// Time between creation and expiry.
@@ -108,16 +114,15 @@ struct Sealed {
     blocks: Vec<u8>,
     /// Where in them the header's bytes are.
     header: Range<usize>,
+    /// Where in them the proof is, if there is one.
+    proof: Option<Range<usize>>,
     claims: Claims,
 }
 
 impl BundleHead {
     /// Makes and signs a bundle of the owner of `key`.
     pub fn seal(draft: BundleDraft<'_>, key: &SecretKey) -> Result<Self, BundleError> {
-        let (primary, primary_bytes, mutable) = front(&draft, key)?;
-        let claims = Claims::of((&draft.header, draft.payload), None);
-        let sealed = Sealed::sign((primary, &primary_bytes), &draft.header, claims, key)?;
-        Ok(Self { sealed: Arc::new(sealed), mutable, opened: None })
+        Prepared::clear(draft, key)?.sign(None)
     }
 
     /// Makes a bundle whose header and payload are encrypted, signed by a pseudonym; gives the
@@ -129,16 +134,8 @@ impl BundleHead {
         draft: BundleDraft<'_>,
         encryption: &Encryption<'_>,
     ) -> Result<(Self, Vec<u8>), BundleError> {
-        let (primary, primary_bytes, mutable) = front(&draft, encryption.pseudonym)?;
-        let (header, payload) = (&draft.header, draft.payload);
-        check_header_len(header.len(), HEADER_BYTES_MAX - CONFIDENTIAL_HEADER_BYTES)?;
-        let Ciphertexts { header, payload, claim } =
-            encryption.encrypt(&primary, &primary_bytes, header, payload)?;
-        let claims = Claims::of((&header, &payload), Some(claim));
-        let parts = (primary, &primary_bytes[..]);
-        let sealed = Sealed::sign(parts, &header, claims, encryption.pseudonym)?;
-        let opened = Some(Arc::new(Opened::of(&sealed, encryption.key)?));
-        Ok((Self { sealed: Arc::new(sealed), mutable, opened }, payload))
+        let (prepared, ciphertext) = Prepared::encrypted(draft, encryption)?;
+        Ok((prepared.sign(None)?, ciphertext))
     }
 
     /// Signs a bundle around a header and a payload that are ciphertexts already, as whoever has no
@@ -149,11 +146,7 @@ impl BundleHead {
         claim: Confidential,
         signer: &SecretKey,
     ) -> Result<Self, BundleError> {
-        let (primary, primary_bytes, mutable) = front(&draft, signer)?;
-        check_header_len(draft.header.len(), HEADER_BYTES_MAX)?;
-        let claims = Claims::of((&draft.header, draft.payload), Some(claim));
-        let sealed = Sealed::sign((primary, &primary_bytes), &draft.header, claims, signer)?;
-        Ok(Self { sealed: Arc::new(sealed), mutable, opened: None })
+        Prepared::of_ciphertexts(draft, claim, signer)?.sign(None)
     }
 
     /// The name of the bundle.
@@ -183,6 +176,16 @@ impl BundleHead {
             Some(opened) => &opened.header,
             None => &self.sealed.blocks[self.sealed.header.clone()],
         }
+    }
+
+    /// The blake3 hash that the header has, as it travels.
+    pub fn header_hash(&self) -> ContentHash {
+        self.sealed.claims.header
+    }
+
+    /// What shows something of the payload to whoever cannot read it, opaque here; not in every bundle.
+    pub fn proof(&self) -> Option<&[u8]> {
+        self.sealed.proof.clone().map(|place| &self.sealed.blocks[place])
     }
 
     /// The blake3 hash that the payload has, as it travels.
@@ -311,6 +314,7 @@ impl BundleHead {
             None => (0, limits.payload_bytes_max),
         };
         check_header_len(self.sealed.header.len(), limits.header_bytes_max.saturating_add(more))?;
+        check_proof_len(self.sealed.header.len(), self.proof().map_or(0, <[u8]>::len), limits)?;
         let len = self.payload_len();
         if len > max {
             return Err(BundleError::PayloadTooLarge { len, max });
@@ -345,7 +349,7 @@ impl BundleHead {
             Signed::Unknown(memo) => memo,
             Signed::Vouched => None,
         };
-        let [header, claimed, security, confidentiality, hops, age, _] = blocks.data;
+        let [header, proof, claimed, security, confidentiality, hops, age, _] = blocks.data;
         let claims = Claims::decode(claimed)?;
         let signature = security::decode(security, &blocks.primary)?;
         let mutable = Mutable::decode(hops, age)?;
@@ -355,6 +359,7 @@ impl BundleHead {
             return Ok(Self { sealed, mutable, opened: None });
         }
         claims.check_header(header)?;
+        claims.check_proof(blocks.proof.is_some().then_some(proof))?;
         let follows = match claims.confidential {
             Some(claim) => {
                 blocks.has_confidentiality && claim.block(&blocks.primary)? == confidentiality
@@ -373,6 +378,7 @@ impl BundleHead {
             primary: blocks.primary.clone(),
             blocks: blocks.sealed.to_vec(),
             header: blocks.header.clone(),
+            proof: blocks.proof.clone(),
             claims,
         });
         if let Some(memo) = memo {
@@ -405,13 +411,14 @@ enum Signed<'a> {
 }
 
 impl Sealed {
-    /// Signs the claims about a header (as it travels) and a payload.
+    /// Signs the claims about a header (as it travels), a payload and what proves something of it.
     fn sign(
         (primary, primary_bytes): (Primary, &[u8]),
-        header: &[u8],
+        (header, proof): (&[u8], Option<&[u8]>),
         claims: Claims,
         key: &SecretKey,
     ) -> Result<Self, BundleError> {
+        let claims = Claims { proof: proof.map(ContentHash::of), ..claims };
         let claimed = claims.encode();
         let message = Message { primary: &primary, primary_bytes, claims: &claimed };
         let signature = message.sign(key)?;
@@ -421,13 +428,18 @@ impl Sealed {
         write_block(&mut writer, BlockKind::UpdateHeader, header);
         // Behind its data a block has the head of a byte string and a CRC-32C.
         let header_end = writer.len() - canonical::BEHIND_DATA_BYTES;
+        let proof = proof.map(|proof| {
+            write_block(&mut writer, BlockKind::Proof, proof);
+            let end = writer.len() - canonical::BEHIND_DATA_BYTES;
+            end - proof.len()..end
+        });
         write_block(&mut writer, BlockKind::Integrity, &claimed);
         write_block(&mut writer, BlockKind::Security, &security::encode(&primary, &signature)?);
         if let Some(claim) = claims.confidential {
             write_block(&mut writer, BlockKind::Confidentiality, &claim.block(&primary)?);
         }
         let header = header_end - header.len()..header_end;
-        Ok(Self { id, primary, blocks: writer.into_bytes(), header, claims })
+        Ok(Self { id, primary, blocks: writer.into_bytes(), header, proof, claims })
     }
 }
 
@@ -450,6 +462,15 @@ fn front(
     };
     let bytes = primary.encode()?;
     Ok((primary, bytes, mutable))
+}
+
+/// Header and proof have to fit into one frame with the rest of a head.
+fn check_proof_len(header: usize, len: usize, limits: &BundleLimits) -> Result<(), BundleError> {
+    let max = limits.proof_bytes_max.min(HEADER_BYTES_MAX.saturating_sub(header));
+    if len > max {
+        return Err(BundleError::ProofTooLarge { len, max });
+    }
+    Ok(())
 }
 
 fn check_header_len(len: usize, max: usize) -> Result<(), BundleError> {

@@ -16,6 +16,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 /// Limits that the bundles made here keep.
 pub const LIMITS: BundleLimits = BundleLimits {
     header_bytes_max: 4096,
+    proof_bytes_max: 0,
     payload_bytes_max: 1 << 20,
     lifetime_max: Span::from_ms(1_000_000_000),
 };

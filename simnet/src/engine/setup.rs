@@ -145,6 +145,7 @@ pub(super) fn machine(
         let payload = scenario.transport.map_or(1, |it| u64::from(it.payload_bytes.get()));
         let limits = BundleLimits {
             header_bytes_max: CARRIER_HEADER_BYTES,
+            proof_bytes_max: 0,
             payload_bytes_max: payload,
             lifetime_max: lifetime,
         };

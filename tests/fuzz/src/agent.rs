@@ -20,6 +20,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 const START: Timestamp = Timestamp::from_dtn_ms(840_000_000_000);
 const LIMITS: BundleLimits = BundleLimits {
     header_bytes_max: 64,
+    proof_bytes_max: 0,
     payload_bytes_max: 48 * 1024,
     lifetime_max: Span::from_ms(1_000_000),
 };

@@ -186,6 +186,7 @@ async fn serve_bare(args: &ContactArgs) -> anyhow::Result<()> {
 fn limits(args: &ContactArgs) -> BundleLimits {
     BundleLimits {
         header_bytes_max: HEADER_BYTES,
+        proof_bytes_max: 0,
         payload_bytes_max: args.bytes.into(),
         lifetime_max: Span::from_ms(86_400_000),
     }

@@ -23,6 +23,7 @@ const FILES_MAX: usize = 1 << 20;
 /// What a bundle that is only looked at may be.
 const LOOK: BundleLimits = BundleLimits {
     header_bytes_max: 48 * 1024,
+    proof_bytes_max: 48 * 1024,
     payload_bytes_max: 1 << 30,
     lifetime_max: Span::from_ms(u64::MAX),
 };

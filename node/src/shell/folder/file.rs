@@ -127,6 +127,7 @@ pub(super) fn holds(file: &BundleFile, held: &Held) -> bool {
     }
     let limits = BundleLimits {
         header_bytes_max: held.head.header().len(),
+        proof_bytes_max: held.head.proof().map_or(0, <[u8]>::len),
         payload_bytes_max: held.head.payload_len(),
         lifetime_max: held.head.lifetime(),
     };

@@ -239,6 +239,7 @@ mod tests {
         let aged = theirs.head.encode_for_next_hop(Timestamp::from_dtn_ms(1 << 40)).unwrap();
         let limits = BundleLimits {
             header_bytes_max: 0,
+            proof_bytes_max: 0,
             payload_bytes_max: 9,
             lifetime_max: Span::from_ms(9),
         };
