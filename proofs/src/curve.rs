@@ -4,8 +4,8 @@
 //! wants the wider margin. Both are short Weierstrass curves, and [`Curve`] says so in types, because
 //! the sums of [`crate::cp`] work on the coordinates of affine points; both have an endomorphism that halves scalars. No curve is implemented here.
 
-use ark_bls12_381::Bls12_381;
-use ark_bn254::Bn254;
+pub use ark_bls12_381::Bls12_381;
+pub use ark_bn254::Bn254;
 use ark_ec::pairing::Pairing;
 use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::short_weierstrass::{Affine, Projective};

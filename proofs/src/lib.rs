@@ -17,3 +17,4 @@ pub mod s1;
 pub mod s2;
 pub mod s3;
 pub mod seed;
+pub mod update;

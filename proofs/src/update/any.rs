@@ -1,0 +1,78 @@
+//! Any: proofs about updates over whichever curve a manifest names, as bytes.
+
+use std::fmt;
+
+use longhaul_aggregation::Update;
+
+use super::{ProveUpdateError, UpdateProof, UpdateProofError, UpdateProver, UpdateVerifier};
+use crate::curve::Curve;
+use crate::s1::Subject;
+use crate::seed::Seed;
+
+/// Checks proofs about updates that it does not see.
+pub trait VerifyUpdates: fmt::Debug + Send + Sync {
+    /// Says of each proof, read from its bytes, whether it shows that the update is within bounds.
+    fn verify_batch(&self, proofs: &[(Subject, &[u8])]) -> Vec<Result<(), UpdateProofError>>;
+}
+
+/// Makes proofs about updates, and compares updates with them.
+pub trait ProveUpdates: fmt::Debug + Send + Sync {
+    /// The bytes of a proof that an update is within bounds; see [`UpdateProver::prove`].
+    ///
+    /// # Errors
+    /// An update of another schema, or above the bound.
+    fn prove(
+        &self,
+        subject: &Subject,
+        update: &Update,
+        seed: &Seed,
+    ) -> Result<Vec<u8>, ProveUpdateError>;
+
+    /// Compares an update with what its proof commits to; see [`UpdateProver::check_commitments`].
+    ///
+    /// # Errors
+    /// Bytes that are no proof, or the first chunk in which they differ.
+    fn check_commitments(
+        &self,
+        proof: &[u8],
+        update: &Update,
+        seed: &Seed,
+    ) -> Result<(), UpdateProofError>;
+}
+
+impl<E: Curve> VerifyUpdates for UpdateVerifier<E> {
+    fn verify_batch(&self, proofs: &[(Subject, &[u8])]) -> Vec<Result<(), UpdateProofError>> {
+        let read: Vec<_> =
+            proofs.iter().map(|(_, bytes)| UpdateProof::decode(bytes, self.shape())).collect();
+        let pairs = proofs.iter().zip(&read);
+        let good: Vec<_> =
+            pairs.filter_map(|((subject, _), it)| Some((subject, it.as_ref().ok()?))).collect();
+        let mut verdicts = Self::verify_batch(self, &good).into_iter();
+        let verdict = |read: Result<UpdateProof<E>, _>| match read {
+            Ok(_) => verdicts.next().expect("a verdict for each that was read"),
+            Err(error) => Err(error),
+        };
+        read.into_iter().map(verdict).collect()
+    }
+}
+
+impl<E: Curve> ProveUpdates for UpdateProver<E> {
+    fn prove(
+        &self,
+        subject: &Subject,
+        update: &Update,
+        seed: &Seed,
+    ) -> Result<Vec<u8>, ProveUpdateError> {
+        Self::prove(self, subject, update, seed).map(|proof| proof.encode())
+    }
+
+    fn check_commitments(
+        &self,
+        proof: &[u8],
+        update: &Update,
+        seed: &Seed,
+    ) -> Result<(), UpdateProofError> {
+        let proof = UpdateProof::decode(proof, self.verifier().shape())?;
+        Self::check_commitments(self, &proof, update, seed)
+    }
+}
