@@ -19,6 +19,7 @@ pub mod log;
 pub mod manifest;
 pub mod plan;
 pub mod privacy;
+pub mod proving;
 pub mod record;
 pub mod scan;
 pub mod seal;
@@ -36,6 +37,7 @@ pub use plan::{Schedule, ScheduleNameError, TrainingPlan};
 pub use privacy::{
     AnnounceError, KeyGeneration, KeyGrant, KeyHeader, KeyRefusal, Privacy, UnusableGrant,
 };
+pub use proving::{ProofCurve, ProofKey, ProofPolicy, ProofPolicyError, ProofRefusal};
 pub use record::{HEAD_BYTES_MAX, Record};
 pub use scan::{Corruption, Scan, Tail, frame_entry, scan_checked_log, scan_log};
 pub use seal::{Cosigned, encode_cosigned};

@@ -485,6 +485,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         seal: None,
         encoding: Encoding::Int8,
         privacy: None,
+        proofs: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

@@ -4,7 +4,8 @@
 //! A manifest is checked when it is signed and again whenever it is read, so
 //! that every other piece of code may rely on these ranges.
 
-use longhaul_aggregation::{Buckets, EncodingError, RecipeError};
+use longhaul_aggregation::{Buckets, EncodingError, HeaderLimits, RecipeError};
+use longhaul_dtn::bundle::{CONFIDENTIAL_HEADER_BYTES, HEADER_BYTES_MAX};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
@@ -15,9 +16,13 @@ use crate::plan::{
     BATCH_MAX, MOMENTUM_PERMILLE_MAX, PERMILLE, PROXIMAL_MILLI_MAX, RATE_MICRO_MAX, STEPS_MAX,
 };
 use crate::privacy::{COURIERS_MAX, PRIVATE_MEMBERS_MAX};
+use crate::proving::ProofPolicyError;
+use crate::record::HEAD_BYTES_MAX;
 use crate::seal::SNAPSHOT_BYTES_MAX;
 use crate::task::TASK_NAME_BYTES_MAX;
 
+/// More than the blocks of a head take beside header and proof.
+const HEAD_BLOCKS_BYTES_MAX: usize = 2 * 1024;
 /// Most bytes of a federation's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most members of a federation.
@@ -149,6 +154,19 @@ pub enum InvalidManifest {
         /// What the largest update of the schema takes.
         least: u64,
     },
+    /// The keys of proofs are not those of the schema, or are refused.
+    #[error("proofs: {0}")]
+    Proofs(#[from] ProofPolicyError),
+    /// The proofs of all chunks have no room beside a header.
+    #[error(
+        "proofs of up to {found} bytes, beside a header there is room for {max}; choose a model of fewer tensors, or fewer members or a smaller summary window"
+    )]
+    ProofBytes {
+        /// Most bytes of a proof.
+        found: usize,
+        /// The room.
+        max: usize,
+    },
     /// The base summary's window is out of range; holds it.
     #[error("a base summary of {0} epochs; choose 1 to {SUMMARY_WINDOW_MAX}")]
     SummaryWindow(u8),
@@ -245,7 +263,27 @@ impl Manifest {
         self.check_training()?;
         self.check_bounds()?;
         self.check_seal()?;
-        self.check_privacy()
+        self.check_privacy()?;
+        self.check_proofs()
+    }
+
+    /// That proofs have room in a head; their keys are checked where they are read.
+    fn check_proofs(&self) -> Result<(), InvalidManifest> {
+        if self.proofs.is_none() {
+            return Ok(());
+        }
+        let limits = HeaderLimits {
+            members: self.members.len(),
+            summary_window: u32::from(self.bounds.summary_window),
+        };
+        let header = limits.bytes_max() + CONFIDENTIAL_HEADER_BYTES;
+        // The log takes less in a head than transport does.
+        let room = HEADER_BYTES_MAX.min(HEAD_BYTES_MAX - HEAD_BLOCKS_BYTES_MAX);
+        let (found, max) = (self.proof_bytes_max(), room.saturating_sub(header));
+        if found > max {
+            return Err(InvalidManifest::ProofBytes { found, max });
+        }
+        Ok(())
     }
 
     fn check_privacy(&self) -> Result<(), InvalidManifest> {

@@ -1,5 +1,5 @@
 //! The manifest's canonical body: a map with the keys 0 to 15, 16 where epochs are sealed,
-//! 17 where updates are not int8, 18 where members have trust roots, and 19 in private federations.
+//! 17 where updates are not int8, 18 where members have trust roots, 19 in private federations, and 20 where updates are proved.
 //!
 //! What has a default is there only where it differs from that, so that a body has one form
 //! and bodies from before the key keep theirs.
@@ -21,17 +21,19 @@ use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::{TrainingPlan, read_u32};
 use crate::privacy::Privacy;
+use crate::proving::ProofPolicy;
 use crate::task::Task;
 
 const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
 /// Pairs that a manifest may have beside these.
-const MORE_PAIRS_MAX: usize = 4;
+const MORE_PAIRS_MAX: usize = 5;
 const SEAL: u64 = 16;
 const ENCODING: u64 = 17;
 const TRUST_ROOTS: u64 = 18;
 const PRIVACY: u64 = 19;
+const PROOFS: u64 = 20;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
@@ -42,6 +44,7 @@ impl Manifest {
             self.encoding != Encoding::Int8,
             !self.trust_roots.is_empty(),
             self.privacy.is_some(),
+            self.proofs.is_some(),
         ];
         let more = more.into_iter().filter(|&is_there| is_there).count();
         writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
@@ -89,6 +92,9 @@ impl Manifest {
         }
         if let Some(privacy) = &self.privacy {
             privacy.encode(writer.unsigned(PRIVACY));
+        }
+        if let Some(proofs) = &self.proofs {
+            proofs.encode(writer.unsigned(PROOFS));
         }
         writer.into_bytes()
     }
@@ -148,7 +154,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let (seal, encoding, trust_roots, privacy) = read_more(reader, more)?;
+        let (seal, encoding, trust_roots, privacy, proofs) = read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -169,6 +175,7 @@ impl Manifest {
             seal,
             encoding,
             privacy,
+            proofs,
         })
     }
 }
@@ -186,7 +193,7 @@ fn read_pairs(reader: &mut Reader<'_>) -> Result<usize, CodecError> {
 }
 
 /// What not every manifest has.
-type More = (Option<SealPolicy>, Encoding, Vec<u16>, Option<Privacy>);
+type More = (Option<SealPolicy>, Encoding, Vec<u16>, Option<Privacy>, Option<ProofPolicy>);
 
 /// Reads so many of the pairs that not every manifest has.
 fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecError> {
@@ -196,7 +203,7 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         left -= usize::from(is_next);
         is_next
     };
-    let mut more = (None, Encoding::Int8, Vec::new(), None);
+    let mut more = (None, Encoding::Int8, Vec::new(), None, None);
     if is_next(reader, SEAL, false) {
         more.0 = Some(read_seal(reader)?);
     }
@@ -206,9 +213,13 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
     if is_next(reader, TRUST_ROOTS, false) {
         more.2 = read_trust_roots(reader)?;
     }
-    if is_next(reader, PRIVACY, true) {
+    if is_next(reader, PRIVACY, false) {
         reader.key(PRIVACY)?;
         more.3 = Some(Privacy::decode(reader)?);
+    }
+    if is_next(reader, PROOFS, true) {
+        reader.key(PROOFS)?;
+        more.4 = Some(ProofPolicy::decode(reader)?);
     }
     match left {
         0 => Ok(more),

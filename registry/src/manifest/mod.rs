@@ -23,6 +23,7 @@ use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::TrainingPlan;
 use crate::privacy::Privacy;
+use crate::proving::ProofPolicy;
 use crate::task::Task;
 
 pub(crate) use encoding::read_peer;
@@ -76,6 +77,8 @@ pub struct Manifest {
     pub encoding: Encoding,
     /// The keys with which updates are encrypted, and who carries them; none leaves them in clear.
     pub privacy: Option<Privacy>,
+    /// What authors prove about their updates; none asks for nothing.
+    pub proofs: Option<ProofPolicy>,
 }
 
 impl Manifest {

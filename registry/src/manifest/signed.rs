@@ -16,6 +16,7 @@ use super::{InvalidManifest, Manifest};
 use crate::federation::FederationId;
 use crate::plan::SAMPLES_MAX;
 use crate::privacy::{KEY_HEADER_BYTES_MAX, KeyGrant, KeyHeader};
+use crate::proving::Verifier;
 
 /// Most bytes of an encoded signed manifest: 16,384 members at 34 bytes and 256
 /// tensors at about 100 leave nearly half of it free.
@@ -28,6 +29,7 @@ pub struct SignedManifest {
     id: FederationId,
     bytes: Vec<u8>,
     sortition: Option<Arc<Sortition>>,
+    pub(crate) verifier: Option<Verifier>,
 }
 
 /// Why something is not a signed manifest.
@@ -59,9 +61,16 @@ impl Manifest {
         Some(Arc::new(Sortition::new(committee.size, committee.nonce, members)))
     }
 
+    /// What checks proofs, where there are any: all keys are read and checked.
+    fn proof_verifier(&self) -> Result<Option<Verifier>, InvalidManifest> {
+        let Some(policy) = &self.proofs else { return Ok(None) };
+        Ok(Some(policy.verifier(self.update_shape())?))
+    }
+
     /// Checks and signs the manifest with the key of its creator.
     pub fn sign(self, key: &SecretKey) -> Result<SignedManifest, ManifestError> {
         self.validate()?;
+        let verifier = self.proof_verifier()?;
         if key.peer_id() != self.creator {
             return Err(ManifestError::NotTheCreator { creator: self.creator, key: key.peer_id() });
         }
@@ -74,6 +83,7 @@ impl Manifest {
         Ok(SignedManifest {
             id: FederationId::of_body(&body),
             sortition: self.sortition(),
+            verifier,
             manifest: self,
             bytes,
         })
@@ -145,8 +155,9 @@ impl SignedManifest {
         let manifest = Manifest::read_body(&mut reader)?;
         reader.finish()?;
         manifest.validate()?;
+        let verifier = manifest.proof_verifier()?;
         let (id, sortition) = (FederationId::of_body(body), manifest.sortition());
-        Ok(Self { id, manifest, bytes: bytes.to_vec(), sortition })
+        Ok(Self { id, manifest, bytes: bytes.to_vec(), sortition, verifier })
     }
 
     /// The id of the federation.
@@ -193,6 +204,7 @@ impl SignedManifest {
                 .header_limits()
                 .bytes_max()
                 .max(KEY_HEADER_BYTES_MAX),
+            proof_bytes_max: self.manifest.proof_bytes_max(),
             payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot).max(key),
             lifetime_max: bounds.bundle_lifetime,
         }
@@ -215,11 +227,10 @@ impl SignedManifest {
         // A key has to be readable by who has none yet.
         let is_key = head.confidential().is_none() && KeyHeader::is_one(head.header());
         match (self.manifest.is_private(), head.confidential().is_some()) {
-            (true, false) if !is_key => return Err(TermsError::InClear),
-            (false, true) => return Err(TermsError::Encrypted),
-            _ => {}
+            (true, false) if !is_key => Err(TermsError::InClear),
+            (false, true) => Err(TermsError::Encrypted),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The fold of no updates: the initial model.

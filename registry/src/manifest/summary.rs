@@ -95,6 +95,12 @@ pub struct ManifestSummary {
     pub key: Option<String>,
     /// Peer ids of those who may carry what they can't read.
     pub couriers: Vec<String>,
+    /// The curve of the proofs about updates; none where there are none.
+    pub proofs: Option<String>,
+    /// The hashes of the proving keys.
+    pub proving_keys: Vec<String>,
+    /// True if one party made the keys and could forge proofs.
+    pub development_keys: bool,
 }
 
 impl SignedManifest {
@@ -102,6 +108,8 @@ impl SignedManifest {
     pub fn describe(&self) -> ManifestSummary {
         let manifest = self.manifest();
         let tensors = manifest.schema.tensors();
+        let proofs = manifest.proofs.as_ref();
+        let keys = proofs.map_or(&[][..], |proofs| &proofs.keys);
         ManifestSummary {
             federation: self.id().to_string(),
             name: manifest.name.clone(),
@@ -148,6 +156,9 @@ impl SignedManifest {
             seal_every_epochs: manifest.seal.map(|seal| seal.every_epochs),
             key: manifest.privacy.as_ref().map(|privacy| privacy.grant.id.to_string()),
             couriers: manifest.couriers().iter().map(ToString::to_string).collect(),
+            proofs: proofs.map(|proofs| proofs.curve.to_string()),
+            proving_keys: keys.iter().map(|key| key.proving.to_string()).collect(),
+            development_keys: proofs.is_some_and(|proofs| proofs.development),
         }
     }
 }
@@ -232,6 +243,21 @@ impl std::fmt::Display for ManifestSummary {
         if !self.couriers.is_empty() {
             writeln!(f, "couriers    {}", self.couriers.len())?;
             self.couriers.iter().try_for_each(|courier| writeln!(f, "            {courier}"))?;
+        }
+        match &self.proofs {
+            None => writeln!(f, "proofs      none")?,
+            Some(curve) => {
+                writeln!(f, "proofs      updates are proved to be within the norm, on {curve}")?;
+                self.proving_keys
+                    .iter()
+                    .try_for_each(|key| writeln!(f, "            key {key}"))?;
+                if self.development_keys {
+                    writeln!(
+                        f,
+                        "            WARNING: for development, who made the keys can forge proofs"
+                    )?;
+                }
+            }
         }
         writeln!(f, "members     {}", self.members.len())?;
         self.members.iter().enumerate().try_for_each(|(index, member)| {

@@ -67,6 +67,7 @@ pub fn manifest() -> Manifest {
         seal: None,
         encoding: Encoding::Int8,
         privacy: None,
+        proofs: None,
     }
 }
 

@@ -1,0 +1,224 @@
+//! Federations whose updates are proved: policies that are sound, and bundles that are refused.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use longhaul_aggregation::{BaseClaim, BaseSummary};
+use longhaul_aggregation::{Compressor, Epoch, Parameters, Update, UpdateHeader};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption, Prepared};
+use longhaul_dtn::eid::Eid;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_proofs::cp::{Origin, development_key};
+use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
+use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::{ProveUpdates, subject};
+use longhaul_registry::proving::{check_commitments, seed_of};
+use longhaul_registry::{
+    Manifest, ProofCurve, ProofKey, ProofPolicy, ProofPolicyError, ProofRefusal, SignedManifest,
+};
+
+use crate::world::{key, manifest, private, shared};
+
+/// The bytes of a verifying and a proving key for the smallest shape.
+type Pair = (Vec<u8>, Vec<u8>);
+
+static BN254: LazyLock<Pair> = LazyLock::new(pair::<Bn254>);
+static BLS12_381: LazyLock<Pair> = LazyLock::new(pair::<Bls12_381>);
+
+fn pair<E: Curve>() -> Pair {
+    let key = development_key::<E>(&circuit(Shape::STANDARD[0]), &Seed::from_bytes([3; 32]));
+    assert_eq!(key.verifying().origin(), Origin::Development);
+    (key.verifying().encode(), key.encode())
+}
+
+fn policy(curve: ProofCurve) -> ProofPolicy {
+    let (verifying, proving) = match curve {
+        ProofCurve::Bn254 => &*BN254,
+        ProofCurve::Bls12381 => &*BLS12_381,
+    };
+    let (shape, proving) = (Shape::STANDARD[0], ContentHash::of(proving));
+    let keys = vec![ProofKey { shape, verifying: verifying.clone(), proving }];
+    ProofPolicy { curve, keys, development: true }
+}
+
+fn proven(manifest: Manifest, curve: ProofCurve) -> Manifest {
+    Manifest { proofs: Some(policy(curve)), ..manifest }
+}
+
+fn signed(manifest: Manifest) -> SignedManifest {
+    manifest.sign(&key(1)).unwrap()
+}
+
+fn prover(manifest: &SignedManifest) -> Arc<dyn ProveUpdates> {
+    let keys: BTreeMap<_, _> =
+        [&BN254.1, &BLS12_381.1].map(|bytes| (ContentHash::of(bytes), bytes.clone())).into();
+    manifest.proof_prover(|hash| keys.get(hash).cloned()).unwrap().unwrap()
+}
+
+/// An update of the federation, and a bundle around it that is not signed yet.
+fn prepared(manifest: &SignedManifest, salt: i64) -> (Update, Prepared) {
+    let terms = manifest.manifest();
+    let values = (0..terms.schema.parameter_count() as i64).map(|k| (k * 37 + salt) % 4_000);
+    let delta = Parameters::from_units(values.map(|value| value << 8).collect());
+    let update = Compressor::new(&terms.schema).compress(&delta, terms.bounds.norm_max);
+    let mut fold = manifest.fold();
+    let header = UpdateHeader {
+        federation: manifest.id().hash(),
+        epoch: Epoch::new(0),
+        previous: None,
+        base: BaseClaim { model: fold.model_id(), summary: BaseSummary::default() },
+        vouch: false,
+        payload: ContentHash::of(update.payload()),
+        samples: 1,
+        steps: 1,
+    };
+    let draft = BundleDraft {
+        destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
+        created: terms.start,
+        sequence: 0,
+        lifetime: terms.bounds.bundle_lifetime,
+        hop_limit: 9,
+        header: header.encode(),
+        payload: update.payload(),
+    };
+    let author = key(2);
+    if !terms.is_private() {
+        return (update.clone(), Prepared::clear(draft, &author).unwrap());
+    }
+    let (pseudonym, shared) = (key(50), shared());
+    let encryption = Encryption { author: &author, pseudonym: &pseudonym, key: &shared };
+    let (prepared, _) = Prepared::encrypted(draft, &encryption).unwrap();
+    (update, prepared)
+}
+
+/// A bundle whose proof is about `update`.
+fn proved(manifest: &SignedManifest, prepared: Prepared, update: &Update) -> BundleHead {
+    let unsigned = prepared.clone().sign(None).unwrap();
+    let hashes = [prepared.header_hash(), prepared.payload_hash()];
+    let about = subject(manifest.id().hash(), prepared.signer(), 0, hashes).unwrap();
+    let seed = seed_of(&unsigned, update.payload());
+    let proof = prover(manifest).prove(&about, update, &seed).unwrap();
+    prepared.sign(Some(&proof)).unwrap()
+}
+
+fn federations() -> [SignedManifest; 3] {
+    [
+        proven(manifest(), ProofCurve::Bn254),
+        proven(private(), ProofCurve::Bn254),
+        proven(manifest(), ProofCurve::Bls12381),
+    ]
+    .map(signed)
+}
+
+#[test]
+fn a_manifest_with_proofs_travels_and_is_another_federation() {
+    for signed in federations() {
+        let read = SignedManifest::decode(signed.as_bytes()).unwrap();
+        assert_eq!(read, signed);
+        assert!(read.proof_verifier().is_some());
+        assert_ne!(
+            read.id(),
+            Manifest { proofs: None, ..read.manifest().clone() }.sign(&key(1)).unwrap().id()
+        );
+        let described = signed.describe();
+        assert!(described.development_keys);
+        assert_eq!(described.proving_keys.len(), 1);
+        assert!(described.to_string().contains("WARNING: for development"), "{described}");
+        assert!(signed.bundle_limits().proof_bytes_max > 800);
+    }
+    assert_eq!(signed(manifest()).bundle_limits().proof_bytes_max, 0);
+}
+
+#[test]
+fn policies_that_are_not_sound_are_refused() {
+    let good = policy(ProofCurve::Bn254);
+    let with = |policy: ProofPolicy| {
+        Manifest { proofs: Some(policy), ..manifest() }.sign(&key(1)).unwrap_err().to_string()
+    };
+    let larger = ProofKey { shape: Shape::STANDARD[1], ..good.keys[0].clone() };
+    let other = ProofKey { verifying: BLS12_381.0.clone(), ..good.keys[0].clone() };
+    let mut changed = good.keys[0].clone();
+    let last = changed.verifying.len() - 1;
+    changed.verifying[last] ^= 1;
+    for (policy, says) in [
+        (ProofPolicy { development: false, ..good.clone() }, "the key is for development only"),
+        (ProofPolicy { keys: vec![], ..good.clone() }, "keys for chunks of up to [1000] entries"),
+        (ProofPolicy { keys: [&good.keys[..], &good.keys].concat(), ..good.clone() }, "each once"),
+        (ProofPolicy { keys: vec![larger], ..good.clone() }, "keys for chunks of up to [1000]"),
+        (ProofPolicy { keys: vec![other], ..good.clone() }, "the key is not on bn254"),
+        (ProofPolicy { keys: vec![changed], ..good.clone() }, "a point of the key"),
+        (ProofPolicy { curve: ProofCurve::Bls12381, ..good.clone() }, "not on bls12-381"),
+    ] {
+        let found = with(policy);
+        assert!(found.contains(says), "{found:?} does not say {says:?}");
+    }
+}
+
+#[test]
+fn proving_keys_are_those_of_the_manifest() {
+    let signed = signed(proven(manifest(), ProofCurve::Bn254));
+    let pinned = ContentHash::of(&BN254.1);
+    let found = signed.proof_prover(|_| None).unwrap_err();
+    assert_eq!(found, ProofPolicyError::NoProvingKey { entries: 1_000, hash: pinned });
+    let found = signed.proof_prover(|_| Some(BLS12_381.1.clone())).unwrap_err().to_string();
+    assert!(found.contains("pinned is"), "{found}");
+    // Sound, but of another setup than the verifying key.
+    let second = development_key::<Bn254>(&circuit(Shape::STANDARD[0]), &Seed::from_bytes([4; 32]));
+    let mut policy = policy(ProofCurve::Bn254);
+    policy.keys[0].proving = ContentHash::of(&second.encode());
+    let signed = Manifest { proofs: Some(policy), ..manifest() }.sign(&key(1)).unwrap();
+    let found = signed.proof_prover(|_| Some(second.encode())).unwrap_err();
+    assert_eq!(found, ProofPolicyError::Pair(1_000));
+}
+
+#[test]
+fn updates_are_judged_by_their_heads_alone() {
+    for manifest in federations() {
+        let ((first, one), (_, two)) = (prepared(&manifest, 1), prepared(&manifest, 2));
+        let missing = one.clone().sign(None).unwrap();
+        let garbage = one.clone().sign(Some(b"no proof")).unwrap();
+        let good = proved(&manifest, one, &first);
+        let stolen = two.sign(good.proof()).unwrap();
+        // As they come: nothing is opened.
+        let came: Vec<_> = [&good, &missing, &garbage, &stolen, &good]
+            .iter()
+            .map(|head| BundleHead::decode(&head.encode(), &manifest.bundle_limits()).unwrap())
+            .collect();
+        let found = manifest.check_proofs(&came.iter().collect::<Vec<_>>());
+        assert_eq!((&found[0], &found[4]), (&Ok(()), &Ok(())));
+        assert_eq!(found[1], Err(ProofRefusal::Missing));
+        let codes = [2, 3].map(|k: usize| found[k].as_ref().unwrap_err().code());
+        assert_eq!(codes, [206, 206]);
+    }
+}
+
+#[test]
+fn what_needs_no_proof_has_none() {
+    let (asked, plain) = (signed(proven(manifest(), ProofCurve::Bn254)), signed(manifest()));
+    let (_, prepared) = prepared(&plain, 1);
+    let without = prepared.clone().sign(None).unwrap();
+    let with = prepared.sign(Some(b"a proof")).unwrap();
+    assert_eq!(plain.check_proofs(&[&without, &with]), [Ok(()), Err(ProofRefusal::Unasked)]);
+    assert_eq!(asked.check_proofs(&[&without]), [Err(ProofRefusal::Missing)]);
+}
+
+#[test]
+fn a_reader_finds_a_proof_about_another_update() {
+    for manifest in federations() {
+        let (first, one) = prepared(&manifest, 1);
+        let (second, _) = prepared(&manifest, 2);
+        let prover = prover(&manifest);
+        let honest = proved(&manifest, one.clone(), &first);
+        assert_eq!(check_commitments(&*prover, &honest, &first), Ok(()));
+        let cheat = proved(&manifest, one, &second);
+        // To whoever cannot read it, all is well.
+        assert_eq!(manifest.check_proofs(&[&cheat]), [Ok(())]);
+        let found = check_commitments(&*prover, &cheat, &first).unwrap_err();
+        assert_eq!(found.code(), 207);
+        assert_eq!(
+            found.to_string(),
+            "the proof is about another update: what chunk 0 commits to is not the payload"
+        );
+    }
+}
