@@ -11,6 +11,7 @@ mod flips;
 mod manifest;
 #[cfg(test)]
 mod privacy;
+#[cfg(test)]
 mod proving;
 #[cfg(test)]
 mod seal;
