@@ -156,6 +156,8 @@ impl Carrier {
             Input::Wake => agent::Input::Wake,
             Input::Start
             | Input::Trained(_)
+            | Input::Proven(_)
+            | Input::Verified(_)
             | Input::TrainingFailed { .. }
             | Input::Persisted { .. } => return,
         };

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal, admit};
+use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal};
 use longhaul_dtn::agent::{self, Held, RefuseReason};
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
@@ -15,7 +15,7 @@ use longhaul_registry::privacy::UNREADABLE_CODE;
 use longhaul_registry::{KeyHeader, KeyRefusal, Record, TermsError};
 
 use super::privacy::Unread;
-use super::{Event, InStore, Memo, Peer};
+use super::{Event, InStore, Peer};
 
 /// Refusals recorded in the log per neighbour, ever; further ones are only
 /// counted, so that a hostile member cannot fill the disk with verdicts.
@@ -28,6 +28,12 @@ impl Peer {
             let author = self.manifest().member_index(&held.head.author());
             return self.reject(id, (from, author), TermsError::CODE, error.to_string());
         }
+        self.judge_proof(held, from);
+    }
+
+    /// Judges a bundle whose proof holds, where it needs one.
+    pub(super) fn judge_proved(&mut self, held: Held, from: PeerId) {
+        let id = held.head.id();
         if self.announces_key(&held.head) {
             return self.judge_key(held, from);
         }
@@ -44,15 +50,13 @@ impl Peer {
             HeaderKind::Vote => return self.judge_vote(held, from),
             HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
         }
-        let admit = || admit(&self.policy, author, held.head.header(), clear);
-        let admitted = Memo::admitted(self.memo.as_ref(), &id, admit);
-        match admitted.and_then(|admitted| self.screened(id, admitted)) {
+        match self.admit_read(&held, author, clear) {
             Ok(admitted) => {
                 let (epoch, author) = (admitted.header.epoch, admitted.author);
                 let then = InStore::Accepted { epoch, author, bundle: id, from };
                 self.accept(held, admitted, from, then);
             }
-            Err(refusal) => self.reject(id, (from, author), refusal.code(), refusal.to_string()),
+            Err((code, reason)) => self.reject(id, (from, author), code, reason),
         }
     }
 

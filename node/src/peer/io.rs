@@ -12,7 +12,9 @@ use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::frame::Terms;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
-use longhaul_registry::{SignedEntry, TrainingPlan};
+use longhaul_registry::{ProofRefusal, SignedEntry, TrainingPlan};
+
+use super::proving::{ProveRequest, Proven, VerifyRequest};
 
 /// Names a [`PersistRequest`]; counts up from zero within one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,10 @@ pub enum Input {
         /// The request's ticket.
         ticket: Ticket,
     },
+    /// A [`ProveRequest`] was carried out.
+    Proven(Proven),
+    /// A [`VerifyRequest`] was carried out; a verdict for each of its proofs.
+    Verified(Vec<Result<(), ProofRefusal>>),
     /// The moment of [`super::Peer::wake_at`] has come.
     Wake,
 }
@@ -114,6 +120,10 @@ pub enum Output {
     },
     /// Train; answer with [`Input::Trained`] or [`Input::TrainingFailed`].
     Train(TrainRequest),
+    /// Prove that an own update is within bounds; answer with [`Input::Proven`].
+    Prove(ProveRequest),
+    /// Verify proofs about updates of others; answer with [`Input::Verified`].
+    Verify(VerifyRequest),
     /// Store durably; answer with [`Input::Persisted`], in order.
     Persist(PersistRequest),
     /// Something that a person or a report may want to know.

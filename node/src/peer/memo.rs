@@ -5,11 +5,11 @@
 //! memo each is computed once, and the results are held once. Answers are the same
 //! with and without. A node that runs alone has none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longhaul_aggregation::{Admitted, Refusal, TermMemo};
+use longhaul_aggregation::{Admitted, TermMemo};
 use longhaul_dtn::bundle::{BundleId, BundleMemo};
 
 /// Pure functions of bytes, computed once for all peers of one federation.
@@ -19,17 +19,19 @@ pub struct Memo {
     pub bundles: Arc<BundleMemo>,
     /// Updates that were admitted.
     pub admitted: Arc<AdmissionMemo>,
+    /// Bundles whose proof holds.
+    pub proofs: Arc<ProofMemo>,
     /// Terms of sets.
     pub terms: Arc<dyn TermMemo>,
 }
 
 impl Memo {
     /// The update in a bundle: as `memo` knows it, or as `admit` finds.
-    pub(super) fn admitted(
+    pub(super) fn admitted<E>(
         memo: Option<&Self>,
         id: &BundleId,
-        admit: impl FnOnce() -> Result<Admitted, Refusal>,
-    ) -> Result<Arc<Admitted>, Refusal> {
+        admit: impl FnOnce() -> Result<Admitted, E>,
+    ) -> Result<Arc<Admitted>, E> {
         let known = memo.and_then(|memo| memo.admitted.get(id));
         known.map_or_else(|| admit().map(Arc::new), Ok)
     }
@@ -58,5 +60,28 @@ impl fmt::Debug for AdmissionMemo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("AdmissionMemo").field("updates", &table.len()).finish()
+    }
+}
+
+/// Bundles whose proof holds; the id covers the proof and all that it is about. Grows without bound, as the others do.
+#[derive(Default)]
+pub struct ProofMemo(Mutex<BTreeSet<BundleId>>);
+
+impl ProofMemo {
+    /// True for a bundle whose proof was found to hold.
+    pub(super) fn has(&self, id: &BundleId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// Remembers that a bundle's proof holds.
+    pub(super) fn put(&self, id: BundleId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+}
+
+impl fmt::Debug for ProofMemo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        f.debug_struct("ProofMemo").field("proofs", &known).finish()
     }
 }

@@ -21,6 +21,7 @@ mod io;
 mod memo;
 mod needs;
 mod privacy;
+mod proving;
 mod recording;
 mod restore;
 mod sealing;
@@ -36,7 +37,7 @@ use longhaul_aggregation::{
     AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, RefusalKind,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, TAG_BYTES};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, Prepared, TAG_BYTES};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
@@ -46,13 +47,15 @@ use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 use carried::{Carried, Needed};
 use guard::Guard;
 use privacy::Keys;
+use proving::Proving;
 use sealing::Sealing;
 use unpublished::Unpublished;
 
 pub use carried::CARRIED_BYTES_MAX;
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
-pub use memo::{AdmissionMemo, Memo};
+pub use memo::{AdmissionMemo, Memo, ProofMemo};
 pub use needs::{Needs, needs};
+pub use proving::{ProveRequest, Proven, VerifyRequest};
 
 pub use sealing::SealCounts;
 pub use status::Status;
@@ -149,6 +152,7 @@ pub struct Peer {
     /// Bundles that the log names and whose payloads were lost.
     missing: BTreeMap<BundleId, Epoch>,
     keys: Keys,
+    proving: Proving,
     carried: Carried,
     needed: Needed,
     /// Votes and seals, where the manifest seals epochs.
@@ -230,6 +234,7 @@ impl Peer {
             in_store: BTreeMap::new(),
             missing: state.missing,
             keys: state.keys,
+            proving: Proving::default(),
             carried: state.carried,
             needed: state.needed,
             sealing: state.sealing,
@@ -263,9 +268,12 @@ impl Peer {
             Input::Trained(trained) => self.publish(trained),
             Input::TrainingFailed { epoch, why } => self.skip(epoch, why),
             Input::Persisted { ticket } => self.persisted(ticket),
+            Input::Proven(proven) => self.proven(proven),
+            Input::Verified(verdicts) => self.verified(verdicts),
             Input::Wake => {}
         }
         self.tick();
+        self.ask_verdicts();
     }
 
     /// The next thing to do, until there is none.
@@ -347,6 +355,10 @@ impl Peer {
 
     fn tell_agent(&mut self, input: agent::Input) {
         self.agent.handle(self.now, input);
+        self.drain_agent();
+    }
+
+    fn drain_agent(&mut self) {
         while let Some(output) = self.agent.poll() {
             match output {
                 agent::Output::Transmit { link, frame } => {
@@ -403,6 +415,17 @@ impl Peer {
         header: Vec<u8>,
         payload: &[u8],
     ) -> Result<(BundleHead, Arc<[u8]>), BundleError> {
+        let (prepared, travels) = self.prepare_bundle(sequence, header, payload)?;
+        Ok((prepared.sign(None)?, travels))
+    }
+
+    /// A bundle of this federation, made now and not signed yet, and what travels as its payload.
+    fn prepare_bundle(
+        &self,
+        sequence: u64,
+        header: Vec<u8>,
+        payload: &[u8],
+    ) -> Result<(Prepared, Arc<[u8]>), BundleError> {
         let draft = BundleDraft {
             destination: Eid::dtn(&self.manifest.id().to_string(), "updates")?,
             created: self.now,
@@ -412,7 +435,7 @@ impl Peer {
             header,
             payload,
         };
-        self.seal_draft(draft)
+        self.prepare_draft(draft)
     }
 
     fn event(&mut self, event: Event) {

@@ -8,9 +8,9 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{HeaderKind, MemberIndex, admit};
+use longhaul_aggregation::{HeaderKind, MemberIndex};
 use longhaul_dtn::agent::{self, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, Encryption, TAG_BYTES};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, Encryption, Prepared, TAG_BYTES};
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::keyring::{FederationKey, KeyId, Keyring};
 use longhaul_registry::privacy::{NO_ROOM_CODE, UNREADABLE_CODE};
@@ -132,21 +132,21 @@ impl Peer {
         &self.keys.ring
     }
 
-    /// Signs a bundle of this federation, encrypted where it is private; gives what travels as its
+    /// Makes a bundle of this federation, encrypted where it is private; gives what travels as its
     /// payload too.
-    pub(super) fn seal_draft(
+    pub(super) fn prepare_draft(
         &self,
         draft: BundleDraft<'_>,
-    ) -> Result<(BundleHead, Arc<[u8]>), BundleError> {
+    ) -> Result<(Prepared, Arc<[u8]>), BundleError> {
         let Some(key) = self.keys.newest() else {
             let payload = draft.payload.into();
-            return BundleHead::seal(draft, &self.key).map(|head| (head, payload));
+            return Prepared::clear(draft, &self.key).map(|prepared| (prepared, payload));
         };
         // One for each bundle: its number is never used twice.
         let pseudonym = self.key.pseudonym(&self.manifest.id().hash(), draft.sequence);
         let encryption = Encryption { author: &self.key, pseudonym: &pseudonym, key };
-        let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption)?;
-        Ok((head, ciphertext.into()))
+        let (prepared, ciphertext) = Prepared::encrypted(draft, &encryption)?;
+        Ok((prepared, ciphertext.into()))
     }
 
     /// Keeps a bundle that this peer can't read for those who can.
@@ -243,9 +243,7 @@ impl Peer {
             return Err(unreadable("it is no update".to_owned()));
         }
         let author = self.manifest().member_index(&held.head.author());
-        let admitted = admit(&self.policy, author, held.head.header(), clear);
-        let admitted = admitted.and_then(|it| self.screened(held.head.id(), Arc::new(it)));
-        let admitted = admitted.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+        let admitted = self.admit_read(&held, author, clear)?;
         let (epoch, author) = (admitted.header.epoch, admitted.author);
         self.accept(held, admitted, from, InStore::Read { epoch, author, from });
         Ok(())

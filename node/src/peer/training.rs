@@ -17,6 +17,7 @@ use longhaul_registry::Record;
 use longhaul_registry::plan::PERMILLE;
 
 use super::guard::{self, Fork, Guard, Verdict};
+use super::proving::Unproved;
 use super::unpublished::Gathered;
 use super::{Event, InStore, Output, Peer, TrainRequest, TrainedModel};
 
@@ -64,7 +65,7 @@ fn weighed(mut sum: Parameters, permille: u16) -> Parameters {
 impl Peer {
     /// When the next epoch without an attempt begins.
     pub(super) fn training_due(&self) -> Option<Timestamp> {
-        if self.me.is_none() || self.training.is_some() || self.manifest().is_over(self.now) {
+        if self.me.is_none() || self.is_busy() || self.manifest().is_over(self.now) {
             return None;
         }
         let next = self.attempted.map_or(0, |epoch| epoch.get() + 1);
@@ -73,9 +74,14 @@ impl Peer {
         (epoch.get() < self.manifest().epochs).then(|| self.manifest().epoch_start(epoch))
     }
 
+    /// True while an own update is under way: the next header has to name it.
+    const fn is_busy(&self) -> bool {
+        self.training.is_some() || self.is_proving()
+    }
+
     pub(super) fn train_if_due(&mut self) {
         let Some(epoch) = self.manifest().epoch_at(self.now) else { return };
-        if self.training.is_some() || self.attempted.is_some_and(|last| last >= epoch) {
+        if self.is_busy() || self.attempted.is_some_and(|last| last >= epoch) {
             return;
         }
         self.attempted = Some(epoch);
@@ -167,21 +173,30 @@ impl Peer {
         let update = self.compressor.compress_in(&key, &gathered.change, norm_max);
         let vouch = vouches(&self.guard, verdict, trained.trial_loss);
         let header = self.header(&training, &gathered, vouch, &update);
-        let sequence = u64::from(header.epoch.get());
-        let (head, travels) = match self.seal_bundle(sequence, header.encode(), update.payload()) {
-            Ok(sealed) => sealed,
-            Err(error) => {
-                let why = error.to_string();
-                return self.event(Event::Skipped { epoch: trained.epoch, why });
+        let (epoch, previous, header) = (header.epoch, header.previous, header.encode());
+        let sequence = u64::from(epoch.get());
+        match self.prepare_bundle(sequence, header.clone(), update.payload()) {
+            Ok((prepared, travels)) => {
+                self.prove(Unproved { epoch, previous, prepared, travels, update, header });
             }
+            Err(error) => self.event(Event::Skipped { epoch, why: error.to_string() }),
+        }
+    }
+
+    /// Signs an own update, with its proof where there has to be one, and records it.
+    pub(super) fn sign_own(&mut self, own: Unproved, proof: Option<&[u8]>) {
+        let Unproved { epoch, prepared, travels, update, header, .. } = own;
+        let head = match prepared.sign(proof) {
+            Ok(head) => head,
+            Err(error) => return self.event(Event::Skipped { epoch, why: error.to_string() }),
         };
-        let admitted = admit(&self.policy, Some(me), head.header(), update.payload().clone())
+        let admitted = admit(&self.policy, self.me, &header, update.payload().clone())
             .expect("an own update is within the manifest's bounds");
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
         self.insert(Arc::new(admitted), head.id(), hash);
         let held = Held { head: Arc::new(head), payload: travels.clone() };
-        let then = InStore::Own { epoch: header.epoch, held };
+        let then = InStore::Own { epoch, held };
         self.persist(Some((hash, travels)), vec![record], then);
     }
 

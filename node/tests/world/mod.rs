@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use longhaul_aggregation::{
     Clip, Encoding, Init, ModelId, NormBound, Recipe, Rule, Schema, TensorSpec, UpdateHeader,
@@ -17,10 +17,17 @@ use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::time::{Span, Timestamp};
 use longhaul_node::peer::{
     Event, Input, Output, Peer, PeerConfig, PersistRequest, Restored, TrainRequest, TrainedModel,
+    VerifyRequest,
 };
+use longhaul_proofs::cp::development_key;
+use longhaul_proofs::curve::Bn254;
+use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::ProveUpdates;
 use longhaul_registry::audit;
 use longhaul_registry::{
-    Bounds, Manifest, Record, SignedEntry, SignedManifest, Task, TrainingPlan,
+    Bounds, Manifest, ProofKey, ProofPolicy, Record, SignedEntry, SignedManifest, Task,
+    TrainingPlan,
 };
 
 /// Length of an epoch in the test federation.
@@ -49,6 +56,11 @@ struct Node {
     requests: Vec<TrainRequest>,
     unstored: VecDeque<PersistRequest>,
     disk_works: bool,
+    /// Requests for verdicts that were not answered yet.
+    unverified: VecDeque<VerifyRequest>,
+    verifier_works: bool,
+    /// Sizes of the batches that were verified.
+    batches: Vec<usize>,
 }
 
 struct Link {
@@ -282,6 +294,25 @@ impl World {
         self.nodes[index].disk_works = false;
     }
 
+    /// From now on proofs that this peer is asked about get no verdict.
+    pub fn stop_verifier(&mut self, index: usize) {
+        self.nodes[index].verifier_works = false;
+    }
+
+    /// Gives the verdicts that were kept back, and goes on.
+    pub fn start_verifier(&mut self, index: usize) {
+        self.nodes[index].verifier_works = true;
+        while let Some(request) = self.nodes[index].unverified.pop_front() {
+            self.nodes[index].batches.push(request.len());
+            self.give(index, request.carry_out());
+        }
+    }
+
+    /// Sizes of the batches of proofs that a peer verified.
+    pub fn batches(&self, index: usize) -> &[usize] {
+        &self.nodes[index].batches
+    }
+
     pub fn start_disk(&mut self, index: usize) {
         self.nodes[index].disk_works = true;
         while let Some(request) = self.nodes[index].unstored.pop_front() {
@@ -408,6 +439,12 @@ impl World {
                 self.nodes[index].requests.push(request);
                 self.give(index, Input::Trained(trained));
             }
+            Output::Prove(request) => self.give(index, request.carry_out()),
+            Output::Verify(request) if self.nodes[index].verifier_works => {
+                self.nodes[index].batches.push(request.len());
+                self.give(index, request.carry_out());
+            }
+            Output::Verify(request) => self.nodes[index].unverified.push_back(request),
             Output::Persist(request) if self.nodes[index].disk_works => self.store(index, request),
             Output::Persist(request) => self.nodes[index].unstored.push_back(request),
             Output::Event(event) => self.nodes[index].events.push(event),
@@ -436,6 +473,9 @@ impl Node {
             requests: Vec::new(),
             unstored: VecDeque::new(),
             disk_works: true,
+            unverified: VecDeque::new(),
+            verifier_works: true,
+            batches: Vec::new(),
         }
     }
 }
@@ -443,7 +483,26 @@ impl Node {
 fn peer(manifest: &Arc<SignedManifest>, key: &SecretKey, restored: Restored) -> Peer {
     let nonce = *key.peer_id().as_bytes();
     let config = PeerConfig { manifest: manifest.clone(), key: key.clone(), nonce, memo: None };
-    Peer::new(config, restored).expect("a valid log")
+    let mut peer = Peer::new(config, restored).expect("a valid log");
+    peer.set_prover(peer.member().and(prover(manifest)));
+    peer
+}
+
+/// A development key for chunks of up to 1,000 entries.
+pub static PROVING_KEY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let circuit = circuit(Shape::STANDARD[0]);
+    development_key::<Bn254>(&circuit, &Seed::from_bytes([3; 32])).encode()
+});
+
+/// What makes the proofs of a federation of this world, if it has any.
+pub fn prover(manifest: &SignedManifest) -> Option<Arc<dyn ProveUpdates>> {
+    manifest.proof_prover(|_| Some(PROVING_KEY.clone())).expect("the keys are there")
+}
+
+/// The policy of a world whose updates are proved.
+pub fn proofs() -> ProofPolicy {
+    let (curve, key) = ProofKey::of(&PROVING_KEY).expect("a key");
+    ProofPolicy { curve, keys: vec![key], development: true }
 }
 
 /// Moves each parameter by an amount that its position and the seed give.

@@ -36,6 +36,9 @@ impl Engine<'_> {
                     self.schedule_changes(now, change);
                 }
                 Output::Train(request) => self.train(now, peer, request),
+                // What proving takes in virtual time is the scenario's `proof_ms`, which passed before.
+                Output::Prove(request) => self.give(now, peer, request.carry_out()),
+                Output::Verify(request) => self.give(now, peer, request.carry_out()),
                 Output::Persist(request) => self.persist(now, peer, request),
                 Output::Event(event) => self.note(now, peer, &event),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_dtn::agent::AgentConfig;
 use longhaul_dtn::bundle::{BundleLimits, BundleMemo};
-use longhaul_node::peer::{AdmissionMemo, Memo, Peer, PeerConfig, PeerError, Restored};
+use longhaul_node::peer::{AdmissionMemo, Memo, Peer, PeerConfig, PeerError, ProofMemo, Restored};
 
 use super::sampling::Alone;
 use super::{Engine, Event, Parts};
@@ -79,6 +79,7 @@ fn shared_memo() -> Memo {
     Memo {
         bundles: Arc::new(BundleMemo::default()),
         admitted: Arc::new(AdmissionMemo::default()),
+        proofs: Arc::new(ProofMemo::default()),
         terms: Arc::new(SharedTerms::default()),
     }
 }

@@ -38,6 +38,8 @@ impl Alone {
                             TrainedModel { epoch, parameters, samples, shared_loss, trial_loss };
                         self.peer.handle(self.now, Input::Trained(trained));
                     }
+                    Output::Prove(request) => self.peer.handle(self.now, request.carry_out()),
+                    Output::Verify(request) => self.peer.handle(self.now, request.carry_out()),
                     Output::Transmit { .. } | Output::Close { .. } | Output::Event(_) => {}
                 }
             }
