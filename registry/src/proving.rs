@@ -19,7 +19,7 @@ use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_proofs::cp::{KeyError, ProvingKey, VerifyingKey};
-use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
+use longhaul_proofs::curve::{Bls12_381, Bn254, Curve, Scalar};
 use longhaul_proofs::s1::{ChunkProver, ChunkVerifier, Shape, Subject, circuit};
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::{
@@ -80,6 +80,9 @@ pub enum ProofPolicyError {
         /// What is wrong with it.
         error: KeyError,
     },
+    /// The bytes are no proving key.
+    #[error("not a proving key: {0}")]
+    NoKey(CodecError),
     /// A proving key is not there.
     #[error("the proving key {hash} for {entries} entries is not there")]
     NoProvingKey {
@@ -254,11 +257,45 @@ impl ProofPolicy {
     }
 }
 
+/// The shape whose circuit a verifying key is of.
+fn shape_of<E: Curve>(verifying: &[u8]) -> Result<Shape, ProofPolicyError> {
+    let refused = |error| ProofPolicyError::Key { entries: 0, error };
+    let key = VerifyingKey::<E>::decode(verifying).map_err(refused)?;
+    let of = |shape: &Shape| circuit::<Scalar<E>>(*shape).id() == key.circuit();
+    Shape::STANDARD.into_iter().find(of).ok_or_else(|| refused(KeyError::Circuit))
+}
+
 fn shapes(needed: &BTreeSet<Shape>) -> Vec<usize> {
     needed.iter().map(|shape| shape.entries()).collect()
 }
 
 impl ProofKey {
+    /// What a manifest says of a proving key, and the curve that it is on: a file that its maker trusts. Its points
+    /// are not looked at but for those of its verifying key.
+    ///
+    /// # Errors
+    /// Bytes that are no proving key, or one of no standard shape.
+    pub fn of(proving: &[u8]) -> Result<(ProofCurve, Self), ProofPolicyError> {
+        let mut reader = Reader::new(proving);
+        let mut parts = || -> Result<_, CodecError> {
+            reader.tuple(4)?;
+            reader.unsigned(u64::MAX)?;
+            let verifying = reader.bytes(VERIFYING_BYTES_MAX)?;
+            let mut inside = Reader::new(verifying);
+            inside.tuple(9)?;
+            inside.unsigned(u64::MAX)?;
+            let unknown = inside.invalid("bn254 or bls12-381");
+            let curve = ProofCurve::named(inside.text(CURVE_BYTES_MAX)?).ok_or(unknown)?;
+            Ok((curve, verifying.to_vec()))
+        };
+        let (curve, verifying) = parts().map_err(ProofPolicyError::NoKey)?;
+        let shape = match curve {
+            ProofCurve::Bn254 => shape_of::<Bn254>(&verifying)?,
+            ProofCurve::Bls12381 => shape_of::<Bls12_381>(&verifying)?,
+        };
+        Ok((curve, Self { shape, verifying, proving: ContentHash::of(proving) }))
+    }
+
     fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(3)?;
         let unknown = reader.invalid("a standard shape: 1000, 7800 or 65000");

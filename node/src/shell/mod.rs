@@ -28,6 +28,8 @@ mod folder;
 #[cfg(feature = "train")]
 mod pipe;
 #[cfg(feature = "train")]
+mod proving_keys;
+#[cfg(feature = "train")]
 mod report;
 #[cfg(feature = "train")]
 mod room;

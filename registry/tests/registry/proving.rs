@@ -173,6 +173,18 @@ fn proving_keys_are_those_of_the_manifest() {
 }
 
 #[test]
+fn a_manifest_says_what_a_proving_key_is() {
+    for curve in [ProofCurve::Bn254, ProofCurve::Bls12381] {
+        let bytes = if curve == ProofCurve::Bn254 { &BN254.1 } else { &BLS12_381.1 };
+        let (found, key) = ProofKey::of(bytes).unwrap();
+        assert_eq!((found, vec![key]), (curve, policy(curve).keys));
+        assert!(ProofKey::of(&bytes[..100]).is_err());
+    }
+    let found = ProofKey::of(b"no key").unwrap_err().to_string();
+    assert!(found.starts_with("not a proving key: at byte 0"), "{found}");
+}
+
+#[test]
 fn updates_are_judged_by_their_heads_alone() {
     for manifest in federations() {
         let ((first, one), (_, two)) = (prepared(&manifest, 1), prepared(&manifest, 2));

@@ -16,7 +16,7 @@ use crate::peer::{Event, Input, Output, Peer, PeerConfig, Restored};
 use crate::shell::config::Config;
 use crate::shell::folder::{self, BundleFile, Seen, Written, bundle_bytes_max};
 use crate::shell::store::Store;
-use crate::shell::{clock, entropy, plain};
+use crate::shell::{clock, entropy, plain, proving_keys};
 
 /// Files looked at in one folder.
 const FILES_MAX: usize = 1 << 20;
@@ -314,7 +314,8 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let loaded = store.load()?;
     loaded.report.lines().for_each(|line| eprintln!("warning: {}", plain::text(&line)));
     let bundle_bytes_max = bundle_bytes_max(loaded.manifest.bundle_limits().travelling_bytes_max());
-    let mut peer = peer(store.load_key()?, loaded.manifest, loaded.restored)?;
+    let mut peer = peer(store.load_key()?, loaded.manifest.clone(), loaded.restored)?;
+    peer.set_prover(proving_keys::prover(&args.dir.dir, &loaded.manifest, peer.member())?);
     let quota = Config::load(&args.dir.dir)?.quota;
     if let Some(quota) = quota.filter(|_| peer.member().is_none()) {
         peer.set_carried_bytes_max(quota.bytes());
@@ -380,8 +381,10 @@ fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<String>> {
                 peer.handle(clock::now(), Input::Persisted { ticket: request.ticket });
             }
             Output::Event(Event::Refused { reason, .. }) => refusals.push(reason),
+            Output::Verify(request) => peer.handle(clock::now(), request.carry_out()),
             Output::Event(_)
             | Output::Train(_)
+            | Output::Prove(_)
             | Output::Transmit { .. }
             | Output::Close { .. } => {}
         }

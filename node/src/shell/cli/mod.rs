@@ -19,6 +19,7 @@ mod inspect;
 mod keys;
 mod model;
 mod plan;
+mod proofs;
 mod relay;
 mod setup;
 mod store;
@@ -112,6 +113,9 @@ enum Command {
     /// Keys of a private federation: list, export for an auditor, or make a further one.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Keys with which updates are proved to be within bounds.
+    #[command(subcommand)]
+    Proofs(proofs::ProofsCommand),
     /// Run a store-and-forward agent for bundles of any DTN node, over TCPCLv4.
     #[command(after_help = COURIER_EXAMPLES)]
     Courier(courier::CourierArgs),
@@ -196,6 +200,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bundle(command) => bundle::bundle(&command),
         Command::Export(args) => export::export(&args),
         Command::Keys(command) => keys::keys(&command),
+        Command::Proofs(command) => proofs::proofs(&command),
         Command::Courier(args) => courier::courier(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Store(command) => store::store(&command),

@@ -1,6 +1,6 @@
 //! From what a person asks for to a signed manifest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -11,13 +11,15 @@ use longhaul_aggregation::{
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::keyring::FederationKey;
 use longhaul_dtn::time::{Span, Timestamp};
+use longhaul_proofs::cp::KeyError;
+use longhaul_proofs::update::UpdateShape;
 use longhaul_registry::{
-    Bounds, InvalidManifest, KeyGrant, Manifest, Privacy, Schedule, SignedManifest, Task,
-    TrainingPlan,
+    Bounds, InvalidManifest, KeyGrant, Manifest, ManifestError, Privacy, ProofPolicyError,
+    Schedule, SignedManifest, Task, TrainingPlan,
 };
 
-use crate::shell::entropy;
 use crate::shell::store::Store;
+use crate::shell::{entropy, proving_keys};
 use crate::train::ModelKind;
 use crate::train::data::edgesense;
 
@@ -41,6 +43,10 @@ pub(in crate::shell) struct ManifestPlan {
     pub trust_roots: Vec<u16>,
     /// Whether members alone read updates.
     pub private: bool,
+    /// Folder of the proving keys, where updates are proved.
+    pub proofs: Option<PathBuf>,
+    /// Whether keys of one party are accepted.
+    pub development_keys: bool,
     /// Who carries them beside the members.
     pub couriers: Vec<PeerId>,
     /// How authors are gathered so that the rule sees fewer vectors.
@@ -103,6 +109,8 @@ impl ManifestPlan {
             members: Vec::new(),
             trust_roots: Vec::new(),
             private: false,
+            proofs: None,
+            development_keys: false,
             couriers: Vec::new(),
             buckets: Buckets::None,
             start: Timestamp::default(),
@@ -275,6 +283,10 @@ pub(in crate::shell) fn make_manifest(
     let schema = Arc::new(kind.schema());
     let (members, trust_roots) = plan.sorted_members()?;
     let privacy = plan.private.then(|| privacy(plan, &members)).transpose()?;
+    let bounds = plan.bounds(schema.payload_bytes_max())?;
+    let shapes = UpdateShape::new(&schema, bounds.norm_max).shapes();
+    let policy = |dir: &PathBuf| proving_keys::policy(dir, shapes, plan.development_keys);
+    let proofs = plan.proofs.as_ref().map(policy).transpose()?;
     let manifest = Manifest {
         name: plan.name.clone(),
         creator: key.peer_id(),
@@ -287,17 +299,21 @@ pub(in crate::shell) fn make_manifest(
         training: plan.training(),
         recipe: plan.recipe()?,
         attacker_share_permille: plan.attackers_permille(),
-        bounds: plan.bounds(schema.payload_bytes_max())?,
+        bounds,
         members,
         trust_roots,
         committee: None,
         seal: plan.seal,
         encoding: plan.encoding,
         privacy,
+        proofs,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;
-    Ok(manifest.sign(&key)?)
+    manifest.sign(&key).map_err(|error| match error {
+        ManifestError::Invalid(invalid) => by_option(plan, invalid),
+        error => error.into(),
+    })
 }
 
 /// A fresh key for every member.
@@ -322,6 +338,11 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
                     "--member ID@ROOT lists trust roots that nothing asks for: add --root-buckets"
                 ),
             };
+        }
+        InvalidManifest::Proofs(ProofPolicyError::Key { error: KeyError::Development, .. }) => {
+            return anyhow!(error).context(
+                "--proofs holds a key whose maker can forge proofs; to try it out: --development-keys",
+            );
         }
         InvalidManifest::Recipe(_) => {
             let of_rule =

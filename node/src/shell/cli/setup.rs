@@ -20,7 +20,7 @@ use crate::shell::room::Room;
 use crate::shell::size::Size;
 use crate::shell::store::Store;
 use crate::shell::when::Standing;
-use crate::shell::{entropy, task};
+use crate::shell::{entropy, proving_keys, task};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -94,7 +94,8 @@ Examples:
       --epochs 200 --epoch-ms 3600000 --rule trimmed-mean:1 --out digits.manifest
   longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest
   longhaul manifest new --member ID … --encoding ternary --out narrow.manifest
-  longhaul manifest new --member ID … --private --courier ID --out secret.manifest";
+  longhaul manifest new --member ID … --private --courier ID --out secret.manifest
+  longhaul manifest new --member ID … --private --proofs keys --out proved.manifest";
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
@@ -225,6 +226,13 @@ pub(super) struct NewArgs {
     /// for each.
     #[arg(long, value_name = "ID", requires = "private")]
     courier: Vec<PeerId>,
+    /// Let members prove that their updates are within the norm bound, so that couriers and auditors can tell without
+    /// reading them: the folder holds the proving keys (see `longhaul proofs`).
+    #[arg(long, value_name = "DIR")]
+    proofs: Option<PathBuf>,
+    /// Accept proving keys that one party made, who could forge proofs: to try things out.
+    #[arg(long, requires = "proofs")]
+    development_keys: bool,
 }
 
 impl NewArgs {
@@ -309,6 +317,8 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
             .zip(args.seal_every)
             .map(|(window_epochs, every_epochs)| SealPolicy { window_epochs, every_epochs }),
         private: args.private,
+        proofs: args.proofs.clone(),
+        development_keys: args.development_keys,
         couriers: args.courier.clone(),
         default_seconds: 0,
     };
@@ -356,6 +366,10 @@ pub(super) struct JoinArgs {
     /// federation may take is refused.
     #[arg(long, value_name = "SIZE")]
     quota: Option<Size>,
+    /// Where updates are proved: the folder with the proving keys that the manifest names; they are copied into the
+    /// data directory.
+    #[arg(long, value_name = "DIR")]
+    proving_keys: Option<PathBuf>,
     /// Print the forecast as JSON.
     #[arg(long)]
     json: bool,
@@ -366,6 +380,7 @@ pub(super) struct JoinArgs {
 pub(in crate::shell) fn join_data_dir(
     dir: &std::path::Path,
     file: &std::path::Path,
+    proving: Option<&std::path::Path>,
     accept: impl FnOnce(&SignedManifest, bool) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let manifest = task::read_manifest(file)?;
@@ -380,6 +395,9 @@ pub(in crate::shell) fn join_data_dir(
     task::check_model(manifest.manifest())?;
     let courier = manifest.manifest().is_courier(&me);
     accept(&manifest, courier)?;
+    if !courier {
+        proving_keys::install(dir, manifest.manifest(), proving)?;
+    }
     store.join(&manifest)?;
     Ok(courier)
 }
@@ -388,7 +406,8 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.dir.dir;
     let config = Config::load(dir)?;
     let quota = args.quota.or(config.quota);
-    let courier = join_data_dir(dir, &args.file, |manifest, courier| {
+    let proving = args.proving_keys.as_deref();
+    let courier = join_data_dir(dir, &args.file, proving, |manifest, courier| {
         let standing = Standing::of(manifest.manifest(), clock::now());
         if let Standing::Over { .. } = standing {
             eprintln!(

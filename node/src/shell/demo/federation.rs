@@ -6,18 +6,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use longhaul_aggregation::NormBound;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
+use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::UpdateShape;
+use longhaul_registry::ProofCurve;
 
 use super::DemoOptions;
 use super::child::{ChildEvent, Peer};
 use crate::shell::cli::{ManifestPlan, create_data_dir, join_data_dir, make_manifest};
-use crate::shell::clock;
 use crate::shell::config::Config;
 use crate::shell::report::NodeReport;
+use crate::shell::{clock, entropy, proving_keys};
+use crate::train::ModelKind;
 
 /// Time from making the manifest to its first epoch: the processes start.
 const START_IN: Span = Span::from_ms(3_000);
+
+/// How much longer epochs are where updates are proved.
+const PROVING_EPOCHS: u64 = 4;
 
 /// A federation of child processes.
 #[derive(Debug)]
@@ -49,7 +57,7 @@ impl Federation {
         let ids =
             dirs.iter().map(|dir| create_data_dir(dir)).collect::<anyhow::Result<Vec<_>>>()?;
         let addresses = loopback_addresses(count)?;
-        let workload = workload(options, count)?;
+        let workload = workload(options, &root, count)?;
         for (index, dir) in dirs.iter().enumerate() {
             let others = addresses.iter().enumerate().filter(|(other, _)| *other != index);
             let config = Config {
@@ -61,12 +69,16 @@ impl Federation {
             config.save(dir)?;
         }
         let epochs = workload.plan.epochs;
-        let plan = ManifestPlan { members: ids.clone(), ..workload.plan };
+        let proving = workload.plan.proofs.as_deref();
+        if let Some(keys) = proving {
+            make_keys(keys, &workload.plan)?;
+        }
+        let plan = ManifestPlan { members: ids.clone(), ..workload.plan.clone() };
         let manifest = make_manifest(&dirs[0], &plan)?;
         let file = root.join("demo.manifest");
         std::fs::write(&file, manifest.as_bytes()).context("write the manifest")?;
         for dir in &dirs {
-            join_data_dir(dir, &file, |_, _| Ok(()))?;
+            join_data_dir(dir, &file, proving, |_, _| Ok(()))?;
         }
         let reports = vec![None; count];
         let (peers, events) = (Vec::new(), channel());
@@ -207,6 +219,19 @@ impl Federation {
     }
 }
 
+/// Makes the proving keys of this run.
+fn make_keys(folder: &Path, plan: &ManifestPlan) -> anyhow::Result<()> {
+    let kind: ModelKind = plan.model.parse()?;
+    let shapes = UpdateShape::new(&kind.schema(), NormBound::from_milli(1)).shapes();
+    eprintln!("Making {} keys for proofs; who makes such keys can forge proofs.", shapes.len());
+    let seed = Seed::from_bytes(entropy::nonce()?);
+    let made = proving_keys::make_development_keys(folder, ProofCurve::default(), shapes, &seed)?;
+    for key in made {
+        eprintln!("  chunks of up to {} entries: {} bytes", key.shape.entries(), key.bytes);
+    }
+    Ok(())
+}
+
 fn make_root(keep: Option<&Path>) -> anyhow::Result<PathBuf> {
     let root = match keep {
         Some(dir) => dir.to_path_buf(),
@@ -229,7 +254,7 @@ fn loopback_addresses(count: usize) -> anyhow::Result<Vec<String>> {
         .collect()
 }
 
-fn workload(options: &DemoOptions, peers: usize) -> anyhow::Result<Workload> {
+fn workload(options: &DemoOptions, root: &Path, peers: usize) -> anyhow::Result<Workload> {
     let start = clock::now().plus(START_IN);
     let (plan, config) = match &options.data {
         None => (ManifestPlan::demo_sensors(), Config::default()),
@@ -237,6 +262,16 @@ fn workload(options: &DemoOptions, peers: usize) -> anyhow::Result<Workload> {
             let dir = dir.canonicalize().with_context(|| format!("open {}", dir.display()))?;
             (ManifestPlan::demo_images(), Config::for_images(dir, peers))
         }
+    };
+    let plan = match options.proofs {
+        true => ManifestPlan {
+            proofs: Some(root.join("keys")),
+            development_keys: true,
+            // All peers prove on the cores of one machine.
+            epoch_length: plan.epoch_length.times(PROVING_EPOCHS),
+            ..plan
+        },
+        false => plan,
     };
     let seconds = options.seconds.unwrap_or(plan.default_seconds);
     ensure!((5..=3_600).contains(&seconds), "--seconds {seconds}: choose 5 to 3600");

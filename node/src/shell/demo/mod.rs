@@ -45,6 +45,9 @@ pub struct DemoOptions {
     /// Train on gzipped IDX files in DIR instead of the built-in sensor data.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Prove every update to be within the norm bound, with keys made for this run, and audit the proofs.
+    #[arg(long)]
+    proofs: bool,
     /// Keep the data directories and the audit file in DIR (must not exist).
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,

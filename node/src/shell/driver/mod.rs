@@ -33,6 +33,7 @@ use super::config::Config;
 use super::folder::Watch;
 use super::net::{self, NetEvent, NetHandle};
 use super::pipe::{PipeEvents, PipeLinks};
+use super::proving_keys;
 use super::room::Room;
 use super::size::Size;
 use super::store::Store;
@@ -132,6 +133,7 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
     };
     let mut peer =
         Peer::new(peer_config, loaded.restored).context("restore the peer from its log")?;
+    peer.set_prover(proving_keys::prover(&options.dir, &manifest, peer.member())?);
     tell_time(&manifest, &mut peer);
     // A courier keeps as much as it may.
     if let Some(quota) = options.quota.or(config.quota).filter(|_| is_courier) {
@@ -266,6 +268,8 @@ impl Driver {
                     }
                 }
                 Output::Train(request) => self.work.train(request),
+                Output::Prove(request) => self.work.prove(request),
+                Output::Verify(request) => self.work.verify(request),
                 Output::Persist(request) => self.disk.persist(request)?,
                 Output::Event(event) => {
                     if let Event::Voided { author, .. } = &event {
@@ -314,6 +318,7 @@ impl Driver {
         match done.context("the training thread ended")? {
             Done::Trained(trained) => self.give(Input::Trained(trained)),
             Done::Failed { epoch, why } => self.give(Input::TrainingFailed { epoch, why }),
+            Done::Answer(input) => self.give(input),
             Done::Alone(accuracy) => {
                 self.reporting.alone(accuracy);
                 Ok(())

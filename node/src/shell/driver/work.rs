@@ -1,8 +1,9 @@
-//! The training thread: local steps, the lonely twin, and evaluation.
+//! The training thread: local steps, proofs about their result, the lonely twin, and evaluation; and beside
+//! it the thread that verifies proofs of others.
 //!
-//! One job at a time, in order. Training floats never leave this thread but as
+//! One job at a time on each, in order. Training floats never leave this thread but as
 //! the answer to a request; what the federation shares is quantised by the
-//! peer.
+//! peer. What is verified does not wait for what is trained.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -10,13 +11,14 @@ use longhaul_aggregation::{Epoch, ModelId, Parameters};
 use longhaul_registry::SignedManifest;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::peer::{TrainRequest, TrainedModel};
+use crate::peer::{Input, ProveRequest, TrainRequest, TrainedModel, VerifyRequest};
 use crate::shell::task;
 use crate::train::{Evaluation, Split, Trainer};
 
 #[derive(Debug)]
 enum Job {
     Train(TrainRequest),
+    Prove(ProveRequest),
     Evaluate { model: ModelId, parameters: Vec<f32> },
 }
 
@@ -27,18 +29,20 @@ pub(super) enum Done {
     Trained(TrainedModel),
     /// Training failed; the epoch stays without an own update.
     Failed { epoch: Epoch, why: String },
+    /// A proof was made, or some were verified: what to tell the peer.
+    Answer(Input),
     /// Accuracy of the model that trains alone.
     Alone(f64),
     /// A model was evaluated on the held-out set.
     Evaluated { model: ModelId, evaluation: Evaluation },
 }
 
-/// The way to the training thread; a courier has none.
+/// The way to the training thread, which a courier has not, and to the one that verifies.
 #[derive(Debug)]
 pub(super) struct Work {
     jobs: Sender<Job>,
-    /// Keeps the answers open where there is no thread to give any.
-    idle: Option<UnboundedSender<Done>>,
+    checks: Sender<VerifyRequest>,
+    trains: bool,
 }
 
 /// The thread's state: the trainer and, for comparison, a model that starts
@@ -57,22 +61,32 @@ impl Work {
     ) -> (Self, UnboundedReceiver<Done>) {
         let (jobs, incoming) = channel();
         let (answers, done) = unbounded_channel();
+        let (checks, asked) = channel();
+        let verdicts = answers.clone();
+        std::thread::spawn(move || verify(&asked, &verdicts));
         let manifest = manifest.manifest();
         let initial = Parameters::initial(&manifest.schema, &manifest.seed).to_f32();
-        match trainer {
-            Some(trainer) => {
-                let bench = Bench { trainer, alone: alone.then_some(initial) };
-                std::thread::spawn(move || bench.serve(&incoming, &answers));
-                (Self { jobs, idle: None }, done)
-            }
-            // Nobody answers; the end of the answers would be the end of the thread.
-            None => (Self { jobs, idle: Some(answers) }, done),
+        let trains = trainer.is_some();
+        if let Some(trainer) = trainer {
+            let bench = Bench { trainer, alone: alone.then_some(initial) };
+            std::thread::spawn(move || bench.serve(&incoming, &answers));
         }
+        (Self { jobs, checks, trains }, done)
     }
 
     /// Queues training; the peer has one request under way at most.
     pub(super) fn train(&self, request: TrainRequest) {
         self.queue(Job::Train(request));
+    }
+
+    /// Queues a proof; the peer has one under way at most.
+    pub(super) fn prove(&self, request: ProveRequest) {
+        self.queue(Job::Prove(request));
+    }
+
+    /// Queues proofs to be verified; the peer has one batch under way at most.
+    pub(super) fn verify(&self, request: VerifyRequest) {
+        let _ = self.checks.send(request);
     }
 
     /// Queues an evaluation; the driver has one under way at most.
@@ -88,7 +102,16 @@ impl Work {
 
     /// True where nothing is trained or evaluated.
     pub(super) const fn is_idle(&self) -> bool {
-        self.idle.is_some()
+        !self.trains
+    }
+}
+
+/// Verifies what is asked for until nobody asks any more.
+fn verify(asked: &Receiver<VerifyRequest>, answers: &UnboundedSender<Done>) {
+    while let Ok(request) = asked.recv() {
+        if answers.send(Done::Answer(request.carry_out())).is_err() {
+            return;
+        }
     }
 }
 
@@ -103,6 +126,7 @@ impl Bench {
                     }
                     self.train_alone(&request).map(Done::Alone)
                 }
+                Job::Prove(request) => Some(Done::Answer(request.carry_out())),
                 Job::Evaluate { model, parameters } => {
                     let evaluation = self.trainer.evaluate(&parameters, Split::Test);
                     evaluation.ok().map(|evaluation| Done::Evaluated { model, evaluation })

@@ -1,0 +1,175 @@
+//! Proving keys: files named by their hash, from which a member makes proofs and compares others' with payloads.
+//!
+//! They are large (0.7, 5.4 and 45 MB on BN254), so manifests name them by hash and they travel as files. `join` copies
+//! those that the manifest names into the data directory; what has the hash is right, wherever it came from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use longhaul_aggregation::MemberIndex;
+use longhaul_dtn::hash::ContentHash;
+use longhaul_proofs::cp::development_key;
+use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
+use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::ProveUpdates;
+use longhaul_registry::{Manifest, ProofCurve, ProofKey, ProofPolicy, SignedManifest};
+
+use super::plain;
+
+/// Where a data directory keeps them.
+const FOLDER: &str = "proving";
+const EXTENSION: &str = "proving";
+/// Largest file that is read: twice the largest key on any curve.
+const KEY_BYTES_MAX: u64 = 160 << 20;
+/// Most files of a folder that are looked at.
+const FILES_MAX: usize = 64;
+
+fn file_name(hash: &ContentHash) -> String {
+    format!("{hash}.{EXTENSION}")
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let size = fs::metadata(path).with_context(|| format!("open {}", plain::path(path)))?.len();
+    ensure!(
+        size <= KEY_BYTES_MAX,
+        "{} is no proving key: it has {size} bytes, the largest {KEY_BYTES_MAX}",
+        plain::path(path)
+    );
+    fs::read(path).with_context(|| format!("read {}", plain::path(path)))
+}
+
+/// What proves and checks for a member of this federation, from the keys in its data directory; none for couriers, and where
+/// the federation has no proofs.
+pub(super) fn prover(
+    dir: &Path,
+    manifest: &SignedManifest,
+    me: Option<MemberIndex>,
+) -> anyhow::Result<Option<Arc<dyn ProveUpdates>>> {
+    if me.is_none() {
+        return Ok(None);
+    }
+    let folder = dir.join(FOLDER);
+    manifest.proof_prover(|hash| read(&folder.join(file_name(hash))).ok()).with_context(|| {
+        format!(
+            "load the proving keys from {}; get them from the federation's creator, then \
+             longhaul join FILE --proving-keys DIR",
+            plain::path(&folder)
+        )
+    })
+}
+
+/// Copies the keys that the manifest names from `source` into the data directory, those that are there already left as they are.
+pub(super) fn install(
+    dir: &Path,
+    manifest: &Manifest,
+    source: Option<&Path>,
+) -> anyhow::Result<()> {
+    let Some(policy) = &manifest.proofs else { return Ok(()) };
+    let folder = dir.join(FOLDER);
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", plain::path(&folder)))?;
+    for key in &policy.keys {
+        let name = file_name(&key.proving);
+        let place = folder.join(&name);
+        if read(&place).is_ok_and(|bytes| ContentHash::of(&bytes) == key.proving) {
+            continue;
+        }
+        let Some(source) = source else {
+            bail!(
+                "updates of this federation are proved, and the proving key {name} is not in {}; \
+                 name the folder that holds it: --proving-keys DIR",
+                plain::path(&folder)
+            );
+        };
+        let from = source.join(&name);
+        let bytes = read(&from)?;
+        ensure!(
+            ContentHash::of(&bytes) == key.proving,
+            "{} is not the key that the manifest names: it was cut short or changed; copy it again",
+            plain::path(&from)
+        );
+        let part = folder.join(format!("{name}.part"));
+        fs::write(&part, &bytes).with_context(|| format!("write {}", plain::path(&part)))?;
+        fs::rename(&part, &place).with_context(|| format!("write {}", plain::path(&place)))?;
+    }
+    Ok(())
+}
+
+/// The policy of a federation with this schema's shapes, from the proving keys in a folder.
+pub(super) fn policy(
+    folder: &Path,
+    shapes: impl IntoIterator<Item = Shape>,
+    development: bool,
+) -> anyhow::Result<ProofPolicy> {
+    let mut found: Vec<(ProofCurve, ProofKey)> = Vec::new();
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("look into {}", plain::path(folder)))?;
+    let mut paths: Vec<PathBuf> = entries
+        .take(FILES_MAX)
+        .map(|entry| entry.map(|it| it.path()))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("look into {}", plain::path(folder)))?;
+    paths.retain(|path| path.extension().is_some_and(|it| it == EXTENSION));
+    paths.sort();
+    for path in paths {
+        found.push(ProofKey::of(&read(&path)?).with_context(|| plain::path(&path).to_string())?);
+    }
+    let curve = found.first().map_or_else(ProofCurve::default, |it| it.0);
+    let mut keys = Vec::new();
+    for shape in shapes {
+        let mut fitting = found.iter().filter(|it| it.0 == curve && it.1.shape == shape);
+        let key = fitting.next().with_context(|| {
+            format!(
+                "no proving key for chunks of up to {} entries in {}",
+                shape.entries(),
+                plain::path(folder)
+            )
+        })?;
+        ensure!(
+            fitting.next().is_none(),
+            "{} holds several proving keys for chunks of up to {} entries; leave one",
+            plain::path(folder),
+            shape.entries()
+        );
+        keys.push(key.1.clone());
+    }
+    Ok(ProofPolicy { curve, keys, development })
+}
+
+/// A development key that was written.
+pub(super) struct Made {
+    /// Its shape.
+    pub shape: Shape,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: usize,
+}
+
+/// Makes keys that whoever made them can forge proofs with, and writes them into a folder.
+pub(super) fn make_development_keys(
+    folder: &Path,
+    curve: ProofCurve,
+    shapes: impl IntoIterator<Item = Shape>,
+    seed: &Seed,
+) -> anyhow::Result<Vec<Made>> {
+    fs::create_dir_all(folder).with_context(|| format!("create {}", plain::path(folder)))?;
+    let mut made = Vec::new();
+    for shape in shapes {
+        let seed = seed.derive("development key", shape.entries() as u64);
+        let bytes = match curve {
+            ProofCurve::Bn254 => development::<Bn254>(shape, &seed),
+            ProofCurve::Bls12381 => development::<Bls12_381>(shape, &seed),
+        };
+        let path = folder.join(file_name(&ContentHash::of(&bytes)));
+        fs::write(&path, &bytes).with_context(|| format!("write {}", plain::path(&path)))?;
+        made.push(Made { shape, path, bytes: bytes.len() });
+    }
+    Ok(made)
+}
+
+fn development<E: Curve>(shape: Shape, seed: &Seed) -> Vec<u8> {
+    development_key::<E>(&circuit(shape), seed).encode()
+}
