@@ -5,16 +5,16 @@
 //! each phase, one contributor drew its secrets at random and forgot them.
 //!
 //! ```text
-//! Chain::powers(size)           -> contribute, extend, ..  -> finish(policy): Powers
-//! Chain::circuit(r1cs, powers)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
+//! Chain::powers(size, members)           -> contribute, extend, ..  -> finish(policy): Powers
+//! Chain::circuit(r1cs, powers, members)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
 //! ```
 //!
 //! After BGM17 (Bowe, Gabizon and Miers, eprint 2017/1050), without its random beacon: Kohlweiss, Maller, Siim and Volkhov
 //! (2021/219) prove Groth16 sound with such a setup, although the last contributor can bias it. Contributions are checked by
 //! random combination, and each names its predecessor.
 //!
-//! Pure: seeds are inputs, contributions are bytes. Nothing here signs, sends, stores or waits; a contributor's name is what
-//! the message says, and who carries it compares it with the signature around it. Multiplication is not constant in time, and
+//! Pure: seeds are inputs, contributions are bytes. Nothing here signs, sends, stores or waits; whoever takes a contribution out of
+//! something signed says who signed it, and that has to be the contributor named inside, a member, once. Multiplication is not constant in time, and
 //! scratch memory is not wiped: contribute on a machine of your own.
 
 mod assemble;

@@ -155,6 +155,11 @@ impl<E: Curve> Stage for Powers<E> {
         vec![self.tau[1], self.alpha[0], self.beta[0]]
     }
 
+    fn separator_places(&self) -> Vec<usize> {
+        let count = self.size.points();
+        vec![0, 2 * count - 2, 3 * count - 2]
+    }
+
     fn scaled(&self, secrets: &[Secret<Scalar<E>>]) -> Self {
         let [tau, alpha, beta] = secrets else { panic!("a secret for tau, alpha and beta") };
         let (tau, one) = (tau.reveal(), Scalar::<E>::one());

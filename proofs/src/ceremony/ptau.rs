@@ -206,9 +206,10 @@ mod tests {
     }
 
     fn powers() -> Powers<Bn254> {
-        let mut chain = Chain::powers(size(3));
-        let bytes = chain.contribute(SecretKey::from_seed(&[1; 32]).peer_id(), seed());
-        chain.extend(&bytes, &seed()).unwrap();
+        let peer = SecretKey::from_seed(&[1; 32]).peer_id();
+        let mut chain = Chain::powers(size(3), [peer].into());
+        let bytes = chain.contribute(peer, seed());
+        chain.extend(&bytes, peer, &seed()).unwrap();
         chain.stage().clone()
     }
 
