@@ -128,6 +128,9 @@ impl<E: Curve> ChunkProver<E> {
     /// Commits to the entries and proves the statement about them: for 65,000 entries some 0.5 s of
     /// one core, on as many as the current pool has.
     ///
+    /// Blinders follow from seed, key, statement and entries: the same four, with the norm shown or hidden, give the same
+    /// commitment to the entries again, and anything else gives an unrelated one.
+    ///
     /// # Errors
     /// Entries that are no chunk or break a bound. The seed is used up either way.
     pub fn prove(
@@ -143,13 +146,15 @@ impl<E: Curve> ChunkProver<E> {
         let chunk = Chunk::new(self.shape, entries)?;
         let squared_norm = chunk.squared_norm();
         let norm = (view == NormView::Shown).then_some(squared_norm);
-        let committed = self.commit(&chunk, view, seed)?;
+        let claim = claim(self.shape, statement, norm);
+        let name = self.prover.verifier().statement_id(&claim).hash();
+        let committed =
+            self.commit(&chunk, view, seed.derive(&format!("bounded update {name}"), 0))?;
         let opening = Opening {
             entries: committed.blinder(ENTRIES).clone(),
             squared_norm,
             norm: committed.blinder(NORM).clone(),
         };
-        let claim = claim(self.shape, statement, norm);
         let complete = |challenge| chunk.witness(&claim.public, challenge);
         let proof = self.prover.prove(&claim, committed, complete)?;
         Ok((ChunkProof { norm, proof }, opening))
