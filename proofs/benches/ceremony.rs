@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 use ark_bn254::Bn254;
 use divan::Bencher;
 use longhaul_dtn::identity::{PeerId, SecretKey};
-use longhaul_proofs::ceremony::{Chain, Draft, LogSize, Policy, Powers, Refusal, Stage};
+use longhaul_proofs::ceremony::{
+    Chain, Draft, FinishedPowers, LogSize, Policy, Powers, Refusal, Stage,
+};
 use longhaul_proofs::s1::{Shape, circuit};
 use longhaul_proofs::seed::Seed;
 
@@ -47,7 +49,7 @@ fn seed(byte: u8) -> Seed {
     Seed::from_bytes([byte; 32])
 }
 
-fn finished(powers: &Phase1) -> Powers<Bn254> {
+fn finished(powers: &Phase1) -> FinishedPowers<Bn254> {
     let contributors_min = std::num::NonZeroUsize::MIN;
     let policy = Policy { contributors_min };
     powers.clone().finish(policy).expect("one contributed")

@@ -17,7 +17,7 @@ use longhaul_dtn::identity::PeerId;
 use super::assemble::{BeginError, begin};
 use super::contribution::{self, Header, Unread};
 use super::draft::Draft;
-use super::powers::{LogSize, Powers};
+use super::powers::{FinishedPowers, LogSize, Powers};
 use super::ratio::Coefficients;
 use super::refusal::Refusal;
 use super::stage::Stage;
@@ -89,23 +89,23 @@ impl<E: Curve> Chain<Powers<E>> {
     ///
     /// # Errors
     /// [`FinishError::Contributors`].
-    pub fn finish(self, policy: Policy) -> Result<Powers<E>, FinishError> {
+    pub fn finish(self, policy: Policy) -> Result<FinishedPowers<E>, FinishError> {
         self.require(policy)?;
-        Ok(self.stage)
+        Ok(FinishedPowers(self.stage))
     }
 }
 
 impl<E: Curve> Chain<Draft<E>> {
-    /// Begins phase 2 for a circuit, from powers that are finished; these members may contribute.
+    /// Begins phase 2 for a circuit, from powers that are finished ([`Powers::pinned`] if they were read); these members may contribute.
     ///
     /// # Errors
     /// A circuit that is too large for the powers, or powers without a contribution.
     pub fn circuit(
         system: &R1cs<Scalar<E>>,
-        powers: &Powers<E>,
+        powers: &FinishedPowers<E>,
         members: BTreeSet<PeerId>,
     ) -> Result<Self, BeginError> {
-        Ok(Self::new(begin(system, powers)?, members))
+        Ok(Self::new(begin(system, powers.powers())?, members))
     }
 
     /// The key, if enough contributed.

@@ -5,9 +5,12 @@
 //! each phase, one contributor drew its secrets at random and forgot them.
 //!
 //! ```text
-//! Chain::powers(size, members)           -> contribute, extend, ..  -> finish(policy): Powers
+//! Chain::powers(size, members)           -> contribute, extend, ..  -> finish(policy): FinishedPowers
 //! Chain::circuit(r1cs, powers, members)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
 //! ```
+//!
+//! Powers that are read from bytes or from a file of others begin no key until a pinned hash vouches for them: to look at points
+//! does not tell who knows their tau.
 //!
 //! After BGM17 (Bowe, Gabizon and Miers, eprint 2017/1050), without its random beacon: Kohlweiss, Maller, Siim and Volkhov
 //! (2021/219) prove Groth16 sound with such a setup, although the last contributor can bias it. Contributions are checked by
@@ -36,7 +39,7 @@ pub use assemble::BeginError;
 pub use chain::{Broken, CONTRIBUTIONS_MAX, Chain, FinishError, Policy, Step, best};
 pub use contribution::Header;
 pub use draft::Draft;
-pub use powers::{LOG_SIZE_MAX, LogSize, Powers};
+pub use powers::{FinishedPowers, LOG_SIZE_MAX, LogSize, Powers};
 pub use ptau::PtauError;
 pub use ratio::Coefficients;
 pub use refusal::{Part, Refusal};

@@ -55,7 +55,7 @@ fn grow<S: Stage>(mut chain: Chain<S>, peers: &[u8]) -> Chain<S> {
     chain
 }
 
-fn powers<E: Curve>(log: u32) -> Powers<E> {
+fn powers<E: Curve>(log: u32) -> FinishedPowers<E> {
     let start = Chain::powers(LogSize::new(log).expect("made for the test"), members());
     grow(start, &[1, 2]).finish(policy(2)).expect("two contributed")
 }
@@ -128,7 +128,7 @@ fn a_key_of_three_contributors_proves_on_bls12_381() {
 fn a_draft_begins_as_the_development_setup_does() {
     let (tau, alpha, beta) = (Fr::from(1_234_567), Fr::from(77), Fr::from(91));
     let start = Powers::<Bn254>::start(LogSize::new(4).unwrap());
-    let powers = start.scaled(&[tau, alpha, beta].map(Secret::new));
+    let powers = powers::FinishedPowers(start.scaled(&[tau, alpha, beta].map(Secret::new)));
     let separators = [3_u64, 5, 7, 11].map(|it| Secret::new(Fr::from(it)));
     let chain = Chain::circuit(&tiny(), &powers, members()).unwrap();
     let made = chain.stage().scaled(&separators).key().unwrap();
@@ -152,9 +152,13 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn powers_are_read_as_they_are_written() {
-    let powers = powers::<Bn254>(3);
+    let finished = powers::<Bn254>(3);
+    let powers = finished.powers();
     let bytes = powers.encode();
-    assert_eq!(Powers::decode(powers.size(), &bytes, &seed(1)), Ok(powers.clone()));
+    let read = Powers::decode(powers.size(), &bytes, &seed(1)).unwrap();
+    assert_eq!(read.clone().pinned(powers.hash()), Ok(finished.clone()));
+    let (found, pinned) = (powers.hash(), ContentHash::of(b"other powers"));
+    assert_eq!(read.pinned(pinned), Err(BeginError::Pinned { found, pinned }));
     let length = Err(Refusal::Point(PointError::Length));
     assert_eq!(Powers::<Bn254>::decode(powers.size(), &bytes[1..], &seed(1)), length);
     let smaller = LogSize::new(2).unwrap();
@@ -168,7 +172,7 @@ fn powers_are_read_as_they_are_written() {
 
 #[test]
 fn powers_without_a_contribution_begin_nothing() {
-    let start = Powers::<Bn254>::start(LogSize::new(3).unwrap());
+    let start = powers::FinishedPowers(Powers::<Bn254>::start(LogSize::new(3).unwrap()));
     assert_eq!(Chain::circuit(&tiny(), &start, members()).err(), Some(BeginError::Tau));
     let small = powers::<Bn254>(SIZE - 1);
     let error = Some(BeginError::Size { circuit: 512, powers: 256 });

@@ -254,6 +254,10 @@ impl<E: Curve> ChunkProof<E> {
     }
 
     /// The commitment to the entries, in the basis of block 0.
+    ///
+    /// Two proofs that verify, for one [`StatementId`], in what one author signed, with other commitments here: the author said two
+    /// things of one chunk. An honest one has no such pair: who proves a statement again takes the seed of the first
+    /// time, and so the same commitment ([`ChunkProver::prove`]). The bytes of proofs differ anyway, and say nothing.
     pub fn entries(&self) -> PointOne<E> {
         self.proof.blocks()[ENTRIES]
     }
