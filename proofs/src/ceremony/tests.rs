@@ -328,6 +328,24 @@ fn a_query_under_another_scalar_is_refused() {
     assert_eq!(refusal(&DRAFT, &bytes), Some(Refusal::Ratio(Part::Delta)));
 }
 
+/// Whoever changes any one point and proves knowledge over the changed message is refused all the same.
+#[test]
+fn every_point_alone_is_held() {
+    fn check<S: Stage<Curve = Bn254>>(chain: &Chain<S>, factors: &[u64]) {
+        let counts = chain.stage().point_counts();
+        for index in 0..counts.ones + counts.twos {
+            let change = |it: &mut Points<Bn254>| match index.checked_sub(counts.ones) {
+                None => double(&mut it.ones[index]),
+                Some(index) => double(&mut it.twos[index]),
+            };
+            let bytes = forged(chain, &secrets(factors), change);
+            assert!(refusal(chain, &bytes).is_some(), "point {index}");
+        }
+    }
+    check(&DRAFT, &[3, 5, 7, 11]);
+    check(&TAU, &[3, 5, 7]);
+}
+
 #[test]
 fn separators_that_stay_or_meet_are_refused() {
     for (values, expected) in [
