@@ -149,7 +149,7 @@ impl<S: Stage> Chain<S> {
         contribution::size_bytes(&self.stage, &self.header(contributor))
     }
 
-    /// Makes the next contribution. Its secrets come from the seed, which is used up; who keeps it keeps them.
+    /// Makes the next contribution, which a chain takes from a member who has not contributed to it, signed by that member. Its secrets come from the seed, which is used up; who keeps it keeps them.
     pub fn contribute(&self, contributor: PeerId, seed: Seed) -> Vec<u8> {
         contribution::make(&self.stage, &self.header(contributor), &seed)
     }

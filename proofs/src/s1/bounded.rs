@@ -299,3 +299,55 @@ impl<E: Curve> ChunkProof<E> {
         Ok(Self { norm, proof: Proof::decode(points, hidden)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ark_bn254::{Bn254, Fr};
+    use ark_ff::One;
+    use longhaul_aggregation::Epoch;
+    use longhaul_dtn::hash::ContentHash;
+    use longhaul_dtn::identity::SecretKey;
+
+    use super::super::shape::Bounds;
+    use super::super::statement::{Exponent, Subject};
+    use super::*;
+    use crate::cp::development_key;
+
+    /// The prover's own check holds every wire: what it committed to by the commitment, all others by a constraint.
+    #[test]
+    fn a_witness_with_any_one_wire_changed_has_no_proof() {
+        let shape = Shape::new(12).unwrap();
+        let seed = |byte| Seed::from_bytes([byte; 32]);
+        let key = development_key::<Bn254>(&circuit(shape), &seed(1));
+        let prover = ChunkProver::new(shape, key).unwrap();
+        let hash = ContentHash::of(b"test");
+        let author = SecretKey::from_seed(&[1; 32]).peer_id();
+        let epoch = Epoch::new(1);
+        let subject = Subject { federation: hash, author, epoch, base: hash, payload: hash };
+        let (exponent, bounds) = (Exponent::new(0).unwrap(), Bounds::default());
+        let statement = Statement { subject, chunk: 0, entries: 11, exponent, bounds };
+        let chunk = Chunk::new(shape, &[-127, 127, 0, 1, -1, 5, 5, 80, -80, 33, 2]).unwrap();
+        let claim = claim::<Bn254>(shape, &statement, None);
+        let attempt = |wire: Option<usize>| {
+            let committed = prover.commit(&chunk, NormView::Hidden, seed(2)).unwrap();
+            let complete = |challenge| {
+                let mut witness = chunk.witness(&claim.public, challenge)?;
+                wire.into_iter().for_each(|wire| witness[wire] += Fr::one());
+                Some(witness)
+            };
+            prover.prover.prove(&claim, committed, complete).map(drop)
+        };
+        assert_eq!(attempt(None), Ok(()));
+        let layout = shape.layout();
+        for wire in 0..layout.wires() {
+            let refused = attempt(Some(wire));
+            let holds = match refused {
+                Err(ProveError::Inputs) => wire < layout.inputs(),
+                Err(ProveError::Changed) => (layout.inputs()..layout.free_start()).contains(&wire),
+                Err(ProveError::Unsatisfied(_)) => wire >= layout.free_start(),
+                _ => false,
+            };
+            assert!(holds, "wire {wire}: {refused:?}");
+        }
+    }
+}
