@@ -4,12 +4,15 @@
 //! `key_*` is phase 2 of the circuits of 7,800 (0) and 65,000 entries (1), `powers_*` phase 1 for a domain of 2^16, `begin`
 //! the way from one to the other. Sizes of messages are printed first. Everything needed is made once.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use ark_bn254::Bn254;
 use divan::Bencher;
 use longhaul_dtn::identity::{PeerId, SecretKey};
-use longhaul_proofs::ceremony::{Chain, Draft, LogSize, Policy, Powers, Refusal, Stage};
+use longhaul_proofs::ceremony::{
+    Chain, Draft, FinishedPowers, LogSize, Policy, Powers, Refusal, Stage,
+};
 use longhaul_proofs::s1::{Shape, circuit};
 use longhaul_proofs::seed::Seed;
 
@@ -24,24 +27,29 @@ static POWERS: LazyLock<Phase1> = LazyLock::new(|| powers(16));
 static KEYS: [LazyLock<Phase2>; 2] = [LazyLock::new(|| key(1, 13)), LazyLock::new(|| key(2, 16))];
 
 fn powers(log: u32) -> Phase1 {
-    contributed(Phase1::powers(LogSize::new(log).expect("a size")), "powers")
+    contributed(Phase1::powers(LogSize::new(log).expect("a size"), members()), "powers")
 }
 
 /// Phase 2 for a standard shape, from powers of that size.
 fn key(shape: usize, log: u32) -> Phase2 {
     let system = circuit(Shape::STANDARD[shape]);
-    contributed(Phase2::circuit(&system, &finished(&powers(log))).expect("large enough"), "key")
+    let chain = Phase2::circuit(&system, &finished(&powers(log)), members());
+    contributed(chain.expect("large enough"), "key")
 }
 
-fn peer() -> PeerId {
-    SecretKey::from_seed(&[1; 32]).peer_id()
+fn peer(byte: u8) -> PeerId {
+    SecretKey::from_seed(&[byte; 32]).peer_id()
+}
+
+fn members() -> BTreeSet<PeerId> {
+    [1, 2].map(peer).into()
 }
 
 fn seed(byte: u8) -> Seed {
     Seed::from_bytes([byte; 32])
 }
 
-fn finished(powers: &Phase1) -> Powers<Bn254> {
+fn finished(powers: &Phase1) -> FinishedPowers<Bn254> {
     let contributors_min = std::num::NonZeroUsize::MIN;
     let policy = Policy { contributors_min };
     powers.clone().finish(policy).expect("one contributed")
@@ -49,59 +57,59 @@ fn finished(powers: &Phase1) -> Powers<Bn254> {
 
 /// A chain with one contribution, so that no point is the generator.
 fn contributed<S: Stage>(mut chain: Chain<S>, name: &str) -> Chain<S> {
-    let bytes = chain.contribute(peer(), seed(1));
+    let bytes = chain.contribute(peer(1), seed(1));
     println!("{name}: a contribution has {} bytes", bytes.len());
-    chain.extend(&bytes, &seed(2)).expect("an honest contribution");
+    chain.extend(&bytes, peer(1), &seed(2)).expect("an honest contribution");
     chain
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn powers_contribute(bencher: Bencher<'_, '_>) {
     let chain = &*POWERS;
-    bencher.bench(|| chain.contribute(peer(), seed(3)));
+    bencher.bench(|| chain.contribute(peer(2), seed(3)));
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn powers_check(bencher: Bencher<'_, '_>) {
     let chain = &*POWERS;
-    let bytes = chain.contribute(peer(), seed(3));
-    bencher
-        .with_inputs(|| chain.clone())
-        .bench_values(|mut chain| chain.extend(&bytes, &seed(4)).expect("an honest contribution"));
+    let bytes = chain.contribute(peer(2), seed(3));
+    let take = |mut chain: Phase1| chain.extend(&bytes, peer(2), &seed(4)).expect("an honest one");
+    bencher.with_inputs(|| chain.clone()).bench_values(take);
 }
 
 #[divan::bench(args = [(1, 13), (2, 16)], sample_count = 1, sample_size = 1)]
 fn begin(bencher: Bencher<'_, '_>, (shape, log): (usize, u32)) {
     let powers = finished(&powers(log));
     let system = circuit(Shape::STANDARD[shape]);
-    bencher.bench(|| Phase2::circuit(&system, &powers).expect("large enough"));
+    bencher
+        .with_inputs(members)
+        .bench_values(|members| Phase2::circuit(&system, &powers, members).expect("large enough"));
 }
 
 #[divan::bench(args = [0, 1], sample_count = 3, sample_size = 1)]
 fn key_contribute(bencher: Bencher<'_, '_>, size: usize) {
     let chain = &*KEYS[size];
-    bencher.bench(|| chain.contribute(peer(), seed(5)));
+    bencher.bench(|| chain.contribute(peer(2), seed(5)));
 }
 
-/// Reads and checks; `key_read` is how much of it is reading.
+/// Reads and checks.
 #[divan::bench(args = [0, 1], sample_count = 9, sample_size = 1)]
 fn key_check(bencher: Bencher<'_, '_>, size: usize) {
     let chain = &*KEYS[size];
-    let bytes = chain.contribute(peer(), seed(5));
-    bencher
-        .with_inputs(|| chain.clone())
-        .bench_values(|mut chain| chain.extend(&bytes, &seed(6)).expect("an honest contribution"));
+    let bytes = chain.contribute(peer(2), seed(5));
+    let take = |mut chain: Phase2| chain.extend(&bytes, peer(2), &seed(6)).expect("an honest one");
+    bencher.with_inputs(|| chain.clone()).bench_values(take);
 }
 
-/// Reads a contribution whose proofs do not hold, so that nothing else is checked.
+/// Refuses a contribution whose proofs of knowledge do not hold: what junk costs.
 #[divan::bench(args = [0, 1], sample_count = 9, sample_size = 1)]
-fn key_read(bencher: Bencher<'_, '_>, size: usize) {
+fn key_refuse(bencher: Bencher<'_, '_>, size: usize) {
     let chain = &*KEYS[size];
-    let mut bytes = chain.contribute(peer(), seed(5));
+    let mut bytes = chain.contribute(peer(2), seed(5));
     let last = bytes.len() - 32;
     bytes[last] ^= 1;
     let refusal = Err(Refusal::Knowledge);
     bencher
         .with_inputs(|| chain.clone())
-        .bench_values(|mut chain| assert_eq!(chain.extend(&bytes, &seed(6)), refusal));
+        .bench_values(|mut chain| assert_eq!(chain.extend(&bytes, peer(2), &seed(6)), refusal));
 }

@@ -54,10 +54,10 @@ pub enum SumError {
     /// There is no term, or more than [`TERMS_MAX`].
     #[error("{0} terms, there have to be 1 to {TERMS_MAX}")]
     Terms(usize),
-    /// There are more sums than the basis has entries.
-    #[error("{found} sums where the commitments have {entries} entries")]
+    /// There are more sums, or entries of a payload, than the basis has places.
+    #[error("{found} numbers where the commitments have {entries} entries")]
     Entries {
-        /// The number of sums.
+        /// How many there are.
         found: usize,
         /// The entries of a commitment.
         entries: usize,
@@ -216,12 +216,16 @@ impl<E: Curve> SumClaim<'_, E> {
 /// A holder of a chunk's entries and blinder recomputes the commitment (some 10 ms of one core for 65,000 entries);
 /// if it differs, the signed header, the proof and the payload together show that the author lied.
 ///
-/// # Panics
-/// If there are more entries than the basis has.
+/// # Errors
+/// [`SumError::Entries`] if there are more entries than the basis has: a payload says how many it holds.
 pub fn commitment_of<E: Curve>(
     basis: &Basis<E>,
     entries: &[i8],
     blinder: &Secret<Scalar<E>>,
-) -> PointOne<E> {
-    basis.commit_entries(entries, blinder).into_affine()
+) -> Result<PointOne<E>, SumError> {
+    let (found, most) = (entries.len(), basis.len());
+    if found > most {
+        return Err(SumError::Entries { found, entries: most });
+    }
+    Ok(basis.commit_entries(entries, blinder).into_affine())
 }

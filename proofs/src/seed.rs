@@ -1,7 +1,8 @@
 //! Seed: the randomness of a commitment, a proof or a setup, as an input.
 //!
 //! Nothing here draws entropy. A caller hands in 32 bytes that nobody else knows and that it uses once;
-//! ChaCha20 stretches them. Seeds and what they become are wiped when dropped, and printing them shows nothing.
+//! ChaCha20 stretches them. What blinds or masks a secret is drawn from the seed and that secret together ([`Seed::hedged`]), so a
+//! seed that is used twice all the same blinds two different things independently. Seeds and what they become are wiped when dropped, and printing them shows nothing.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub struct Secret<F: PrimeField>(F);
 pub(crate) struct Draw(ChaCha20Rng);
 
 impl Seed {
-    /// Takes 32 uniform bytes. Two uses of one seed reveal what the two have in common.
+    /// Takes 32 uniform bytes. Two uses of one seed for the same thing give the same bytes, and show that it is the same.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -30,6 +31,28 @@ impl Seed {
     pub fn derive(&self, purpose: &str, number: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs seed v1");
         hasher.update(&self.0).update(&number.to_be_bytes()).update(purpose.as_bytes());
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// A seed for blinding these secrets: others make another.
+    ///
+    /// The hash covers how many scalars each part has, so that no two sequences of parts are hashed alike.
+    pub(crate) fn hedged<'a, F: PrimeField>(
+        &self,
+        purpose: &str,
+        parts: impl IntoIterator<Item = &'a [F]>,
+    ) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs hedged seed v1");
+        hasher.update(&self.0);
+        hasher.update(&(purpose.len() as u64).to_be_bytes()).update(purpose.as_bytes());
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            for scalar in part {
+                for limb in scalar.into_bigint().as_ref() {
+                    hasher.update(&limb.to_be_bytes());
+                }
+            }
+        }
         Self(*hasher.finalize().as_bytes())
     }
 
@@ -117,5 +140,27 @@ mod tests {
         let drawn = [("a", 0), ("a", 1), ("b", 0)].map(|(name, k)| first(seed.derive(name, k)));
         assert!(drawn[0] != drawn[1] && drawn[0] != drawn[2] && drawn[1] != drawn[2]);
         assert_eq!(first(seed.derive("a", 1)), drawn[1]);
+    }
+
+    #[test]
+    fn a_seed_used_twice_blinds_two_things_independently() {
+        let seed = Seed::from_bytes([7; 32]);
+        let blinder = |purpose: &str, parts: &[&[u64]]| {
+            let parts: Vec<Vec<Fr>> =
+                parts.iter().map(|part| part.iter().map(|&it| Fr::from(it)).collect()).collect();
+            let seed = seed.hedged(purpose, parts.iter().map(Vec::as_slice));
+            *seed.draw().scalar::<Fr>().reveal()
+        };
+        let drawn = [
+            blinder("a", &[&[1, 2], &[3]]),
+            blinder("a", &[&[1], &[2, 3]]),
+            blinder("a", &[&[1, 2, 3]]),
+            blinder("a", &[&[1, 2], &[4]]),
+            blinder("b", &[&[1, 2], &[3]]),
+            blinder("a", &[]),
+        ];
+        let distinct: std::collections::BTreeSet<Fr> = drawn.into();
+        assert_eq!(distinct.len(), drawn.len());
+        assert_eq!(blinder("a", &[&[1, 2], &[3]]), drawn[0]);
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use ark_bls12_381::Bls12_381;
-use ark_bn254::Bn254;
+use ark_bn254::{Bn254, Fr};
+use ark_ff::PrimeField;
 use longhaul_aggregation::{Epoch, NormBound};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
@@ -23,8 +24,13 @@ static SMALL: LazyLock<ChunkProver<Bn254>> = LazyLock::new(|| prover(20));
 static LARGE: LazyLock<ChunkProver<Bn254>> = LazyLock::new(|| prover(50));
 
 fn prover<E: Curve>(entries: usize) -> ChunkProver<E> {
+    prover_of(entries, 1)
+}
+
+/// A prover under the key of this seed.
+fn prover_of<E: Curve>(entries: usize, byte: u8) -> ChunkProver<E> {
     let shape = Shape::new(entries).expect("made for the test");
-    let key = development_key(&circuit(shape), &Seed::from_bytes([1; 32]));
+    let key = development_key(&circuit(shape), &Seed::from_bytes([byte; 32]));
     ChunkProver::new(shape, key).expect("made for the test")
 }
 
@@ -290,6 +296,81 @@ fn a_total_needs_the_chunks_own_openings() {
     let prove = |openings| prove_total(&update.subject, &update.summands(), openings, seed(1));
     assert_eq!(prove(&other.openings).map(drop), Err(TotalError::Opening));
     assert_eq!(prove(&update.openings[1..]).map(drop), Err(TotalError::Opening));
+    for views in [[NormView::Shown; 3], [NormView::Shown, NormView::Hidden, NormView::Hidden]] {
+        let mut update = Update::new(1, views);
+        update.openings[0].squared_norm = 0;
+        let made = prove_total(&update.subject, &update.summands(), &update.openings, seed(1));
+        assert_eq!(made.map(drop), Err(TotalError::Opening), "less than what is shown");
+    }
+}
+
+/// Chunks of one shape under two keys, with what opens their norms.
+#[test]
+fn norms_are_joined_under_their_own_keys() {
+    let provers = [20, 21, 22, 23].map(|byte| prover_of::<Bn254>(20, byte));
+    let statement = Statement { bounds: Bounds::default(), ..statement(1, 0, 20) };
+    let made = provers.iter().map(|it| prove(it, &statement, NormView::Hidden));
+    let (proofs, openings): (Vec<_>, Vec<_>) = made.unzip();
+    let verifiers = provers.each_ref().map(ChunkProver::verifier);
+    let exponent = statement.exponent;
+    let summands: Vec<_> = verifiers
+        .iter()
+        .zip(&proofs)
+        .map(|(verifier, proof)| Summand { verifier, exponent, proof })
+        .collect();
+    let subject = statement.subject;
+    let bound = NormBound::from_units(u64::MAX);
+    for keys in 1..=3 {
+        let (summands, openings) = (&summands[..keys], &openings[..keys]);
+        let (total, proof) = prove_total(&subject, summands, openings, seed(1)).unwrap();
+        let read = TotalProof::decode(&proof.encode(), keys).unwrap();
+        assert_eq!(verify_total(&subject, summands, total, &read, bound), Ok(()));
+        let mut swapped = summands.to_vec();
+        swapped[0].verifier = &verifiers[3];
+        let refused = verify_total(&subject, &swapped, total, &read, bound);
+        assert_eq!(refused, Err(TotalError::Invalid));
+    }
+    let four = prove_total(&subject, &summands, &openings, seed(1));
+    assert_eq!(four.map(drop), Err(TotalError::Keys));
+}
+
+#[test]
+fn one_seed_for_two_statements_shows_nothing_of_either() {
+    let (one, two) = (statement(1, 0, 18), statement(1, 1, 18));
+    let prove = |statement: &Statement, entries: &[i8], view| {
+        SMALL.prove(statement, entries, view, seed(1)).unwrap()
+    };
+    let (first, second) = (entries(1, 18), entries(2, 18));
+    let (proof, opening) = prove(&one, &first, NormView::Shown);
+    let (same, _) = prove(&one, &first, NormView::Hidden);
+    assert_eq!(same.entries(), proof.entries(), "an author makes one commitment for a statement");
+    assert_ne!(prove(&two, &first, NormView::Shown).0.entries(), proof.entries());
+    // If both had one blinder, their difference would commit to that of the entries without one.
+    let (other, other_opening) = prove(&one, &second, NormView::Shown);
+    assert_ne!(opening.entries, other_opening.entries);
+    let differences: Vec<i8> = first.iter().zip(&second).map(|(a, b)| a - b).collect();
+    let basis = SMALL.prover().key().basis(0);
+    let unblinded = commitment_of(&basis, &differences, &Secret::new(0.into())).unwrap();
+    assert_ne!(proof.entries() - other.entries(), unblinded);
+}
+
+#[test]
+fn one_seed_for_two_totals_shows_no_blinder() {
+    let chunk = Statement { bounds: Bounds::default(), ..statement(1, 0, 20) };
+    let (proof, opening) = prove(&SMALL, &chunk, NormView::Hidden);
+    let verifier = SMALL.verifier();
+    let summand = Summand { verifier: &verifier, exponent: chunk.exponent, proof: &proof };
+    let scalar = |bytes: &[u8]| Fr::from_le_bytes_mod_order(bytes);
+    let answers = [1, 2].map(|author| {
+        let openings = std::slice::from_ref(&opening);
+        let made = prove_total(&subject(author), &[summand], openings, seed(1));
+        let bytes = made.unwrap().1.encode();
+        (scalar(&bytes[3..35]), scalar(&bytes[bytes.len() - 32..]))
+    });
+    let [(first, one), (second, two)] = answers;
+    let weight = Fr::from(chunk.exponent.square_weight());
+    assert_ne!(first, second, "two challenges");
+    assert_ne!(one - two, (first - second) * weight * opening.norm.reveal());
 }
 
 /// What a bucket's aggregate consists of.
@@ -317,7 +398,8 @@ impl<E: Curve> Aggregate<E> {
             .collect();
         let commitment =
             |(&author, blinder)| commitment_of(&basis, &entries(author, count), blinder);
-        let commitments: Vec<_> = authors.iter().zip(&blinders).map(commitment).collect();
+        let commitments = authors.iter().zip(&blinders).map(commitment);
+        let commitments: Vec<_> = commitments.collect::<Result<_, _>>().expect("they fit");
         let terms = weights.iter().zip(commitments);
         let terms = terms.map(|(&weight, commitment)| Term { weight, commitment }).collect();
         let mut sums = vec![0; count];
@@ -388,9 +470,11 @@ fn a_payload_that_was_not_proven_is_found() {
     let (proof, opening) = prove(&SMALL, &statement, NormView::Shown);
     let basis = SMALL.prover().key().basis(0);
     let mut payload = entries_of(&statement);
-    assert_eq!(commitment_of(&basis, &payload, &opening.entries), proof.entries());
+    assert_eq!(commitment_of(&basis, &payload, &opening.entries), Ok(proof.entries()));
     payload[4] += 1;
-    assert_ne!(commitment_of(&basis, &payload, &opening.entries), proof.entries());
+    assert_ne!(commitment_of(&basis, &payload, &opening.entries), Ok(proof.entries()));
+    let long = commitment_of(&basis, &[0; 21], &opening.entries);
+    assert_eq!(long, Err(SumError::Entries { found: 21, entries: 20 }));
     assert_eq!(format!("{opening:?}"), "Opening(..)");
 }
 

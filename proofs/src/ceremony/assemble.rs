@@ -10,6 +10,7 @@ use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::short_weierstrass::Affine;
 use ark_ff::PrimeField;
 use ark_poly::EvaluationDomain;
+use longhaul_dtn::hash::ContentHash;
 
 use super::draft::{Draft, Fixed};
 use super::lagrange::lagrange;
@@ -30,6 +31,14 @@ pub enum BeginError {
         circuit: usize,
         /// Points of the largest domain of the powers.
         powers: usize,
+    },
+    /// The powers that were read are not those whose hash is pinned.
+    #[error("the powers of tau have hash {found}, pinned is {pinned}")]
+    Pinned {
+        /// The hash of what was read.
+        found: ContentHash,
+        /// The hash it should have.
+        pinned: ContentHash,
     },
     /// Nobody contributed to the powers, or tau is a root of unity.
     #[error("tau is known: the powers have no contribution")]

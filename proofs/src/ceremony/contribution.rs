@@ -3,8 +3,11 @@
 //! It names the ceremony, its predecessor and its contributor, and holds what it changes and the proofs of
 //! knowledge: a deterministic CBOR array `[version, curve, ceremony, predecessor, contributor, points of G1, points of G2,
 //! commitments, responses]`, points compressed. Its length follows from the stage, so a reader knows it before it
-//! reads. It carries no signature: it travels in something signed (a bundle, a record), and whoever takes it from there
-//! compares that author with [`Header::contributor`].
+//! reads. It carries no signature: it travels in something signed (a bundle, a record), and
+//! [`Chain::extend`](super::Chain::extend) compares that author with [`Header::contributor`].
+//!
+//! It is read in two steps. The proofs of knowledge need the separators alone, so junk costs a hash and a few points; the
+//! square root for every other point is taken only for who has shown that it multiplied something.
 
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -33,11 +36,14 @@ pub struct Header {
     pub contributor: PeerId,
 }
 
-/// A contribution that was read; nothing of it is checked but its form.
-pub(super) struct Contribution<S: Stage> {
-    pub(super) next: S,
-    knowledge: Knowledge<S::Curve>,
-    statement_bytes: usize,
+/// A contribution whose points are not read yet.
+pub(super) struct Unread<'a> {
+    /// All but the proofs of knowledge.
+    statement: &'a [u8],
+    ones: &'a [u8],
+    twos: &'a [u8],
+    commitments: &'a [u8],
+    responses: &'a [u8],
 }
 
 impl Header {
@@ -127,46 +133,41 @@ pub(super) fn seal<E: Curve>(statement: Vec<u8>, knowledge: &Knowledge<E>) -> Ve
     [statement, writer.into_bytes()].concat()
 }
 
-impl<S: Stage> Contribution<S> {
-    /// Reads a contribution that follows `head` in the ceremony of `stage`.
-    ///
-    /// Points are only read if the header fits; no more is allocated than the stage has points.
-    pub(super) fn read(
-        stage: &S,
-        head: ContentHash,
-        bytes: &[u8],
-    ) -> Result<(Header, Self), Refusal> {
+impl<'a> Unread<'a> {
+    /// Takes the parts of a contribution to `stage` apart; their lengths follow from it.
+    pub(super) fn read<S: Stage>(stage: &S, bytes: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(bytes);
-        let header = Header::read::<S::Curve>(&mut reader)?;
-        let (found, expected) = (header.ceremony, stage.ceremony());
-        if found != expected {
-            return Err(Refusal::Ceremony { found, expected });
-        }
-        if header.predecessor != head {
-            return Err(Refusal::Predecessor { found: header.predecessor, expected: head });
-        }
-        let secrets = stage.separators().len();
-        let counts = stage.point_counts();
-        let [ones_len, twos_len, commitments_len, responses_len] = part_bytes::<S>(counts, secrets);
-        let (mut ones, mut twos) = (reader.bytes(ones_len)?, reader.bytes(twos_len)?);
-        let statement_bytes = reader.position();
-        let (commitments, responses) =
-            (reader.bytes(commitments_len)?, reader.bytes(responses_len)?);
+        Header::read::<S::Curve>(&mut reader)?;
+        let lens = part_bytes::<S>(stage.point_counts(), stage.separators().len());
+        let [ones, twos] = [reader.bytes(lens[0])?, reader.bytes(lens[1])?];
+        let statement = &bytes[..reader.position()];
+        let [commitments, responses] = [reader.bytes(lens[2])?, reader.bytes(lens[3])?];
         reader.finish()?;
-        if (ones.len(), twos.len()) != (ones_len, twos_len) {
+        if [ones, twos, commitments, responses].map(<[u8]>::len) != lens {
             return Err(PointError::Length.into());
         }
-        let knowledge = Knowledge::read(secrets, commitments, responses)?;
-        let (form, trust) = (Form::Compressed, Trust::Stranger);
-        let twos = points::read(&mut twos, counts.twos, form, trust)?;
-        let ones = points::read(&mut ones, counts.ones, form, trust)?;
-        let next = stage.with_points(Points { ones, twos });
-        Ok((header, Self { next, knowledge, statement_bytes }))
+        Ok(Self { statement, ones, twos, commitments, responses })
     }
 
-    /// Whether the contributor shows that it knows its factors.
-    pub(super) fn shows_knowledge(&self, stage: &S, bytes: &[u8]) -> bool {
-        let statement = &bytes[..self.statement_bytes];
-        self.knowledge.holds(&stage.separators(), &self.next.separators(), statement)
+    /// The stage with the contribution's points, if its maker shows that it knows its factors.
+    ///
+    /// No more is allocated than the stage has points.
+    pub(super) fn points<S: Stage>(&self, stage: &S) -> Result<S, Refusal> {
+        let (form, trust) = (Form::Compressed, Trust::Stranger);
+        let bases = stage.separators();
+        let knowledge = Knowledge::<S::Curve>::read(bases.len(), self.commitments, self.responses)?;
+        let size = form.size::<PointOne<S::Curve>>();
+        let separator =
+            |place: usize| Ok(points::read(&mut &self.ones[place * size..], 1, form, trust)?[0]);
+        let places = stage.separator_places();
+        let results = places.into_iter().map(separator).collect::<Result<Vec<_>, PointError>>()?;
+        if !knowledge.holds(&bases, &results, self.statement) {
+            return Err(Refusal::Knowledge);
+        }
+        let counts = stage.point_counts();
+        let (mut ones, mut twos) = (self.ones, self.twos);
+        let twos = points::read(&mut twos, counts.twos, form, trust)?;
+        let ones = points::read(&mut ones, counts.ones, form, trust)?;
+        Ok(stage.with_points(Points { ones, twos }))
     }
 }

@@ -165,6 +165,15 @@ impl<E: Curve> Stage for Draft<E> {
         self.divided.iter().map(|it| it.one).collect()
     }
 
+    fn separator_places(&self) -> Vec<usize> {
+        let next = |place: &mut usize, it: &Divided<E>| {
+            let own = *place;
+            *place += 1 + it.present().count();
+            Some(own)
+        };
+        self.divided.iter().scan(0, next).collect()
+    }
+
     fn scaled(&self, secrets: &[Secret<Scalar<E>>]) -> Self {
         assert_eq!(secrets.len(), self.divided.len(), "a secret for each separator");
         let divided = self.divided.iter().zip(secrets).map(|(it, secret)| it.scaled(secret));

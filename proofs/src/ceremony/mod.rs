@@ -5,16 +5,19 @@
 //! each phase, one contributor drew its secrets at random and forgot them.
 //!
 //! ```text
-//! Chain::powers(size)           -> contribute, extend, ..  -> finish(policy): Powers
-//! Chain::circuit(r1cs, powers)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
+//! Chain::powers(size, members)           -> contribute, extend, ..  -> finish(policy): FinishedPowers
+//! Chain::circuit(r1cs, powers, members)  -> contribute, extend, ..  -> finish(policy): ProvingKey, Origin::Ceremony
 //! ```
+//!
+//! Powers that are read from bytes or from a file of others begin no key until a pinned hash vouches for them: to look at points
+//! does not tell who knows their tau.
 //!
 //! After BGM17 (Bowe, Gabizon and Miers, eprint 2017/1050), without its random beacon: Kohlweiss, Maller, Siim and Volkhov
 //! (2021/219) prove Groth16 sound with such a setup, although the last contributor can bias it. Contributions are checked by
 //! random combination, and each names its predecessor.
 //!
-//! Pure: seeds are inputs, contributions are bytes. Nothing here signs, sends, stores or waits; a contributor's name is what
-//! the message says, and who carries it compares it with the signature around it. Multiplication is not constant in time, and
+//! Pure: seeds are inputs, contributions are bytes. Nothing here signs, sends, stores or waits; whoever takes a contribution out of
+//! something signed says who signed it, and that has to be the contributor named inside, a member, once. Multiplication is not constant in time, and
 //! scratch memory is not wiped: contribute on a machine of your own.
 
 mod assemble;
@@ -36,7 +39,7 @@ pub use assemble::BeginError;
 pub use chain::{Broken, CONTRIBUTIONS_MAX, Chain, FinishError, Policy, Step, best};
 pub use contribution::Header;
 pub use draft::Draft;
-pub use powers::{LOG_SIZE_MAX, LogSize, Powers};
+pub use powers::{FinishedPowers, LOG_SIZE_MAX, LogSize, Powers};
 pub use ptau::PtauError;
 pub use ratio::Coefficients;
 pub use refusal::{Part, Refusal};

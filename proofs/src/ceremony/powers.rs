@@ -10,6 +10,7 @@ use ark_ff::One;
 use longhaul_dtn::hash::ContentHash;
 use zeroize::Zeroize;
 
+use super::assemble::BeginError;
 use super::lagrange::powers;
 use super::multiply::{scale_all, scale_each};
 use super::ratio::Coefficients;
@@ -41,6 +42,20 @@ pub struct Powers<E: Curve> {
     pub(super) tau_two: Vec<PointTwo<E>>,
     /// `[beta]` in G2.
     pub(super) beta_two: PointTwo<E>,
+}
+
+/// Powers that somebody vouches for, which a key can begin with: a chain of enough members, or who pinned their hash.
+///
+/// Whoever made all of the powers alone knows tau, and forges under every key that begins with them, however many take part in
+/// its second phase. That is not to be seen in the points, so nothing that was merely read is of this type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedPowers<E: Curve>(pub(super) Powers<E>);
+
+impl<E: Curve> FinishedPowers<E> {
+    /// The powers, to send them or to pin their hash.
+    pub const fn powers(&self) -> &Powers<E> {
+        &self.0
+    }
 }
 
 impl LogSize {
@@ -92,10 +107,25 @@ impl<E: Curve> Powers<E> {
         ContentHash::from_bytes(*hasher.finalize().as_bytes())
     }
 
+    /// Takes powers that were read for finished, if their hash is the pinned one.
+    ///
+    /// The hash is the caller's word for who made them: it comes from a manifest, or from a chain that a trusted party checked.
+    ///
+    /// # Errors
+    /// [`BeginError::Pinned`].
+    pub fn pinned(self, pinned: ContentHash) -> Result<FinishedPowers<E>, BeginError> {
+        let found = self.hash();
+        if found == pinned {
+            Ok(FinishedPowers(self))
+        } else {
+            Err(BeginError::Pinned { found, pinned })
+        }
+    }
+
     /// Reads powers of this size from a stranger: a square root for each point, and for those of G2 a check of its group.
     ///
-    /// That they are powers is checked; who made them is not known from them. Powers of one party are as
-    /// good as a development key.
+    /// That they are powers is checked; who made them is not known from them, so no key begins with them before they are
+    /// [`pinned`](Self::pinned).
     ///
     /// # Errors
     /// Points that are not strictly encoded, or that are not powers of one tau.
@@ -153,6 +183,11 @@ impl<E: Curve> Stage for Powers<E> {
 
     fn separators(&self) -> Vec<PointOne<E>> {
         vec![self.tau[1], self.alpha[0], self.beta[0]]
+    }
+
+    fn separator_places(&self) -> Vec<usize> {
+        let count = self.size.points();
+        vec![0, 2 * count - 2, 3 * count - 2]
     }
 
     fn scaled(&self, secrets: &[Secret<Scalar<E>>]) -> Self {

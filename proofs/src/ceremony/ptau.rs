@@ -4,7 +4,7 @@
 //! header (bytes of a coordinate, the prime, the power, the ceremony's power); 2 to 6 are `[tau^i]` in G1 and in G2,
 //! `[alpha tau^i]`, `[beta tau^i]` and `[beta]` in G2: affine points, coordinates in Montgomery form. Others (its contributions, its
 //! Lagrange bases) are skipped. What is taken is checked as strictly as points of ours, and so is that they are powers. Who took part is
-//! not: that has to be known of the file, by its hash.
+//! not, so a key begins with them only once [`Powers::pinned`] was told their hash.
 
 use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
@@ -206,9 +206,10 @@ mod tests {
     }
 
     fn powers() -> Powers<Bn254> {
-        let mut chain = Chain::powers(size(3));
-        let bytes = chain.contribute(SecretKey::from_seed(&[1; 32]).peer_id(), seed());
-        chain.extend(&bytes, &seed()).unwrap();
+        let peer = SecretKey::from_seed(&[1; 32]).peer_id();
+        let mut chain = Chain::powers(size(3), [peer].into());
+        let bytes = chain.contribute(peer, seed());
+        chain.extend(&bytes, peer, &seed()).unwrap();
         chain.stage().clone()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use longhaul_dtn::codec::CodecError;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_dtn::identity::IdentityError;
+use longhaul_dtn::identity::{IdentityError, PeerId};
 
 use crate::cp::{KeyError, PointError};
 
@@ -45,6 +45,20 @@ pub enum Refusal {
     /// The contributor's name is no key.
     #[error("the contributor is no peer: {0}")]
     Contributor(#[from] IdentityError),
+    /// It names another contributor than who signed it.
+    #[error("the contribution is {named}'s by its own word, and {signed_by} signed it")]
+    Signer {
+        /// Who it says made it.
+        named: PeerId,
+        /// Whose signature is around it.
+        signed_by: PeerId,
+    },
+    /// Its contributor is not of those who may contribute.
+    #[error("{0} is not a member who may contribute")]
+    Member(PeerId),
+    /// Its contributor has contributed to this chain before.
+    #[error("{0} has contributed to this chain already")]
+    Again(PeerId),
     /// It is to another ceremony: another phase, size, circuit or other powers of tau.
     #[error("the contribution is to the ceremony {found}, this one is {expected}")]
     Ceremony {

@@ -42,6 +42,9 @@ pub trait Stage: Clone + Send + Sync + Sized {
     /// What each secret multiplies, in the order of secrets.
     fn separators(&self) -> Vec<PointOne<Self::Curve>>;
 
+    /// Where the separators stand among a contribution's points of G1, in the same order.
+    fn separator_places(&self) -> Vec<usize>;
+
     /// The stage after multiplying by a secret for each separator.
     fn scaled(&self, secrets: &[Secret<Scalar<Self::Curve>>]) -> Self;
 

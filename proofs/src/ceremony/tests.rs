@@ -1,5 +1,6 @@
 //! Ceremonies of small circuits on both curves: honest ones, and every way to cheat that has a name.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
@@ -31,6 +32,10 @@ fn peer(byte: u8) -> PeerId {
     SecretKey::from_seed(&[byte; 32]).peer_id()
 }
 
+fn members() -> BTreeSet<PeerId> {
+    (1..10).map(peer).collect()
+}
+
 fn policy(contributors: usize) -> Policy {
     Policy { contributors_min: NonZeroUsize::new(contributors).expect("made for the test") }
 }
@@ -44,19 +49,19 @@ fn grow<S: Stage>(mut chain: Chain<S>, peers: &[u8]) -> Chain<S> {
     for &byte in peers {
         let bytes = chain.contribute(peer(byte), seed(byte));
         assert_eq!(bytes.len(), chain.contribution_bytes(peer(byte)));
-        let step = chain.extend(&bytes, &seed(99)).expect("an honest contribution");
+        let step = chain.extend(&bytes, peer(byte), &seed(99)).expect("an honest contribution");
         assert_eq!((step.contributor, step.hash), (peer(byte), chain.head()));
     }
     chain
 }
 
-fn powers<E: Curve>(log: u32) -> Powers<E> {
-    let start = Chain::powers(LogSize::new(log).expect("made for the test"));
+fn powers<E: Curve>(log: u32) -> FinishedPowers<E> {
+    let start = Chain::powers(LogSize::new(log).expect("made for the test"), members());
     grow(start, &[1, 2]).finish(policy(2)).expect("two contributed")
 }
 
 fn draft<E: Curve>() -> Chain<Draft<E>> {
-    Chain::circuit(&system::<E>(), &powers(SIZE)).expect("the powers are large enough")
+    Chain::circuit(&system::<E>(), &powers(SIZE), members()).expect("the powers are large enough")
 }
 
 /// Phase 2 with one contribution, so that nothing is the generator any more.
@@ -64,7 +69,7 @@ static DRAFT: LazyLock<Chain<Draft<Bn254>>> = LazyLock::new(|| grow(tiny_draft()
 static TAU: LazyLock<Chain<Powers<Bn254>>> = LazyLock::new(|| grow(tiny_powers(), &[1]));
 
 fn tiny_powers() -> Chain<Powers<Bn254>> {
-    Chain::powers(LogSize::new(3).expect("made for the test"))
+    Chain::powers(LogSize::new(3).expect("made for the test"), members())
 }
 
 /// `challenge * block 1 = free` and `free * block 2 = free`; a third free wire is not used.
@@ -77,12 +82,12 @@ fn tiny() -> R1cs<Fr> {
 }
 
 fn tiny_draft() -> Chain<Draft<Bn254>> {
-    Chain::circuit(&tiny(), &powers(3)).expect("the powers are large enough")
+    Chain::circuit(&tiny(), &powers(3), members()).expect("the powers are large enough")
 }
 
 fn proves<E: Curve>() {
     let chain = grow(draft::<E>(), &[3, 4, 5]);
-    assert_eq!(chain.distinct_contributors(), 3);
+    assert_eq!(chain.steps().len(), 3);
     let key: ProvingKey<E> = chain.finish(policy(3)).expect("three contributed");
     assert_eq!(key.verifying().origin(), Origin::Ceremony);
     assert_eq!((key.verifying().check(), key.verifying().require_ceremony()), (Ok(()), Ok(())));
@@ -123,9 +128,9 @@ fn a_key_of_three_contributors_proves_on_bls12_381() {
 fn a_draft_begins_as_the_development_setup_does() {
     let (tau, alpha, beta) = (Fr::from(1_234_567), Fr::from(77), Fr::from(91));
     let start = Powers::<Bn254>::start(LogSize::new(4).unwrap());
-    let powers = start.scaled(&[tau, alpha, beta].map(Secret::new));
+    let powers = powers::FinishedPowers(start.scaled(&[tau, alpha, beta].map(Secret::new)));
     let separators = [3_u64, 5, 7, 11].map(|it| Secret::new(Fr::from(it)));
-    let chain = Chain::circuit(&tiny(), &powers).unwrap();
+    let chain = Chain::circuit(&tiny(), &powers, members()).unwrap();
     let made = chain.stage().scaled(&separators).key().unwrap();
     let [gamma, delta, blocks @ ..] = &separators;
     let toxic = [&alpha, &beta, gamma.reveal(), delta.reveal(), &tau].map(|it| Secret::new(*it));
@@ -147,9 +152,13 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn powers_are_read_as_they_are_written() {
-    let powers = powers::<Bn254>(3);
+    let finished = powers::<Bn254>(3);
+    let powers = finished.powers();
     let bytes = powers.encode();
-    assert_eq!(Powers::decode(powers.size(), &bytes, &seed(1)), Ok(powers.clone()));
+    let read = Powers::decode(powers.size(), &bytes, &seed(1)).unwrap();
+    assert_eq!(read.clone().pinned(powers.hash()), Ok(finished.clone()));
+    let (found, pinned) = (powers.hash(), ContentHash::of(b"other powers"));
+    assert_eq!(read.pinned(pinned), Err(BeginError::Pinned { found, pinned }));
     let length = Err(Refusal::Point(PointError::Length));
     assert_eq!(Powers::<Bn254>::decode(powers.size(), &bytes[1..], &seed(1)), length);
     let smaller = LogSize::new(2).unwrap();
@@ -163,16 +172,16 @@ fn powers_are_read_as_they_are_written() {
 
 #[test]
 fn powers_without_a_contribution_begin_nothing() {
-    let start = Powers::<Bn254>::start(LogSize::new(3).unwrap());
-    assert_eq!(Chain::circuit(&tiny(), &start).err(), Some(BeginError::Tau));
+    let start = powers::FinishedPowers(Powers::<Bn254>::start(LogSize::new(3).unwrap()));
+    assert_eq!(Chain::circuit(&tiny(), &start, members()).err(), Some(BeginError::Tau));
     let small = powers::<Bn254>(SIZE - 1);
     let error = Some(BeginError::Size { circuit: 512, powers: 256 });
-    assert_eq!(Chain::circuit(&system::<Bn254>(), &small).err(), error);
+    assert_eq!(Chain::circuit(&system::<Bn254>(), &small, members()).err(), error);
 }
 
 #[test]
 fn too_few_contributors_make_no_key() {
-    let chain = grow(tiny_draft(), &[3, 4, 3, 4]);
+    let chain = grow(tiny_draft(), &[3, 4]);
     let error = FinishError::Contributors { found: 2, needed: 3 };
     assert_eq!(chain.finish(policy(3)), Err(error.clone()));
     assert!(chain.finish(policy(2)).is_ok());
@@ -186,21 +195,50 @@ fn too_few_contributors_make_no_key() {
 }
 
 #[test]
-fn forks_are_resolved_by_distinct_contributors() {
+fn forks_are_resolved_by_the_number_of_members() {
     let short = grow(DRAFT.clone(), &[2]);
-    let long_of_one = grow(DRAFT.clone(), &[1, 1, 1]);
     let three = grow(DRAFT.clone(), &[2, 3]);
     let others = grow(DRAFT.clone(), &[3, 2]);
     let ceremony = DRAFT.ceremony();
     let best = |chains: &[&Chain<Draft<Bn254>>]| {
         super::best(ceremony, chains.iter().map(|chain| (*chain).clone())).map(|it| it.head())
     };
-    assert_eq!(best(&[&long_of_one, &short]), Some(short.head()));
-    assert_eq!(best(&[&short, &three, &long_of_one]), Some(three.head()));
+    assert_eq!(best(&[&DRAFT, &short]), Some(short.head()));
+    assert_eq!(best(&[&short, &three, &DRAFT]), Some(three.head()));
     let tie = Some(three.head().min(others.head()));
     assert_eq!((best(&[&three, &others]), best(&[&others, &three])), (tie, tie));
-    let foreign = Chain::circuit(&tiny(), &powers(4)).unwrap();
+    let foreign = Chain::circuit(&tiny(), &powers(4), members()).unwrap();
     assert_eq!(best(&[&foreign]), None);
+}
+
+#[test]
+fn only_members_contribute_each_once_and_under_their_own_signature() {
+    let take = |contributor: u8, signer: u8| {
+        let bytes = DRAFT.contribute(peer(contributor), seed(contributor));
+        DRAFT.clone().extend(&bytes, peer(signer), &seed(50)).map(|step| step.contributor)
+    };
+    let signer = Refusal::Signer { named: peer(2), signed_by: peer(3) };
+    assert_eq!(take(2, 2), Ok(peer(2)));
+    assert_eq!(take(2, 3), Err(signer.clone()));
+    assert_eq!(take(40, 40), Err(Refusal::Member(peer(40))));
+    assert_eq!(take(1, 1), Err(Refusal::Again(peer(1))), "the chain has one by this member");
+    let named = [signer, Refusal::Member(peer(2)), Refusal::Again(peer(2))];
+    assert!(named.iter().all(|it| it.to_string().contains(&peer(2).to_string())));
+    let alone = Chain::circuit(&tiny(), &powers::<Bn254>(3), BTreeSet::from([peer(5)])).unwrap();
+    assert_eq!(grow(alone, &[5]).finish(policy(1)).map(drop), Ok(()));
+}
+
+/// A message of the right length costs no more than its separators, until its maker shows that it knows its factors.
+#[test]
+fn junk_is_refused_before_its_points_are_read() {
+    let mut bytes = DRAFT.contribute(peer(2), seed(2));
+    let Points { ones, .. } = grow(DRAFT.clone(), &[2]).stage().points();
+    let written = crate::cp::points::Form::Compressed;
+    let mut point = Vec::new();
+    crate::cp::points::write(&ones[1..2], written, &mut point);
+    let place = bytes.windows(32).position(|window| window == point).unwrap();
+    bytes[place..place + 32].fill(0xff);
+    assert_eq!(refusal(&DRAFT, &bytes), Some(Refusal::Knowledge));
 }
 
 #[test]
@@ -208,17 +246,20 @@ fn a_whole_chain_is_verified_and_its_fault_located() {
     let mut chain = tiny_draft();
     let mut all = Vec::new();
     for byte in [4, 5, 6] {
-        all.push(chain.contribute(peer(byte), seed(byte)));
-        chain.extend(&all[all.len() - 1], &seed(9)).unwrap();
+        all.push((peer(byte), chain.contribute(peer(byte), seed(byte))));
+        chain.extend(&all[all.len() - 1].1, peer(byte), &seed(9)).unwrap();
     }
-    let verify = |all: &[Vec<u8>]| tiny_draft().verify(all.iter().map(Vec::as_slice), &seed(8));
+    let verify = |all: &[(PeerId, Vec<u8>)]| {
+        let signed = all.iter().map(|(signed_by, bytes)| (*signed_by, bytes.as_slice()));
+        tiny_draft().verify(signed, &seed(8))
+    };
     assert_eq!(verify(&all), Ok(chain));
     let skipped = verify(&[all[0].clone(), all[2].clone()]).unwrap_err();
     assert_eq!(skipped.position, 1);
     assert!(matches!(skipped.refusal, Refusal::Predecessor { .. }));
-    let header = Header::peek::<Bn254>(&all[1]).unwrap();
+    let header = Header::peek::<Bn254>(&all[1].1).unwrap();
     assert_eq!(header.contributor, peer(5));
-    assert_eq!(Header::peek::<Bls12_381>(&all[1]), Err(Refusal::Curve("bls12-381")));
+    assert_eq!(Header::peek::<Bls12_381>(&all[1].1), Err(Refusal::Curve("bls12-381")));
 }
 
 /// A contribution by somebody who knows `secrets`, and then changes points before proving so.
@@ -241,8 +282,10 @@ fn secrets(values: &[u64]) -> Vec<Secret<Fr>> {
     values.iter().map(|value| Secret::new(Fr::from(*value))).collect()
 }
 
+/// Why a contribution is refused that is signed by whom it names.
 fn refusal<S: Stage>(chain: &Chain<S>, bytes: &[u8]) -> Option<Refusal> {
-    chain.clone().extend(bytes, &seed(50)).err()
+    let named = Header::peek::<S::Curve>(bytes).map(|header| header.contributor);
+    chain.clone().extend(bytes, named.unwrap_or(peer(2)), &seed(50)).err()
 }
 
 fn double<G: AffineRepr>(point: &mut G) {
@@ -283,6 +326,24 @@ fn a_query_under_another_scalar_is_refused() {
     };
     let bytes = forged(&DRAFT, &secrets(&[3, 5, 7, 11]), scaled);
     assert_eq!(refusal(&DRAFT, &bytes), Some(Refusal::Ratio(Part::Delta)));
+}
+
+/// Whoever changes any one point and proves knowledge over the changed message is refused all the same.
+#[test]
+fn every_point_alone_is_held() {
+    fn check<S: Stage<Curve = Bn254>>(chain: &Chain<S>, factors: &[u64]) {
+        let counts = chain.stage().point_counts();
+        for index in 0..counts.ones + counts.twos {
+            let change = |it: &mut Points<Bn254>| match index.checked_sub(counts.ones) {
+                None => double(&mut it.ones[index]),
+                Some(index) => double(&mut it.twos[index]),
+            };
+            let bytes = forged(chain, &secrets(factors), change);
+            assert!(refusal(chain, &bytes).is_some(), "point {index}");
+        }
+    }
+    check(&DRAFT, &[3, 5, 7, 11]);
+    check(&TAU, &[3, 5, 7]);
 }
 
 #[test]
@@ -348,12 +409,13 @@ fn proofs_of_knowledge_serve_one_contributor_and_place() {
         assert_eq!(refusal(&DRAFT, &swapped), Some(Refusal::Knowledge));
     }
     let mut next = DRAFT.clone();
-    next.extend(&bytes, &seed(1)).unwrap();
+    next.extend(&bytes, peer(2), &seed(1)).unwrap();
     let found = DRAFT.head();
     let expected = next.head();
-    assert_eq!(refusal(&next, &bytes), Some(Refusal::Predecessor { found, expected }));
-    let place = bytes.windows(32).position(|window| window == found.as_bytes()).unwrap();
-    let mut moved = bytes.clone();
+    assert_eq!(refusal(&next, &bytes), Some(Refusal::Again(peer(2))));
+    assert_eq!(refusal(&next, &other), Some(Refusal::Predecessor { found, expected }));
+    let place = other.windows(32).position(|window| window == found.as_bytes()).unwrap();
+    let mut moved = other.clone();
     moved[place..place + 32].copy_from_slice(expected.as_bytes());
     assert_eq!(refusal(&next, &moved), Some(Refusal::Knowledge));
 }
@@ -363,9 +425,9 @@ fn contributions_to_another_ceremony_are_refused() {
     let mut other_system = tiny();
     other_system.push(vec![], vec![], vec![]);
     let powers = powers::<Bn254>(3);
-    let other = Chain::circuit(&other_system, &powers).unwrap();
+    let other = Chain::circuit(&other_system, &powers, members()).unwrap();
     let bytes = other.contribute(peer(2), seed(2));
-    let mine = Chain::circuit(&tiny(), &powers).unwrap();
+    let mine = Chain::circuit(&tiny(), &powers, members()).unwrap();
     let (found, expected) = (other.ceremony(), mine.ceremony());
     assert_eq!(refusal(&mine, &bytes), Some(Refusal::Ceremony { found, expected }));
     let phase_one = TAU.contribute(peer(2), seed(2));
@@ -376,7 +438,7 @@ fn contributions_to_another_ceremony_are_refused() {
 fn points_are_read_strictly() {
     let bytes = DRAFT.contribute(peer(2), seed(2));
     let mut first = Vec::new();
-    let points = DRAFT.clone().verify([&bytes[..]], &seed(1)).unwrap().stage().points();
+    let points = grow(DRAFT.clone(), &[2]).stage().points();
     crate::cp::points::write(&points.ones[..1], crate::cp::points::Form::Compressed, &mut first);
     let place = bytes.windows(32).position(|window| window == first).unwrap();
     let with = |point: [u8; 32]| {
@@ -388,6 +450,17 @@ fn points_are_read_strictly() {
     identity[31] = 0x40;
     assert_eq!(with(identity), Some(Refusal::Point(PointError::Identity)));
     assert_eq!(with([0xff; 32]), Some(Refusal::Point(PointError::NotInGroup)));
+    // What is no separator is read behind a proof of knowledge that covers it.
+    let header =
+        Header { ceremony: DRAFT.ceremony(), predecessor: DRAFT.head(), contributor: peer(7) };
+    let factors = secrets(&[3, 5, 7, 11]);
+    let mut statement = statement(&header, &DRAFT.stage().scaled(&factors).points());
+    let last = statement.len() - (4 * 64 + 3) - 32;
+    statement[last..last + 32].copy_from_slice(&identity);
+    let bases = DRAFT.stage().separators();
+    let knowledge = Knowledge::<Bn254>::prove(&bases, &factors, &statement, &seed(7));
+    let sealed = seal(statement, &knowledge);
+    assert_eq!(refusal(&DRAFT, &sealed), Some(Refusal::Point(PointError::Identity)));
     let mut scalar = bytes.clone();
     let end = scalar.len();
     scalar[end - 32..].fill(0xff);

@@ -32,7 +32,7 @@ const FIXED_TWO: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CircuitId(ContentHash);
 
-/// Who made a key.
+/// Who made a key, by the key's own word: it is as good as the hash that the key was loaded by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// One party, which could forge proofs: for tests and demonstrations only.
@@ -112,7 +112,7 @@ impl<E: Curve> VerifyingKey<E> {
         self.circuit
     }
 
-    /// Who made it.
+    /// Who made it, by its own word.
     pub const fn origin(&self) -> Origin {
         self.origin
     }
@@ -155,7 +155,8 @@ impl<E: Curve> VerifyingKey<E> {
         ContentHash::of(&self.encode())
     }
 
-    /// Refuses a key that one party made.
+    /// Refuses a key that says that one party made it. What a key says of itself counts only behind a pinned hash
+    /// ([`decode_pinned`](Self::decode_pinned)).
     ///
     /// # Errors
     /// [`KeyError::Development`].
@@ -209,7 +210,21 @@ impl<E: Curve> VerifyingKey<E> {
         writer.into_bytes()
     }
 
+    /// Reads and checks the key whose hash is pinned, which is how keys are loaded.
+    ///
+    /// Nothing else of the bytes is looked at before their hash.
+    ///
+    /// # Errors
+    /// Another hash, or what [`decode`](Self::decode) refuses.
+    pub fn decode_pinned(bytes: &[u8], pinned: ContentHash) -> Result<Self, KeyError> {
+        let found = ContentHash::of(bytes);
+        if found == pinned { Self::decode(bytes) } else { Err(KeyError::Pinned { found, pinned }) }
+    }
+
     /// Reads and checks a key that a stranger may have made.
+    ///
+    /// Whoever made it can forge under it and can write any [`Origin`] into it, so this is for looking at a key. Keys that
+    /// proofs are verified under are loaded by [`decode_pinned`](Self::decode_pinned).
     ///
     /// # Errors
     /// Bytes that [`encode`](Self::encode) does not write, points outside of the group, a key of another

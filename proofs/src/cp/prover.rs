@@ -37,6 +37,7 @@ pub struct Committed<E: Curve> {
     blinders: Vec<Secret<Scalar<E>>>,
     values: Vec<Scalar<E>>,
     shown: usize,
+    /// What `A` and `B` are blinded from: the caller's seed with the blocks.
     seed: Seed,
 }
 
@@ -126,6 +127,9 @@ impl<E: Curve> Prover<E> {
 
     /// Commits to the blocks; the last `shown` of them without a blinder, since their values are shown.
     ///
+    /// Blinders are drawn from the seed, the key and all blocks: one seed for different blocks gives unrelated ones, and for
+    /// the same blocks the same commitments.
+    ///
     /// # Errors
     /// [`ProveError::Count`] if the blocks are not the circuit's, or more are shown than can be.
     pub fn commit(
@@ -139,6 +143,8 @@ impl<E: Curve> Prover<E> {
         if !lens.eq(layout.blocks.iter().copied()) || shown > layout.showable {
             return Err(ProveError::Count("blocks"));
         }
+        let purpose = format!("blocks under {}", self.verifier.key_hash());
+        let seed = seed.hedged(&purpose, blocks.iter().copied());
         let mut draw = seed.derive("blinders", 0).draw();
         let hidden = blocks.len() - shown;
         let blinder = |block: usize| {

@@ -368,6 +368,19 @@ fn keys_say_that_they_are_for_development() {
 }
 
 #[test]
+fn a_pinned_hash_is_compared_before_anything_is_read() {
+    let key = prover::<Bn254>().key().verifying().clone();
+    let (bytes, pinned) = (key.encode(), key.hash());
+    assert_eq!(VerifyingKey::<Bn254>::decode_pinned(&bytes, pinned), Ok(key.clone()));
+    let mut vouching = key;
+    vouching.origin = Origin::Ceremony;
+    for other in [vouching.encode(), bytes[1..].to_vec(), Vec::new()] {
+        let refused = VerifyingKey::<Bn254>::decode_pinned(&other, pinned);
+        assert_eq!(refused, Err(KeyError::Pinned { found: ContentHash::of(&other), pinned }));
+    }
+}
+
+#[test]
 fn keys_travel_and_are_pinned() {
     let key = prover::<Bls12_381>().key().clone();
     let (bytes, system) = (key.encode(), system::<Bls12_381>());

@@ -128,6 +128,9 @@ impl<E: Curve> ChunkProver<E> {
     /// Commits to the entries and proves the statement about them: for 65,000 entries some 0.5 s of
     /// one core, on as many as the current pool has.
     ///
+    /// Blinders follow from seed, key, statement and entries: the same four, with the norm shown or hidden, give the same
+    /// commitment to the entries again, and anything else gives an unrelated one.
+    ///
     /// # Errors
     /// Entries that are no chunk or break a bound. The seed is used up either way.
     pub fn prove(
@@ -143,13 +146,15 @@ impl<E: Curve> ChunkProver<E> {
         let chunk = Chunk::new(self.shape, entries)?;
         let squared_norm = chunk.squared_norm();
         let norm = (view == NormView::Shown).then_some(squared_norm);
-        let committed = self.commit(&chunk, view, seed)?;
+        let claim = claim(self.shape, statement, norm);
+        let name = self.prover.verifier().statement_id(&claim).hash();
+        let committed =
+            self.commit(&chunk, view, seed.derive(&format!("bounded update {name}"), 0))?;
         let opening = Opening {
             entries: committed.blinder(ENTRIES).clone(),
             squared_norm,
             norm: committed.blinder(NORM).clone(),
         };
-        let claim = claim(self.shape, statement, norm);
         let complete = |challenge| chunk.witness(&claim.public, challenge);
         let proof = self.prover.prove(&claim, committed, complete)?;
         Ok((ChunkProof { norm, proof }, opening))
@@ -263,6 +268,10 @@ impl<E: Curve> ChunkProof<E> {
     }
 
     /// The commitment to the entries, in the basis of block 0.
+    ///
+    /// Two proofs that verify, for one [`StatementId`], in what one author signed, with other commitments here: the author said two
+    /// things of one chunk. An honest one has no such pair: who proves a statement again takes the seed of the first
+    /// time, and so the same commitment ([`ChunkProver::prove`]). The bytes of proofs differ anyway, and say nothing.
     pub fn entries(&self) -> PointOne<E> {
         self.proof.blocks()[ENTRIES]
     }
@@ -302,5 +311,57 @@ impl<E: Curve> ChunkProof<E> {
         reader.finish()?;
         let hidden = if norm.is_some() { NORM } else { NORM + 1 };
         Ok(Self { norm, proof: Proof::decode(points, hidden)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_bn254::{Bn254, Fr};
+    use ark_ff::One;
+    use longhaul_aggregation::Epoch;
+    use longhaul_dtn::hash::ContentHash;
+    use longhaul_dtn::identity::SecretKey;
+
+    use super::super::shape::Bounds;
+    use super::super::statement::{Exponent, Subject};
+    use super::*;
+    use crate::cp::development_key;
+
+    /// The prover's own check holds every wire: what it committed to by the commitment, all others by a constraint.
+    #[test]
+    fn a_witness_with_any_one_wire_changed_has_no_proof() {
+        let shape = Shape::new(12).unwrap();
+        let seed = |byte| Seed::from_bytes([byte; 32]);
+        let key = development_key::<Bn254>(&circuit(shape), &seed(1));
+        let prover = ChunkProver::new(shape, key).unwrap();
+        let hash = ContentHash::of(b"test");
+        let author = SecretKey::from_seed(&[1; 32]).peer_id();
+        let epoch = Epoch::new(1);
+        let subject = Subject { federation: hash, author, epoch, base: hash, payload: hash };
+        let (exponent, bounds) = (Exponent::new(0).unwrap(), Bounds::default());
+        let statement = Statement { subject, chunk: 0, entries: 11, exponent, bounds };
+        let chunk = Chunk::new(shape, &[-127, 127, 0, 1, -1, 5, 5, 80, -80, 33, 2]).unwrap();
+        let claim = claim::<Bn254>(shape, &statement, None);
+        let attempt = |wire: Option<usize>| {
+            let committed = prover.commit(&chunk, NormView::Hidden, seed(2)).unwrap();
+            let complete = |challenge| {
+                let mut witness = chunk.witness(&claim.public, challenge)?;
+                wire.into_iter().for_each(|wire| witness[wire] += Fr::one());
+                Some(witness)
+            };
+            prover.prover.prove(&claim, committed, complete).map(drop)
+        };
+        assert_eq!(attempt(None), Ok(()));
+        let layout = shape.layout();
+        for wire in 0..layout.wires() {
+            let refused = attempt(Some(wire));
+            let holds = match refused {
+                Err(ProveError::Inputs) => wire < layout.inputs(),
+                Err(ProveError::Changed) => (layout.inputs()..layout.free_start()).contains(&wire),
+                Err(ProveError::Unsatisfied(_)) => wire >= layout.free_start(),
+                _ => false,
+            };
+            assert!(holds, "wire {wire}: {refused:?}");
+        }
     }
 }

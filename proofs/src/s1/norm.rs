@@ -3,12 +3,13 @@
 //! Each chunk's proof carries a Pedersen commitment `N q + v d` to its squared norm `N`, in its own unit. `N` is
 //! the integer: the lookup makes the histogram one, and 65,000 squares are below 2^30. A chunk with
 //! exponent `e` counts `4^e N`, so the commitments of the chunks of one key, each times `4^e`, add up to a commitment to
-//! their share of the total. Chunks of another shape have another key and another basis, so there is one
+//! their share of the total. Chunks under another key have another basis, so there is one
 //! sum for each of the (at most three) keys: `W_k = S_k q_k + V_k d_k`.
 //!
 //! A Schnorr proof for linear relations (Maurer, "Unifying zero-knowledge proofs of knowledge", 2009) shows
 //! that the author knows `S_k` and `V_k` with `sum S_k = T`. With random `a_k` that add up to zero, and `b_k`:
-//! `t_k = a_k q_k + b_k d_k`; the challenge `c` is blake3 over all of it; `z_k = a_k + c S_k`, `y_k = b_k + c V_k`. The
+//! `t_k = a_k q_k + b_k d_k`; the challenge `c` is blake3 over the subject, the total, its hidden part, the number of
+//! keys, and each one's hash, bases, `W_k` and `t_k`; `z_k = a_k + c S_k`, `y_k = b_k + c V_k`. The
 //! verifier computes `t_k = z_k q_k + y_k d_k - c W_k`, and asks for `sum z_k = c T` and the same `c`. Two answers to one `t`
 //! give the `S_k`; nobody knows a second opening of `W_k`, so they are what the chunks' proofs are about. One
 //! key leaves `z_1 = c T`, and a proof of knowledge of `V_1`. Nothing but `T` is shown.
@@ -18,6 +19,8 @@ use ark_ff::{AdditiveGroup, BigInteger, PrimeField};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use longhaul_aggregation::NormBound;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use zeroize::Zeroize;
 
 use super::bounded::{ChunkProof, ChunkVerifier, Opening};
 use super::shape::Shape;
@@ -27,6 +30,8 @@ use crate::seed::{Secret, Seed};
 
 /// Most chunks of an update that are added up; with it a total stays below 2^94.
 pub const CHUNKS_MAX: usize = 1 << 16;
+/// Most keys that an update's chunks are proven under: one for each shape.
+const KEYS_MAX: usize = Shape::STANDARD.len();
 const WIDE_BYTES: usize = 48;
 /// A scalar as it travels, on either curve.
 const SCALAR_BYTES: usize = 32;
@@ -60,6 +65,9 @@ pub enum TotalError {
     /// There are more chunks than an update has.
     #[error("more than {CHUNKS_MAX} chunks")]
     Chunks,
+    /// The chunks are proven under more keys than there are shapes.
+    #[error("the chunks are proven under more than {KEYS_MAX} keys")]
+    Keys,
     /// An opening does not open its chunk's commitment, or there are not as many.
     #[error("the openings are not those of the chunks")]
     Opening,
@@ -79,9 +87,17 @@ pub enum TotalError {
     Malformed(#[from] CodecError),
 }
 
+/// What a proof is about, beside the shares.
+struct Public<'a> {
+    subject: &'a Subject,
+    total: SquaredNorm,
+    /// What is left of the total without the norms that are shown.
+    hidden: u128,
+}
+
 /// The sum of one key's commitments.
 struct Share<E: Curve> {
-    shape: Shape,
+    key_hash: ContentHash,
     basis: [PointOne<E>; 2],
     commitment: E::G1,
     value: Scalar<E>,
@@ -102,8 +118,11 @@ impl SquaredNorm {
 
 /// Adds up the chunks' norms and proves the total: below 1 ms for each chunk. The seed is used up.
 ///
+/// Masks are drawn from the seed and all that is proven, openings included.
+///
 /// # Errors
-/// [`TotalError::Opening`] if the openings are not those of the summands.
+/// [`TotalError::Opening`] if the openings are not those of the summands, whose norms may be shown or hidden; too many chunks
+/// or keys.
 pub fn prove_total<E: Curve>(
     subject: &Subject,
     summands: &[Summand<'_, E>],
@@ -113,17 +132,19 @@ pub fn prove_total<E: Curve>(
     if summands.len() != openings.len() {
         return Err(TotalError::Opening);
     }
-    let weighed = summands.iter().zip(openings).map(|(summand, opening)| {
-        u128::from(summand.exponent.square_weight()) * u128::from(opening.squared_norm)
-    });
-    let total = SquaredNorm(weighed.sum());
     let (mut shares, shown) = shares(summands)?;
+    let mut total = 0;
     for (summand, opening) in summands.iter().zip(openings) {
-        let shape = summand.verifier.shape();
+        let (weight, norm) = (summand.exponent.square_weight(), opening.squared_norm);
+        total += u128::from(weight) * u128::from(norm);
+        if summand.proof.shown_norm().is_some_and(|shown| shown != norm) {
+            return Err(TotalError::Opening);
+        }
         let hidden = summand.proof.hidden_norm().is_some();
-        if let Some(share) = shares.iter_mut().find(|share| hidden && share.shape == shape) {
-            let weight = Scalar::<E>::from(summand.exponent.square_weight());
-            share.value += weight * Scalar::<E>::from(opening.squared_norm);
+        let key_hash = summand.verifier.verifier().key_hash();
+        if let Some(share) = shares.iter_mut().find(|it| hidden && it.key_hash == key_hash) {
+            let weight = Scalar::<E>::from(weight);
+            share.value += weight * Scalar::<E>::from(norm);
             share.blinder = Secret::new(*share.blinder.reveal() + weight * opening.norm.reveal());
         }
     }
@@ -132,8 +153,10 @@ pub fn prove_total<E: Curve>(
     if !shares.iter().all(opens) {
         return Err(TotalError::Opening);
     }
-    let proof = TotalProof::new(subject, &shares, Scalar::<E>::from(total.0 - shown), total, &seed);
-    Ok((total, proof))
+    let hidden = total.checked_sub(shown).ok_or(TotalError::Opening)?;
+    let total = SquaredNorm(total);
+    let public = Public { subject, total, hidden };
+    Ok((total, TotalProof::new(&public, &shares, &seed)))
 }
 
 /// Checks that the chunks' norms add up to `total`, and that it is within `bound`. The chunks' own proofs
@@ -150,7 +173,8 @@ pub fn verify_total<E: Curve>(
 ) -> Result<(), TotalError> {
     let (shares, shown) = shares(summands)?;
     let hidden = total.0.checked_sub(shown).ok_or(TotalError::Invalid)?;
-    if proof.answers.len() != shares.len() || !proof.holds(subject, &shares, hidden, total) {
+    let public = Public { subject, total, hidden };
+    if proof.answers.len() != shares.len() || !proof.holds(&public, &shares) {
         return Err(TotalError::Invalid);
     }
     if !bound.allows(total.0) {
@@ -159,7 +183,7 @@ pub fn verify_total<E: Curve>(
     Ok(())
 }
 
-/// One share for each shape that has hidden norms, in order of shape; and the sum of the shown norms.
+/// One share for each key that has hidden norms, in the order of their hashes; and the sum of the shown norms.
 fn shares<E: Curve>(summands: &[Summand<'_, E>]) -> Result<(Vec<Share<E>>, u128), TotalError> {
     if summands.len() > CHUNKS_MAX {
         return Err(TotalError::Chunks);
@@ -171,9 +195,10 @@ fn shares<E: Curve>(summands: &[Summand<'_, E>]) -> Result<(Vec<Share<E>>, u128)
         shown += u128::from(weight) * u128::from(summand.proof.shown_norm().unwrap_or(0));
         let Some(commitment) = summand.proof.hidden_norm() else { continue };
         let weighed = commitment * Scalar::<E>::from(weight);
-        let shape = summand.verifier.shape();
-        match shares.binary_search_by_key(&shape, |share| share.shape) {
+        let key_hash = summand.verifier.verifier().key_hash();
+        match shares.binary_search_by_key(&key_hash, |share| share.key_hash) {
             Ok(index) => shares[index].commitment += weighed,
+            Err(_) if shares.len() == KEYS_MAX => return Err(TotalError::Keys),
             Err(index) => shares.insert(index, Share::new(summand.verifier, weighed)),
         }
     }
@@ -184,7 +209,8 @@ impl<E: Curve> Share<E> {
     fn new(verifier: &ChunkVerifier<E>, commitment: E::G1) -> Self {
         let (values, blinding) = verifier.verifier().key().shown_basis(0);
         let (value, blinder) = (Scalar::<E>::ZERO, Secret::new(Scalar::<E>::ZERO));
-        Self { shape: verifier.shape(), basis: [values[0], blinding], commitment, value, blinder }
+        let key_hash = verifier.verifier().key_hash();
+        Self { key_hash, basis: [values[0], blinding], commitment, value, blinder }
     }
 
     fn combine(&self, value: &Scalar<E>, blinder: &Scalar<E>) -> E::G1 {
@@ -193,15 +219,12 @@ impl<E: Curve> Share<E> {
 }
 
 impl<E: Curve> TotalProof<E> {
-    fn new(
-        subject: &Subject,
-        shares: &[Share<E>],
-        hidden: Scalar<E>,
-        total: SquaredNorm,
-        seed: &Seed,
-    ) -> Self {
-        let purpose = format!("norm total {} {}", subject.payload, total.0);
-        let mut draw = seed.derive(&purpose, 0).draw();
+    fn new(public: &Public<'_>, shares: &[Share<E>], seed: &Seed) -> Self {
+        let purpose = format!("norm total {}", ContentHash::of(&public.statement(shares)));
+        let openings = shares.iter().map(|share| [share.value, *share.blinder.reveal()]);
+        let mut openings: Vec<[Scalar<E>; 2]> = openings.collect();
+        let mut draw = seed.hedged(&purpose, openings.iter().map(<[_; 2]>::as_slice)).draw();
+        openings.zeroize();
         let mut masks: Vec<_> = shares.iter().map(|_| (draw.scalar(), draw.scalar())).collect();
         let others: Scalar<E> = masks.iter().skip(1).map(|(value, _)| *value.reveal()).sum();
         if let Some((first, _)) = masks.first_mut() {
@@ -212,30 +235,23 @@ impl<E: Curve> TotalProof<E> {
             .zip(&masks)
             .map(|(share, (value, blinder))| share.combine(value.reveal(), blinder.reveal()));
         let first_messages: Vec<E::G1> = first_messages.collect();
-        let challenge = challenge::<E>(subject, shares, &first_messages, total);
+        let challenge = public.challenge(shares, &first_messages);
         let answer = |(share, (value, blinder)): (&Share<E>, &(Secret<_>, Secret<_>))| {
             let value: Scalar<E> = *value.reveal() + challenge * share.value;
             (value, *blinder.reveal() + challenge * share.blinder.reveal())
         };
         let answers: Vec<_> = shares.iter().zip(&masks).map(answer).collect();
-        debug_assert_eq!(answers.iter().map(|it| it.0).sum::<Scalar<E>>(), challenge * hidden);
         Self { challenge, answers }
     }
 
-    fn holds(
-        &self,
-        subject: &Subject,
-        shares: &[Share<E>],
-        hidden: u128,
-        total: SquaredNorm,
-    ) -> bool {
+    fn holds(&self, public: &Public<'_>, shares: &[Share<E>]) -> bool {
         let message = |(share, (value, blinder)): (&Share<E>, &(_, _))| {
             share.combine(value, blinder) - share.commitment * self.challenge
         };
         let messages: Vec<E::G1> = shares.iter().zip(&self.answers).map(message).collect();
         let sum: Scalar<E> = self.answers.iter().map(|answer| answer.0).sum();
-        sum == self.challenge * Scalar::<E>::from(hidden)
-            && challenge::<E>(subject, shares, &messages, total) == self.challenge
+        sum == self.challenge * Scalar::<E>::from(public.hidden)
+            && public.challenge(shares, &messages) == self.challenge
     }
 
     /// A deterministic CBOR array `[challenge, answers]`: 102 bytes for one key, 230 for three.
@@ -256,13 +272,13 @@ impl<E: Curve> TotalProof<E> {
         let mut reader = Reader::new(bytes);
         reader.tuple(2)?;
         let challenge = reader.fixed::<SCALAR_BYTES>()?;
-        let answers = reader.bytes(2 * SCALAR_BYTES * Shape::STANDARD.len())?;
+        let answers = reader.bytes(2 * SCALAR_BYTES * KEYS_MAX)?;
         let invalid = reader.invalid("scalars below the order of the group");
         reader.finish()?;
         let scalar = |bytes: &[u8]| {
             Scalar::<E>::deserialize_uncompressed(bytes).map_err(|_| invalid.clone())
         };
-        if answers.len() != 2 * SCALAR_BYTES * keys {
+        if keys > KEYS_MAX || answers.len() != 2 * SCALAR_BYTES * keys {
             return Err(invalid.into());
         }
         let pair =
@@ -273,26 +289,37 @@ impl<E: Curve> TotalProof<E> {
     }
 }
 
-fn challenge<E: Curve>(
-    subject: &Subject,
-    shares: &[Share<E>],
-    messages: &[E::G1],
-    total: SquaredNorm,
-) -> Scalar<E> {
-    let mut writer = Writer::new();
-    writer.array(4).text(E::NAME);
-    subject.write(&mut writer);
-    writer.bytes(&total.0.to_be_bytes());
-    let mut bytes = Vec::new();
-    for (share, message) in shares.iter().zip(messages) {
-        let sums = [share.commitment.into_affine(), message.into_affine()];
-        for point in share.basis.iter().chain(&sums) {
-            point.serialize_compressed(&mut bytes).expect("a vector takes all bytes");
+impl Public<'_> {
+    /// Canonical bytes of all that is proven.
+    fn statement<E: Curve>(&self, shares: &[Share<E>]) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(5).text(E::NAME);
+        self.subject.write(&mut writer);
+        writer.bytes(&self.total.0.to_be_bytes()).bytes(&self.hidden.to_be_bytes());
+        writer.array(shares.len());
+        for share in shares {
+            let [value, blinder] = share.basis;
+            let points = point_bytes([value, blinder, share.commitment.into_affine()]);
+            writer.array(2).bytes(share.key_hash.as_bytes()).bytes(&points);
         }
+        writer.into_bytes()
     }
-    writer.bytes(&bytes);
-    let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs norm total v1");
-    let mut wide = [0; WIDE_BYTES];
-    hasher.update(&writer.into_bytes()).finalize_xof().fill(&mut wide);
-    Scalar::<E>::from_le_bytes_mod_order(&wide)
+
+    fn challenge<E: Curve>(&self, shares: &[Share<E>], messages: &[E::G1]) -> Scalar<E> {
+        let messages = point_bytes(messages.iter().map(|message| message.into_affine()));
+        let mut writer = Writer::new();
+        writer.array(2).bytes(&self.statement(shares)).bytes(&messages);
+        let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs norm total v2");
+        let mut wide = [0; WIDE_BYTES];
+        hasher.update(&writer.into_bytes()).finalize_xof().fill(&mut wide);
+        Scalar::<E>::from_le_bytes_mod_order(&wide)
+    }
+}
+
+fn point_bytes<P: CanonicalSerialize>(points: impl IntoIterator<Item = P>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for point in points {
+        point.serialize_compressed(&mut bytes).expect("a vector takes all bytes");
+    }
+    bytes
 }

@@ -118,9 +118,9 @@ impl<F: PrimeField> DataSet<F> {
         }
         let poseidon = Poseidon::new();
         let leaf = |(index, batch): (usize, &Batch)| {
-            let salt = salt(&seed, index);
-            let elements = [vec![*salt.reveal()], batch.elements()].concat();
-            poseidon.hash(leaf_domain(), &elements)
+            let elements = batch.elements();
+            let salt = salt(&seed, index, &elements);
+            poseidon.hash(leaf_domain(), &[vec![*salt.reveal()], elements].concat())
         };
         let mut levels: Vec<Vec<F>> = vec![batches.par_iter().enumerate().map(leaf).collect()];
         let mut empty = vec![F::ZERO];
@@ -156,7 +156,7 @@ impl<F: PrimeField> DataSet<F> {
         Member {
             batch: self.batches[index].clone(),
             leaf,
-            salt: salt(&self.seed, index),
+            salt: salt(&self.seed, index, &self.batches[index].elements()),
             children: (0..LEVELS).map(children).collect(),
         }
     }
@@ -169,8 +169,9 @@ impl<F: PrimeField> Member<F> {
     }
 }
 
-fn salt<F: PrimeField>(seed: &Seed, leaf: usize) -> Secret<F> {
-    seed.derive("data set leaf", leaf as u64).draw().scalar()
+/// What hides a leaf's batch, drawn from the seed and the batch itself.
+fn salt<F: PrimeField>(seed: &Seed, leaf: usize, batch: &[F]) -> Secret<F> {
+    seed.hedged(&format!("data set leaf {leaf}"), [batch]).draw().scalar()
 }
 
 /// The capacity under which a leaf is hashed.

@@ -188,6 +188,9 @@ impl<E: Curve> StepProver<E> {
     ) -> Result<(Proof<E>, Secret<Scalar<E>>), ProveError> {
         let claim: Claim<E> = claim(statement, step.base, step.half);
         let blocks = step.blocks();
+        // One seed for two statements about the same step gives unrelated blinders.
+        let name = self.prover.verifier().statement_id(&claim).hash();
+        let seed = seed.derive(&format!("gradient step {name}"), 0);
         let committed = self.prover.commit(&blocks.each_ref().map(Vec::as_slice), 1, seed)?;
         let blinder = committed.blinder(UPDATE).clone();
         let complete = |challenge| step.witness(&self.poseidon, &claim.public, challenge);
