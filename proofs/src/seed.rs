@@ -1,7 +1,7 @@
 //! Seed: the randomness of a commitment, a proof or a setup, as an input.
 //!
 //! Nothing here draws entropy. A caller hands in 32 bytes that nobody else knows and that it uses once;
-//! ChaCha20 stretches them. What blinds or masks a secret is drawn from the seed and that secret together ([`Seed::hedged`]), so a
+//! ChaCha20 stretches them. What blinds or masks a secret is drawn from the seed and that secret together, so a
 //! seed that is used twice all the same blinds two different things independently. Seeds and what they become are wiped when dropped, and printing them shows nothing.
 
 use std::fmt;
