@@ -69,7 +69,7 @@ fn updates_of_any_chunks_are_proved_read_and_verified() {
         let read = UpdateProof::decode(&encoded, shape).unwrap();
         assert_eq!(read, proof);
         assert_eq!(prover.verifier().verify(&about(1), &read), Ok(()));
-        assert_eq!(prover.check_commitments(&read, &update, &seed(&update)), Ok(()));
+        assert_eq!(prover.check_commitments(&about(1), &read, &update, &seed(&update)), Ok(()));
         for end in 0..encoded.len() {
             assert!(UpdateProof::<Bn254>::decode(&encoded[..end], shape).is_err(), "cut at {end}");
         }
@@ -165,16 +165,16 @@ fn whoever_has_the_payload_sees_what_was_committed_to() {
     // Another update, or another blinder: the proof holds, and is not about this payload.
     let other = update(sizes, 2);
     assert_eq!(
-        prover.check_commitments(&proof, &other, &seed(&honest)),
+        prover.check_commitments(&about(1), &proof, &other, &seed(&honest)),
         Err(UpdateProofError::Commitment(0))
     );
     assert_eq!(
-        prover.check_commitments(&proof, &honest, &seed(&other)),
+        prover.check_commitments(&about(1), &proof, &honest, &seed(&other)),
         Err(UpdateProofError::Commitment(0))
     );
     let cheat = prover.prove(&about(1), &other, &seed(&honest)).unwrap();
     assert_eq!(prover.verifier().verify(&about(1), &cheat), Ok(()));
-    assert!(prover.check_commitments(&cheat, &honest, &seed(&honest)).is_err());
+    assert!(prover.check_commitments(&about(1), &cheat, &honest, &seed(&honest)).is_err());
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn bytes_are_judged_as_what_they_are_read_to() {
     let (prover, update) = (federation(sizes), update(sizes, 1));
     let any: &dyn ProveUpdates = &prover;
     let bytes = any.prove(&about(1), &update, &seed(&update)).unwrap();
-    assert_eq!(any.check_commitments(&bytes, &update, &seed(&update)), Ok(()));
-    assert!(any.check_commitments(&bytes[1..], &update, &seed(&update)).is_err());
+    assert_eq!(any.check_commitments(&about(1), &bytes, &update, &seed(&update)), Ok(()));
+    assert!(any.check_commitments(&about(1), &bytes[1..], &update, &seed(&update)).is_err());
     let verifier: &dyn VerifyUpdates = prover.verifier();
     let batch = [(about(1), &bytes[..]), (about(1), &[]), (about(2), &bytes), (about(1), &bytes)];
     let found = verifier.verify_batch(&batch);

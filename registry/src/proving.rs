@@ -391,12 +391,14 @@ impl SignedManifest {
 /// # Errors
 /// [`ProofRefusal::Commitment`]: who signed the head proved something about another update.
 pub fn check_commitments(
+    manifest: &SignedManifest,
     prover: &dyn ProveUpdates,
     head: &BundleHead,
     update: &Update,
 ) -> Result<(), ProofRefusal> {
-    let proof = head.proof().ok_or(ProofRefusal::Missing)?;
-    let checked = prover.check_commitments(proof, update, &seed_of(head, update.payload()));
+    let (subject, proof) = manifest.proof_of(head)?.ok_or(ProofRefusal::Missing)?;
+    let seed = seed_of(head, update.payload());
+    let checked = prover.check_commitments(&subject, proof, update, &seed);
     checked.map_err(ProofRefusal::Commitment)
 }
 

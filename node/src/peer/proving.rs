@@ -237,7 +237,7 @@ impl Peer {
             if self.manifest.needs_proof(head) {
                 let no_keys = || (NO_KEYS_CODE, "this peer has no proving keys".to_owned());
                 let prover = self.proving.prover.as_ref().ok_or_else(no_keys)?;
-                check_commitments(&**prover, head, &admitted.update)
+                check_commitments(&self.manifest, &**prover, head, &admitted.update)
                     .map_err(|refusal| (refusal.code(), refusal.to_string()))?;
             }
             Ok(admitted)

@@ -147,9 +147,7 @@ impl<E: Curve> ChunkProver<E> {
         let squared_norm = chunk.squared_norm();
         let norm = (view == NormView::Shown).then_some(squared_norm);
         let claim = claim(self.shape, statement, norm);
-        let name = self.prover.verifier().statement_id(&claim).hash();
-        let committed =
-            self.commit(&chunk, view, seed.derive(&format!("bounded update {name}"), 0))?;
+        let committed = self.commit(&chunk, view, self.seed_for(&claim, &seed))?;
         let opening = Opening {
             entries: committed.blinder(ENTRIES).clone(),
             squared_norm,
@@ -160,18 +158,25 @@ impl<E: Curve> ChunkProver<E> {
         Ok((ChunkProof { norm, proof }, opening))
     }
 
-    /// The commitment to the entries that a proof from the same seed has: some 12 ms of one core for 65,000.
+    /// The commitment to the entries that a proof of the same statement from the same seed has: some 12 ms of one core
+    /// for 65,000.
     ///
     /// # Errors
     /// Entries that are no chunk of the shape.
     pub fn commitment(
         &self,
+        statement: &Statement,
         entries: &[i8],
-        view: NormView,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<PointOne<E>, BoundedError> {
         let chunk = Chunk::new(self.shape, entries)?;
-        Ok(self.commit(&chunk, view, seed)?.points()[ENTRIES])
+        let seed = self.seed_for(&claim(self.shape, statement, None), seed);
+        Ok(self.commit(&chunk, NormView::Hidden, seed)?.points()[ENTRIES])
+    }
+
+    fn seed_for(&self, claim: &Claim<E>, seed: &Seed) -> Seed {
+        let name = self.prover.verifier().statement_id(claim).hash();
+        seed.derive(&format!("bounded update {name}"), 0)
     }
 
     fn commit(

@@ -34,6 +34,7 @@ pub trait ProveUpdates: fmt::Debug + Send + Sync {
     /// Bytes that are no proof, or the first chunk in which they differ.
     fn check_commitments(
         &self,
+        subject: &Subject,
         proof: &[u8],
         update: &Update,
         seed: &Seed,
@@ -68,11 +69,12 @@ impl<E: Curve> ProveUpdates for UpdateProver<E> {
 
     fn check_commitments(
         &self,
+        subject: &Subject,
         proof: &[u8],
         update: &Update,
         seed: &Seed,
     ) -> Result<(), UpdateProofError> {
         let proof = UpdateProof::decode(proof, self.verifier().shape())?;
-        Self::check_commitments(self, &proof, update, seed)
+        Self::check_commitments(self, subject, &proof, update, seed)
     }
 }

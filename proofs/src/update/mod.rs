@@ -410,6 +410,7 @@ impl<E: Curve> UpdateProver<E> {
     /// The first chunk in which they differ: its author signed a proof about something else.
     pub fn check_commitments(
         &self,
+        subject: &Subject,
         proof: &UpdateProof<E>,
         update: &Update,
         seed: &Seed,
@@ -417,8 +418,9 @@ impl<E: Curve> UpdateProver<E> {
         let entries = self.entries(update).map_err(|_| UpdateProofError::Commitment(0))?;
         let chunks = entries.iter().zip(&proof.chunks).zip(&self.verifier.shape.chunks);
         for (chunk, (((exponent, entries), (claimed, proof)), (shape, _))) in chunks.enumerate() {
+            let statement = self.verifier.shape.statement(subject, chunk, *exponent);
             let seed = chunk_seed(seed, chunk);
-            let found = self.provers[shape].commitment(entries, self.verifier.shape.view(), seed);
+            let found = self.provers[shape].commitment(&statement, entries, &seed);
             if exponent != claimed || found.ok() != Some(proof.entries()) {
                 return Err(UpdateProofError::Commitment(chunk));
             }

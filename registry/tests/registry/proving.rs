@@ -222,11 +222,11 @@ fn a_reader_finds_a_proof_about_another_update() {
         let (second, _) = prepared(&manifest, 2);
         let prover = prover(&manifest);
         let honest = proved(&manifest, one.clone(), &first);
-        assert_eq!(check_commitments(&*prover, &honest, &first), Ok(()));
+        assert_eq!(check_commitments(&manifest, &*prover, &honest, &first), Ok(()));
         let cheat = proved(&manifest, one, &second);
         // To whoever cannot read it, all is well.
         assert_eq!(manifest.check_proofs(&[&cheat]), [Ok(())]);
-        let found = check_commitments(&*prover, &cheat, &first).unwrap_err();
+        let found = check_commitments(&manifest, &*prover, &cheat, &first).unwrap_err();
         assert_eq!(found.code(), 207);
         assert_eq!(
             found.to_string(),
