@@ -166,3 +166,18 @@ fn what_does_not_go_together_is_refused_with_its_option() {
     assert!(!out.exists());
     std::fs::remove_dir_all(root).expect("the folder can be removed");
 }
+
+#[test]
+fn a_courier_process_keeps_what_is_proved_and_drops_what_is_forged() {
+    let at = std::env::temp_dir().join(format!("longhaul-proofs-{}", std::process::id()));
+    let found = longhaul_ok(&["bench", "proofs", "--bundles", "12", "--json", "--at", arg(&at)]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    let of = |key: &str| found[key].as_u64();
+    // It compares what the courier holds bundle by bundle, and fails if that is not what is proved.
+    assert_eq!(
+        (of("kept"), of("dropped"), of("read_by_the_member")),
+        (Some(12), Some(12), Some(12))
+    );
+    assert!(of("proof_bytes").is_some_and(|bytes| bytes < 640), "{found}");
+    assert!(!at.exists(), "it cleans up");
+}

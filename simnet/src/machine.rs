@@ -187,7 +187,7 @@ impl Carrier {
                 }
                 agent::Output::Refused { from, reason, .. } => {
                     let (code, reason) = (reason.code(), reason.to_string());
-                    let event = Event::Refused { from, author: None, code, reason };
+                    let event = Event::Refused { bundle: None, from, author: None, code, reason };
                     self.outputs.push_back(Output::Event(event));
                 }
             }

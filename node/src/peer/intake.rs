@@ -194,6 +194,6 @@ impl Peer {
             let record = Record::Refuse { bundle, from, code };
             self.persist(None, vec![record], InStore::Entries);
         }
-        self.event(Event::Refused { from, author, code, reason });
+        self.event(Event::Refused { bundle, from, author, code, reason });
     }
 }

@@ -198,6 +198,8 @@ pub enum Event {
     },
     /// A bundle was refused; nothing of it was kept.
     Refused {
+        /// The bundle, if it came so far as to have a name.
+        bundle: Option<BundleId>,
         /// Who handed it over.
         from: PeerId,
         /// The member who signed it, where its signature was checked.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 
 use super::bench_contact::{self, ContactArgs};
+use super::bench_proofs::{self, BenchProofsArgs};
 use super::bench_store::{self, BenchStoreArgs};
 use crate::shell::cli::{ManifestPlan, make_manifest, say};
 use crate::train::bench::{BenchReport, bench as measure};
@@ -53,11 +54,17 @@ enum Other {
         after_help = "Examples:\n  longhaul bench store\n  longhaul bench store --bundles 10000 --payload-bytes 100000 --at /mnt/bench --json"
     )]
     Store(BenchStoreArgs),
+    /// Measure a courier that verifies proofs of bundles that it cannot read, and drops forged ones.
+    #[command(
+        after_help = "Examples:\n  longhaul bench proofs\n  longhaul bench proofs --bundles 100 --model edgesense-cnn --json"
+    )]
+    Proofs(BenchProofsArgs),
 }
 
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     match &args.other {
         Some(Other::Contact(args)) => return bench_contact::contact(args),
+        Some(Other::Proofs(args)) => return bench_proofs::bench(args),
         Some(Other::Store(args)) => {
             return bench_store::bench(args, |dir, peer| {
                 let (members, quorum, epochs) = (vec![peer], Some(1), 1_000_000);

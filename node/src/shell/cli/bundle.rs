@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use longhaul_dtn::agent::Held;
-use longhaul_dtn::bundle::{BundleHead, BundleLimits};
+use longhaul_dtn::bundle::{BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::time::{Span, Timestamp};
 use serde::Serialize;
 
@@ -299,6 +299,12 @@ fn prune(files: &[BundleFile]) -> anyhow::Result<usize> {
     Ok(pruned)
 }
 
+/// Most bundles that the peer is given before it finishes with them: their proofs are verified together.
+const GIVEN_MAX: usize = 64;
+
+/// The bundle that was refused, and why.
+type Refusal = (Option<BundleId>, String);
+
 /// What became of the bundles given to `import`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Imported {
@@ -321,22 +327,29 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         peer.set_carried_bytes_max(quota.bytes());
     }
     let (files, mut imported) = (files(&args.paths)?, Imported::default());
+    let mut given = Vec::new();
     for file in &files {
-        match folder::read(&file.path, bundle_bytes_max) {
-            Ok(bytes) => {
-                let id = BundleHead::from_bundle(&bytes, &LOOK).map(|(head, _)| head.id()).ok();
-                let holds = |peer: &Peer| id.is_some_and(|id| peer.holds(&id));
-                let before = holds(&peer);
-                peer.handle(clock::now(), Input::Bundle { bytes });
-                let refusals = settle(&mut peer, &mut store)?;
-                imported.count(&file.path, (before, holds(&peer)), &refusals);
-            }
+        let bytes = match folder::read(&file.path, bundle_bytes_max) {
+            Ok(bytes) => bytes,
             Err(error) => {
                 imported.unreadable += 1;
                 eprintln!("{}", plain::text(&error.to_string()));
+                continue;
             }
+        };
+        let id = BundleHead::from_bundle(&bytes, &LOOK).map(|(head, _)| head.id()).ok();
+        // What has no name is given alone, so that its reason is its own.
+        if id.is_none() || !peer.has_room() || given.len() == GIVEN_MAX {
+            imported.settle(&mut peer, &mut store, &mut given)?;
+        }
+        let before = id.is_some_and(|id| peer.holds(&id));
+        peer.handle(clock::now(), Input::Bundle { bytes });
+        given.push(Given { path: &file.path, id, before });
+        if id.is_none() {
+            imported.settle(&mut peer, &mut store, &mut given)?;
         }
     }
+    imported.settle(&mut peer, &mut store, &mut given)?;
     peer.record_version();
     settle(&mut peer, &mut store)?;
     let Imported { taken, known, refused, unreadable } = imported;
@@ -349,9 +362,37 @@ fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A file whose bundle the peer was given.
+struct Given<'a> {
+    path: &'a Path,
+    id: Option<BundleId>,
+    /// It was held before.
+    before: bool,
+}
+
 impl Imported {
+    /// Lets the peer finish with what it was given, and counts what became of it.
+    fn settle(
+        &mut self,
+        peer: &mut Peer,
+        store: &mut Store,
+        given: &mut Vec<Given<'_>>,
+    ) -> anyhow::Result<()> {
+        let mut refusals = settle(peer, store)?;
+        for Given { path, id, before } in given.drain(..) {
+            let held = (before, id.is_some_and(|id| peer.holds(&id)));
+            let (own, others) = refusals.into_iter().partition(|refusal| refusal.0 == id);
+            refusals = others;
+            self.count(path, held, &own);
+        }
+        for (_, why) in refusals {
+            eprintln!("something carried is dropped: {why}");
+        }
+        Ok(())
+    }
+
     /// Counts a file whose bundle was held before and is held after, or not.
-    fn count(&mut self, path: &Path, held: (bool, bool), refusals: &[String]) {
+    fn count(&mut self, path: &Path, held: (bool, bool), refusals: &[Refusal]) {
         let path = plain::path(path);
         match held {
             (true, _) => self.known += 1,
@@ -360,19 +401,19 @@ impl Imported {
                 // It brought a key.
                 refusals
                     .iter()
-                    .for_each(|why| eprintln!("{path}: something carried is dropped: {why}"));
+                    .for_each(|(_, why)| eprintln!("{path}: something carried is dropped: {why}"));
             }
             (false, false) if refusals.is_empty() => self.known += 1,
             (false, false) => {
                 self.refused += 1;
-                refusals.iter().for_each(|why| eprintln!("{path}: refused: {why}"));
+                refusals.iter().for_each(|(_, why)| eprintln!("{path}: refused: {why}"));
             }
         }
     }
 }
 
 /// Does what the peer asks for, and waits until it is durable; gives what it refuses.
-fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<String>> {
+fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     while let Some(output) = peer.poll() {
         match output {
@@ -380,7 +421,7 @@ fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<String>> {
                 store.persist(&request)?;
                 peer.handle(clock::now(), Input::Persisted { ticket: request.ticket });
             }
-            Output::Event(Event::Refused { reason, .. }) => refusals.push(reason),
+            Output::Event(Event::Refused { bundle, reason, .. }) => refusals.push((bundle, reason)),
             Output::Verify(request) => peer.handle(clock::now(), request.carry_out()),
             Output::Event(_)
             | Output::Train(_)

@@ -7,6 +7,8 @@
 mod bench;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own path")]
 mod bench_contact;
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own path")]
+mod bench_proofs;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 mod bench_store;
 mod bundle;

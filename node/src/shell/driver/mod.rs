@@ -387,7 +387,7 @@ fn log_event(event: &Event, me: Option<MemberIndex>, file: Option<&Path>) {
         Event::Accepted { epoch, author, from } => {
             tracing::debug!(epoch = epoch.get(), author = author.get(), from = %from.short(), "accepted");
         }
-        Event::Refused { from, author, code, reason } => {
+        Event::Refused { from, author, code, reason, .. } => {
             let author = author.map(|author| author.get());
             // One that came as a file came from nobody but this peer itself.
             let giver = file.map_or_else(|| from.short(), |file| file.display().to_string());
