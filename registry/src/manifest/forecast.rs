@@ -12,6 +12,7 @@ use longhaul_aggregation::Encoding;
 use longhaul_dtn::routing::forecast::{Federation, Share};
 
 use super::Manifest;
+use crate::proving::ProofCurve;
 use crate::seal::VOTE_HEAD_BYTES_MAX;
 
 /// The blocks of a bundle's head but for what is in its header: 439 to 470 bytes.
@@ -43,14 +44,18 @@ impl Manifest {
             epoch: self.epoch_length,
             epochs: self.epochs,
             committee: self.committee_share(),
-            head_bytes: HEAD_BYTES + self.header_bytes(publishers),
+            head_bytes: HEAD_BYTES + self.header_bytes(publishers) + self.proof_bytes(),
             payload_bytes,
-            entry_bytes: HEAD_BYTES + self.header_bytes(publishers) + ENTRY_BYTES,
+            entry_bytes: HEAD_BYTES
+                + self.header_bytes(publishers)
+                + self.proof_bytes()
+                + ENTRY_BYTES,
             stored_bytes: stored(payload_bytes),
             record_bytes: self.vote_bytes(),
             // Two headers spend a slot, and a peer keeps the payloads of both.
             spare_bytes: 2 * largest * self.attackers() as u64,
             standing_bytes: STANDING_BYTES
+                + self.proving_key_bytes()
                 + self.seal.map_or(0, |_| SNAPSHOTS * self.snapshot_bytes_max()),
             window_epochs: self.seal.map(|seal| {
                 let failing = ATTEMPTS * u64::from(seal.every_epochs);
@@ -67,6 +72,24 @@ impl Manifest {
         // Coders begin each chunk anew, and learn what it is like as they go.
         let bytes = (bits / 8.0 * 1.02) as u64 + 64 + 16 * chunks as u64;
         bytes.min(u64::from(self.bounds.payload_bytes_max))
+    }
+
+    /// What a proof takes in a head; zero where there are none.
+    fn proof_bytes(&self) -> u64 {
+        let Some(policy) = &self.proofs else { return 0 };
+        let chunks = self.schema.chunks().len() as u64;
+        match policy.curve {
+            ProofCurve::Bn254 => chunks * 236 + 232,
+            ProofCurve::Bls12381 => chunks * 349 + 232,
+        }
+    }
+
+    /// What the proving keys take on a member's disk: some 700 bytes for each entry of a chunk on BN254.
+    fn proving_key_bytes(&self) -> u64 {
+        let Some(policy) = &self.proofs else { return 0 };
+        let entries: u64 = policy.keys.iter().map(|key| key.shape.entries() as u64).sum();
+        let for_each = if policy.curve == ProofCurve::Bn254 { 720 } else { 1_080 };
+        entries * for_each + policy.keys.len() as u64 * (256 << 10)
     }
 
     fn committee_share(&self) -> Share {

@@ -416,6 +416,14 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
         } else {
             eprintln!("Time: {standing}");
         }
+        if let Some(proofs) = &manifest.manifest().proofs {
+            eprintln!("Updates are proved to be within the norm bound, on {}.", proofs.curve);
+            if proofs.development {
+                eprintln!(
+                    "warning: the keys are for development: whoever made them can forge proofs"
+                );
+            }
+        }
         // A courier keeps what it likes, within its quota.
         if courier {
             return Ok(());
