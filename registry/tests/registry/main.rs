@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_proofs;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod flips;
