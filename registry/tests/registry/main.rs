@@ -10,6 +10,8 @@ mod binary;
 #[cfg(test)]
 mod flips;
 #[cfg(test)]
+mod fraud;
+#[cfg(test)]
 mod manifest;
 #[cfg(test)]
 mod privacy;
