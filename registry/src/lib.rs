@@ -15,6 +15,7 @@ pub mod bounds;
 pub mod committee;
 pub mod entry;
 pub mod federation;
+pub mod fraud;
 pub mod log;
 pub mod manifest;
 pub mod plan;
@@ -29,6 +30,7 @@ pub use bounds::Bounds;
 pub use committee::Committee;
 pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
 pub use federation::FederationId;
+pub use fraud::{Finding, Fraud, FraudProof, NoFraud};
 pub use log::{Chain, LogError, LogWriter, Signing, verify_chain};
 pub use manifest::{
     InvalidManifest, Manifest, ManifestError, ManifestSummary, SignedManifest, TermsError,

@@ -123,6 +123,17 @@ impl ProofRefusal {
             Self::Commitment(_) => 207,
         }
     }
+
+    /// The short name of a code; none if it is not one of these.
+    pub const fn name_of(code: u16) -> Option<&'static str> {
+        Some(match code {
+            204 => "proof-missing",
+            205 => "proof-unasked",
+            206 => "proof-invalid",
+            207 => "proof-of-another",
+            _ => return None,
+        })
+    }
 }
 
 /// What checks the proofs of a federation.

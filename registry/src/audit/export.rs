@@ -14,7 +14,7 @@ use longhaul_dtn::codec::Writer;
 use longhaul_dtn::hash::ContentHash;
 
 use super::file::encode_front;
-use super::verify::{NewestSeal, newest_seal};
+use super::start::{NewestSeal, newest_seal};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::{LogError, verify_chain};
@@ -78,16 +78,7 @@ pub fn export(
 ) -> Result<Exported, ExportError> {
     let kept = through_last_version(entries).ok_or(ExportError::NoVersion)?;
     check_log(manifest, kept)?;
-    let front = encode_front(manifest, kept);
-    out.write_all(&front)?;
-    let mut exported = Exported {
-        entries: kept.len(),
-        entries_left_out: entries.len() - kept.len(),
-        payloads: 0,
-        missing: Vec::new(),
-        sealed: 0,
-        bytes: front.len() as u64,
-    };
+    let mut exported = write_front(manifest, (kept, entries.len()), true, out)?;
     let mut found = BTreeSet::new();
     for (_, hash) in seals(kept) {
         if payload(&hash)?.is_some() {
@@ -109,6 +100,38 @@ pub fn export(
         }
     }
     Ok(exported)
+}
+
+/// The same without payloads: signatures, chain, terms and proofs can be checked, by somebody who
+/// must not see updates as well; the model cannot be derived.
+pub fn export_without_payloads(
+    manifest: &SignedManifest,
+    entries: &[SignedEntry],
+    out: &mut impl Write,
+) -> Result<Exported, ExportError> {
+    let kept = through_last_version(entries).ok_or(ExportError::NoVersion)?;
+    check_log(manifest, kept)?;
+    payload_hashes(manifest, kept, None)?;
+    write_front(manifest, (kept, entries.len()), false, out)
+}
+
+/// Writes all but payloads.
+fn write_front(
+    manifest: &SignedManifest,
+    (kept, of): (&[SignedEntry], usize),
+    has_payloads: bool,
+    out: &mut impl Write,
+) -> Result<Exported, ExportError> {
+    let front = encode_front(manifest, kept, has_payloads);
+    out.write_all(&front)?;
+    Ok(Exported {
+        entries: kept.len(),
+        entries_left_out: of - kept.len(),
+        payloads: 0,
+        missing: Vec::new(),
+        sealed: 0,
+        bytes: front.len() as u64,
+    })
 }
 
 fn through_last_version(entries: &[SignedEntry]) -> Option<&[SignedEntry]> {

@@ -6,6 +6,8 @@
 //! string, up to the end of the file. Payloads stand once each, in the order in
 //! which the log first names them, so that equal contents make equal files.
 //! There is no outer checksum: the contents vouch for themselves.
+//!
+//! A file of version 2 was exported without payloads, and ends after the entries.
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -17,6 +19,7 @@ use crate::manifest::{MANIFEST_BYTES_MAX, ManifestError, SignedManifest};
 
 const MAGIC: &str = "longhaul-audit";
 const VERSION: u64 = 1;
+const VERSION_WITHOUT_PAYLOADS: u64 = 2;
 
 /// An audit file whose manifest and entries carry good signatures. Whether
 /// they fit together is what [`super::verify`] finds out.
@@ -24,6 +27,7 @@ const VERSION: u64 = 1;
 pub struct AuditFile<'a> {
     manifest: SignedManifest,
     entries: Vec<SignedEntry>,
+    has_payloads: bool,
     payloads: Vec<Payload<'a>>,
 }
 
@@ -41,7 +45,7 @@ pub enum FileError {
     #[error("this is no audit file; make one with `longhaul export`")]
     Magic,
     /// The file is of another version; holds it.
-    #[error("this is an audit file of version {0}, this program reads version {VERSION}")]
+    #[error("this is an audit file of version {0}, this program reads versions 1 and 2")]
     Version(u64),
     /// The file is not laid out as an audit file.
     #[error("the audit file is malformed {0}")]
@@ -78,20 +82,22 @@ impl<'a> AuditFile<'a> {
             Ok(MAGIC) => {}
             _ => return Err(FileError::Magic),
         }
-        match reader.unsigned(u64::MAX)? {
-            VERSION => {}
+        let has_payloads = match reader.unsigned(u64::MAX)? {
+            VERSION => true,
+            VERSION_WITHOUT_PAYLOADS => false,
             other => return Err(FileError::Version(other)),
-        }
+        };
         let manifest = SignedManifest::decode(reader.bytes(MANIFEST_BYTES_MAX)?)?;
         let entries = read_entries(&mut reader)?;
         let payload_bytes_max = manifest.bundle_limits().travelling_bytes_max();
         let payload_bytes_max = usize::try_from(payload_bytes_max).unwrap_or(usize::MAX);
         let mut payloads = Vec::new();
-        while !reader.is_at_end() {
+        while has_payloads && !reader.is_at_end() {
             let bytes = reader.bytes(payload_bytes_max)?;
             payloads.push(Payload { hash: ContentHash::of(bytes), bytes });
         }
-        Ok(Self { manifest, entries, payloads })
+        reader.finish()?;
+        Ok(Self { manifest, entries, has_payloads, payloads })
     }
 
     /// The manifest.
@@ -104,6 +110,11 @@ impl<'a> AuditFile<'a> {
         &self.entries
     }
 
+    /// False for a file that was exported without payloads.
+    pub const fn has_payloads(&self) -> bool {
+        self.has_payloads
+    }
+
     /// Number of payloads.
     pub const fn payload_count(&self) -> usize {
         self.payloads.len()
@@ -114,10 +125,15 @@ impl<'a> AuditFile<'a> {
     }
 }
 
-/// The part of a file in front of its payloads.
-pub(super) fn encode_front(manifest: &SignedManifest, entries: &[SignedEntry]) -> Vec<u8> {
+/// The part of a file in front of its payloads; all of it where it has none.
+pub(super) fn encode_front(
+    manifest: &SignedManifest,
+    entries: &[SignedEntry],
+    has_payloads: bool,
+) -> Vec<u8> {
+    let version = if has_payloads { VERSION } else { VERSION_WITHOUT_PAYLOADS };
     let mut writer = Writer::new();
-    writer.text(MAGIC).unsigned(VERSION).bytes(manifest.as_bytes());
+    writer.text(MAGIC).unsigned(version).bytes(manifest.as_bytes());
     writer.array(entries.len());
     for entry in entries {
         writer.bytes(entry.as_bytes());

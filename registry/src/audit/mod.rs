@@ -11,6 +11,10 @@
 //! cosigned snapshot in the file, and says so: it takes a quorum's word for the sealed model,
 //! and derives everything after it.
 //!
+//! Where the manifest asks for proofs about updates, those of all heads in the log are checked.
+//! They need no payloads, and so [`export_without_payloads`] makes a file for auditors who must
+//! not see updates.
+//!
 //! What an audit cannot see: entries that the exporter left off at the end of
 //! its log (the file is then an honest older state), and updates that it never
 //! recorded. Compare the files of two peers for that.
@@ -18,23 +22,26 @@
 mod evidence;
 mod export;
 mod file;
+mod proofs;
 mod replay;
 mod report;
+mod start;
 mod verify;
 
 use std::fmt;
 
 pub use evidence::{EvidenceReport, InputReport};
-pub use export::{ExportError, Exported, export};
+pub use export::{ExportError, Exported, export, export_without_payloads};
 pub use file::{AuditFile, FileError};
-pub use replay::{evidence, replay};
+pub use proofs::{PROOFS_AT_ONCE, ProofsReport};
+pub use replay::evidence;
 pub use report::{
     AuditReport, Contributor, EpochReport, EquivocationReport, HeaderReport, PROBLEMS_LISTED_MAX,
-    Problem, RefusedCount, ReplayReport, SealReport, Tip,
+    Problem, RefusedCount, ReplayReport, SealReport, Tip, refusal_name,
 };
-pub use verify::{refusal_name, verify};
 
 use longhaul_dtn::keyring::Keyring;
+use longhaul_proofs::update::ProveUpdates;
 
 use crate::federation::FederationId;
 
@@ -44,7 +51,7 @@ use crate::federation::FederationId;
 pub enum Verdict {
     /// Everything holds.
     Verified,
-    /// Nothing is wrong, but payloads are missing, so not all could be checked.
+    /// Nothing is wrong, but payloads are missing or were left out, so not all could be checked.
     Incomplete,
     /// Something is wrong.
     Failed,
@@ -76,6 +83,8 @@ pub enum Detection {
     Federation,
     /// Admission: an update that no honest peer would have accepted.
     Admission,
+    /// Proofs: an update that is not shown to be within bounds, or a proof about another one.
+    Proof,
     /// Replay: the updates make another model than a version claims.
     Replay,
 }
@@ -92,11 +101,34 @@ pub struct Expected {
 
 /// Reads the bytes of an audit file and checks them. A file that cannot be read has failed.
 pub fn audit(bytes: &[u8], check: Check, expected: &Expected) -> AuditReport {
-    match (AuditFile::parse(bytes), check) {
-        (Ok(file), Check::Verify) => verify(&file, expected),
-        (Ok(file), Check::Replay) => replay(&file, expected),
-        (Err(error), check) => AuditReport::unreadable(check, &error),
+    match AuditFile::parse(bytes) {
+        Ok(file) => audit_file(&file, check, expected, None),
+        Err(error) => AuditReport::unreadable(check, &error),
     }
+}
+
+/// Checks a file. With the `prover` of its manifest ([`crate::SignedManifest::proof_prover`]) the
+/// payloads that can be read are also compared with what their proofs commit to.
+pub fn audit_file(
+    file: &AuditFile<'_>,
+    check: Check,
+    expected: &Expected,
+    prover: Option<&dyn ProveUpdates>,
+) -> AuditReport {
+    match check {
+        Check::Verify => verify::verify(file, expected, prover),
+        Check::Replay => replay::replay(file, expected, prover),
+    }
+}
+
+/// Checks a file without folding.
+pub fn verify(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
+    audit_file(file, Check::Verify, expected, None)
+}
+
+/// Verifies a file and folds it.
+pub fn replay(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
+    audit_file(file, Check::Replay, expected, None)
 }
 
 impl fmt::Display for Verdict {
@@ -118,6 +150,7 @@ impl fmt::Display for Detection {
             Self::Chain => "chain",
             Self::Federation => "federation",
             Self::Admission => "admission",
+            Self::Proof => "proof",
             Self::Replay => "replay",
         })
     }

@@ -5,6 +5,7 @@
 //! compared at every version record, with the updates recorded before it.
 
 use longhaul_aggregation::{Admitted, Epoch, Equivocation, Fold, HeaderHash, VoidReason};
+use longhaul_proofs::update::ProveUpdates;
 
 use super::evidence::{self, EvidenceReport};
 use super::file::AuditFile;
@@ -16,9 +17,13 @@ use crate::record::Record;
 use crate::seal::Cosigned;
 
 /// Verifies a file and folds it.
-pub fn replay(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
+pub(super) fn replay(
+    file: &AuditFile<'_>,
+    expected: &Expected,
+    prover: Option<&dyn ProveUpdates>,
+) -> AuditReport {
     let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
-    let mut report = walk(file, expected, Check::Replay, &mut folding);
+    let mut report = walk(file, (expected, prover), Check::Replay, &mut folding);
     if report.is_verified() {
         report.replay = Some(folding.report(file.manifest().manifest()));
     }
@@ -33,7 +38,7 @@ pub fn evidence(
     epoch: Epoch,
 ) -> (AuditReport, Option<Result<EvidenceReport, String>>) {
     let mut folding = Folding { fold: file.manifest().fold(), versions: 0 };
-    let report = walk(file, expected, Check::Replay, &mut folding);
+    let report = walk(file, (expected, None), Check::Replay, &mut folding);
     let found = report.is_verified().then(|| {
         let evidence = folding.fold.evidence(epoch).ok_or_else(|| evidence::missing(epoch))?;
         Ok(EvidenceReport::of(&evidence, file.manifest().manifest()))

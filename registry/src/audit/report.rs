@@ -5,10 +5,16 @@
 
 use std::fmt;
 
+use longhaul_aggregation::Refusal;
+use longhaul_dtn::agent::RefuseReason;
 use serde::Serialize;
 
 use super::file::FileError;
+use super::proofs::ProofsReport;
 use super::{Check, Detection, Verdict};
+use crate::manifest::TermsError;
+use crate::privacy::{KeyRefusal, NO_ROOM_CODE, UNREADABLE_CODE};
+use crate::proving::ProofRefusal;
 
 /// Most problems, and most missing payloads, that a report lists one by one;
 /// all are counted.
@@ -78,6 +84,12 @@ pub struct AuditReport {
     pub problems: Vec<Problem>,
     /// What the fold gave; only of a replay that found nothing wrong or missing.
     pub replay: Option<ReplayReport>,
+    /// True if the file was exported without payloads, so that no model can be derived.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_payloads: bool,
+    /// What was found about proofs; only of a federation that asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proofs: Option<ProofsReport>,
 }
 
 /// A seal that the exporter went on from.
@@ -234,6 +246,8 @@ impl AuditReport {
             problem_count: 0,
             problems: Vec::new(),
             replay: None,
+            without_payloads: false,
+            proofs: None,
         }
     }
 
@@ -265,6 +279,11 @@ impl AuditReport {
             (Verdict::Failed, Some(first)) => {
                 format!("failed with {} problems; the first: {first}", self.problem_count)
             }
+            (Verdict::Incomplete, _) if self.without_payloads => format!(
+                "incomplete: exported without payloads; {} entries and {} proofs hold, no model was derived",
+                self.entries,
+                self.proofs.as_ref().map_or(0, |proofs| proofs.verified)
+            ),
             (Verdict::Incomplete, _) if self.closed_count > 0 => format!(
                 "incomplete: {} bundles are encrypted under keys that were not given",
                 self.closed_count
@@ -282,6 +301,12 @@ impl AuditReport {
         if self.problems.len() < PROBLEMS_LISTED_MAX {
             self.problems.push(Problem { detected_by, entry, message });
         }
+    }
+
+    /// Notes that the file holds no payloads on purpose.
+    pub(super) const fn leave_out_payloads(&mut self) {
+        self.verdict = Verdict::Incomplete;
+        self.without_payloads = true;
     }
 
     /// Notes a bundle that is encrypted under a key that the auditor does not have.
@@ -339,7 +364,14 @@ impl AuditReport {
         writeln!(f, "entries     {}, {} versions", self.entries, self.versions)?;
         let (own, accepted) = (self.updates_own, self.updates_accepted);
         writeln!(f, "updates     {own} own, {accepted} accepted")?;
-        writeln!(f, "payloads    {} of {} bytes together", self.payloads, self.payload_bytes)?;
+        if self.without_payloads {
+            writeln!(f, "payloads    left out by the exporter: the model was not replayed")?;
+        } else {
+            writeln!(f, "payloads    {} of {} bytes together", self.payloads, self.payload_bytes)?;
+        }
+        if let Some(proofs) = &self.proofs {
+            write!(f, "{proofs}")?;
+        }
         for it in &self.seals {
             let SealReport { open_from, cosigners, .. } = it;
             let how = if it.derived { "derived from updates" } else { "taken from the snapshot" };
@@ -394,6 +426,20 @@ impl fmt::Display for ReplayReport {
         writeln!(f, "set root    {}", self.set_root)?;
         writeln!(f, "model       {}", self.model)
     }
+}
+
+/// The short name of a refusal code: transport's below 100, admission's from 100
+/// up, the registry's from 200.
+pub fn refusal_name(code: u16) -> &'static str {
+    match code {
+        TermsError::CODE => return "transport-terms",
+        KeyRefusal::CODE => return "key-generation",
+        UNREADABLE_CODE => return "unreadable",
+        NO_ROOM_CODE => return "no-room",
+        _ => {}
+    }
+    let kind = Refusal::from_code(code).map(|kind| kind.name());
+    kind.or(ProofRefusal::name_of(code)).or(RefuseReason::text_of(code)).unwrap_or("unknown")
 }
 
 fn show_rest(f: &mut fmt::Formatter<'_>, what: &str, count: u64, listed: usize) -> fmt::Result {

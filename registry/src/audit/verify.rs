@@ -12,20 +12,20 @@ use longhaul_aggregation::{
     AdmissionPolicy, Admitted, Attempt, Epoch, HeaderHash, Phase, Refusal, UpdateHeader,
     VOTE_PAYLOAD, admit,
 };
-use longhaul_dtn::agent::RefuseReason;
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId, BundleLimits};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::keyring::Keyring;
+use longhaul_proofs::update::ProveUpdates;
 
 use super::file::AuditFile;
-use super::report::{AuditReport, Contributor, RefusedCount, SealReport, Tip};
+use super::proofs::Proofs;
+use super::report::{AuditReport, Contributor, RefusedCount, SealReport, Tip, refusal_name};
+use super::start::{NewestSeal, newest_seal};
 use super::{Check, Detection, Expected};
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::Chain;
-use crate::manifest::TermsError;
-use crate::privacy::{KeyRefusal, NO_ROOM_CODE, UNREADABLE_CODE};
 use crate::record::Record;
 use crate::seal::Cosigned;
 
@@ -41,7 +41,11 @@ pub(super) trait Observer {
 }
 
 /// Checks a file without folding.
-pub fn verify(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
+pub(super) fn verify(
+    file: &AuditFile<'_>,
+    expected: &Expected,
+    prover: Option<&dyn ProveUpdates>,
+) -> AuditReport {
     struct Nothing;
     impl Observer for Nothing {
         fn update(&mut self, _: Admitted) {}
@@ -52,17 +56,17 @@ pub fn verify(file: &AuditFile<'_>, expected: &Expected) -> AuditReport {
             false
         }
     }
-    walk(file, expected, Check::Verify, &mut Nothing)
+    walk(file, (expected, prover), Check::Verify, &mut Nothing)
 }
 
 /// Walks the whole file and gives the report of what was found.
 pub(super) fn walk(
     file: &AuditFile<'_>,
-    expected: &Expected,
+    (expected, prover): (&Expected, Option<&dyn ProveUpdates>),
     check: Check,
     observer: &mut dyn Observer,
 ) -> AuditReport {
-    let mut walk = Walk::new(file, check, &expected.keys);
+    let mut walk = Walk::new(file, check, (&expected.keys, prover));
     walk.check_federation(expected.federation);
     walk.index_payloads();
     walk.newest_seal = newest_seal(file.entries(), |hash| walk.payloads.contains_key(hash));
@@ -70,6 +74,7 @@ pub(super) fn walk(
     for (place, entry) in (0..).zip(file.entries()) {
         walk.check_entry(place, entry, observer);
     }
+    walk.proofs.answer(&mut walk.report);
     walk.check_end();
     walk.finish()
 }
@@ -80,6 +85,7 @@ struct Walk<'a> {
     policy: AdmissionPolicy,
     limits: BundleLimits,
     report: AuditReport,
+    proofs: Proofs<'a>,
     /// Payloads in the file: place and content by name.
     payloads: BTreeMap<ContentHash, (usize, &'a [u8])>,
     /// Payloads named so far.
@@ -98,43 +104,23 @@ struct Walk<'a> {
     votes: BTreeMap<(Attempt, Phase), HeaderHash>,
 }
 
-/// Where an audit may begin.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NewestSeal {
-    /// Place of its record.
-    pub place: u64,
-    /// The first epoch that it leaves open.
-    pub end: Epoch,
-}
-
-impl NewestSeal {
-    /// True for an update recorded at `place` that the seal closed.
-    pub fn closes(&self, place: u64, epoch: Epoch) -> bool {
-        place < self.place && epoch < self.end
-    }
-}
-
-/// The newest seal in a log whose snapshot is there.
-pub(super) fn newest_seal(
-    entries: &[SignedEntry],
-    mut has: impl FnMut(&ContentHash) -> bool,
-) -> Option<NewestSeal> {
-    let seals = entries.iter().enumerate().rev().filter_map(|(place, entry)| {
-        let Record::Seal { value, snapshot, .. } = entry.record() else { return None };
-        Some((NewestSeal { place: place as u64, end: value.end }, snapshot))
-    });
-    seals.filter(|(_, snapshot)| has(snapshot)).map(|(seal, _)| seal).next()
-}
-
 impl<'a> Walk<'a> {
-    fn new(file: &'a AuditFile<'a>, check: Check, keys: &'a Keyring) -> Self {
+    fn new(
+        file: &'a AuditFile<'a>,
+        check: Check,
+        (keys, prover): (&'a Keyring, Option<&'a dyn ProveUpdates>),
+    ) -> Self {
         let mut report = AuditReport::new(check);
+        if !file.has_payloads() {
+            report.leave_out_payloads();
+        }
         report.federation = Some(file.manifest().id().to_string());
         report.name = Some(file.manifest().manifest().name.clone());
         report.exporter = file.entries().first().map(|entry| entry.entry().author.to_string());
         report.entries = file.entries().len() as u64;
         report.payloads = file.payload_count() as u64;
         Self {
+            proofs: Proofs::new(file.manifest(), prover, &mut report),
             file,
             keys,
             policy: file.manifest().admission_policy(),
@@ -211,7 +197,7 @@ impl<'a> Walk<'a> {
             Record::Vote { head, from } => self.check_vote(entry, head, from.is_none()),
             seal @ Record::Seal { .. } => self.check_seal(place, seal, observer),
             Record::Keys { head, .. } => self.check_keys(head),
-            Record::Carry { head, .. } => self.check_carried(head),
+            Record::Carry { head, .. } => self.check_carried(place, head),
             Record::Drop { .. } => Ok(()),
         };
         if let Err((detection, message)) = checked {
@@ -226,20 +212,24 @@ impl<'a> Walk<'a> {
         own: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), (Detection, String)> {
-        let Some(head) = self.read(head)? else { return Ok(()) };
+        let head = self.decode(head)?;
+        self.proofs.ask(place, &head, &mut self.report);
+        let Some(head) = self.open(head)? else { return Ok(()) };
         let author = head.author();
         if own && author != entry.entry().author {
             let message = format!("an update of {author} is recorded as the exporter's own");
             return Err((Detection::Admission, message));
         }
-        self.count(&head, own);
+        let is_new = self.count(&head, own);
         if self.is_closed(place, &head) {
             self.named.insert(head.payload_hash());
             self.report.sealed_missing += 1;
             self.gap = true;
             return Ok(());
         }
-        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
+        let Some(payload) = self.payload(&head.payload_hash())? else {
+            return self.check_header(&head);
+        };
         if payload.len() as u64 != head.payload_len() {
             let (found, promised) = (payload.len(), head.payload_len());
             let message = format!("a payload of {found} bytes, the bundle promises {promised}");
@@ -250,18 +240,45 @@ impl<'a> Walk<'a> {
         let member = self.file.manifest().manifest().member_index(&author);
         let admitted = admit(&self.policy, member, head.header(), payload);
         let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        if is_new {
+            let compared = self.proofs.compare(&head, &admitted.update, &mut self.report);
+            compared.map_err(|refusal| (Detection::Proof, refusal.to_string()))?;
+        }
         if self.report.is_verified() {
             observer.update(admitted);
         }
         Ok(())
     }
 
-    /// Reads a head, and opens it; none if it is encrypted under a key that the auditor has not.
-    fn read(&mut self, head: &[u8]) -> Result<Option<BundleHead>, (Detection, String)> {
+    /// What admission says without the payload of an opened head.
+    fn check_header(&self, head: &BundleHead) -> Result<(), (Detection, String)> {
+        let author = head.author();
+        let member = self.file.manifest().manifest().member_index(&author);
+        // No payload is the last thing that is found: whatever else comes first is wrong with the header.
+        match admit(&self.policy, member, head.header(), Arc::default()) {
+            Err(refusal) if refusal != Refusal::PayloadMismatch => {
+                Err(inadmissible(&author, &refusal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a head on the federation's terms.
+    fn decode(&self, head: &[u8]) -> Result<BundleHead, (Detection, String)> {
         let head = BundleHead::decode(head, &self.limits)
             .map_err(|error| (detection_of(&error), error.to_string()))?;
         let terms = self.file.manifest().check_terms(&head);
         terms.map_err(|error| (Detection::Admission, error.to_string()))?;
+        Ok(head)
+    }
+
+    /// Reads a head, and opens it; none if it is encrypted under a key that the auditor has not.
+    fn read(&mut self, head: &[u8]) -> Result<Option<BundleHead>, (Detection, String)> {
+        let head = self.decode(head)?;
+        self.open(head)
+    }
+
+    fn open(&mut self, head: BundleHead) -> Result<Option<BundleHead>, (Detection, String)> {
         let hash = head.payload_hash();
         match self.keys.open(head) {
             Ok(head) => Ok(Some(head)),
@@ -278,17 +295,21 @@ impl<'a> Walk<'a> {
     /// A further key: it must be the creator's; the grant shows who got it.
     fn check_keys(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
         let Some(head) = self.read(head)? else { return Ok(()) };
-        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
-        let admitted = self.file.manifest().admit_key(&head, &payload);
-        admitted.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
-        self.report.keys += 1;
+        let manifest = self.file.manifest();
+        let checked = match self.payload(&head.payload_hash())? {
+            Some(payload) => manifest.admit_key(&head, &payload).map(|_| true),
+            None => manifest.screen_key(&head).map(|_| !self.file.has_payloads()),
+        };
+        let checked = checked.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
+        self.report.keys += u64::from(checked);
         Ok(())
     }
 
     /// What the exporter carried for others says nothing of its model; its head must be good.
-    fn check_carried(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
-        BundleHead::decode(head, &self.limits)
+    fn check_carried(&mut self, place: u64, head: &[u8]) -> Result<(), (Detection, String)> {
+        let head = BundleHead::decode(head, &self.limits)
             .map_err(|error| (detection_of(&error), error.to_string()))?;
+        self.proofs.ask(place, &head, &mut self.report);
         self.report.carried += 1;
         Ok(())
     }
@@ -358,22 +379,24 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn count(&mut self, head: &BundleHead, own: bool) {
+    /// Counts an update; true if it is a new one.
+    fn count(&mut self, head: &BundleHead, own: bool) -> bool {
         if !self.bundles.insert(head.id()) {
             self.report.updates_repeated += 1;
-            return;
+            return false;
         }
         *self.contributors.entry(head.author()).or_default() += 1;
         match own {
             true => self.report.updates_own += 1,
             false => self.report.updates_accepted += 1,
         }
+        true
     }
 
     fn payload(&mut self, hash: &ContentHash) -> Result<Option<Arc<[u8]>>, (Detection, String)> {
         let first = self.named.insert(*hash);
         let Some(&(place, bytes)) = self.payloads.get(hash) else {
-            if first {
+            if first && self.file.has_payloads() {
                 self.report.miss(hash.to_string());
             }
             return Ok(None);
@@ -451,20 +474,6 @@ impl<'a> Walk<'a> {
 fn inadmissible(author: &PeerId, refusal: &Refusal) -> (Detection, String) {
     let message = format!("the update of {author} is not admissible: {refusal}");
     (Detection::Admission, message)
-}
-
-/// The short name of a refusal code: transport's below 100, admission's from 100
-/// up, the registry's from 200.
-pub fn refusal_name(code: u16) -> &'static str {
-    match code {
-        TermsError::CODE => return "transport-terms",
-        KeyRefusal::CODE => return "key-generation",
-        UNREADABLE_CODE => return "unreadable",
-        NO_ROOM_CODE => return "no-room",
-        _ => {}
-    }
-    let kind = Refusal::from_code(code).map(|kind| kind.name());
-    kind.or(RefuseReason::text_of(code)).unwrap_or("unknown")
 }
 
 fn detection_of(error: &BundleError) -> Detection {

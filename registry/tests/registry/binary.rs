@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use longhaul_dtn::hash::ContentHash;
-use longhaul_registry::audit::export;
+use longhaul_registry::FraudProof;
+use longhaul_registry::audit::{export, export_without_payloads};
 
+use crate::audit_proofs::{clear, encrypted, member};
+use crate::fraud::cheat;
+use crate::proving::BN254;
 use crate::world::World;
 
 fn run(arguments: &[&str]) -> Output {
@@ -103,4 +107,80 @@ fn help_shows_examples_and_exit_codes() {
         check(&[command, "--help"], 0, &format!("longhaul-audit {command} run.audit"));
     }
     check(&["--version"], 0, "longhaul-audit");
+}
+
+/// A folder with the proving keys of the federations of these tests.
+fn proving_keys() -> String {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proving");
+    std::fs::create_dir_all(&dir).unwrap();
+    let bytes = &BN254.1;
+    std::fs::write(dir.join(format!("{}.proving", ContentHash::of(bytes))), bytes).unwrap();
+    dir.into_os_string().into_string().unwrap()
+}
+
+#[test]
+fn proofs_are_verified_with_payloads_and_without() {
+    let (world, keys) = (encrypted(), proving_keys());
+    let file = written("proofs.audit", &world.file());
+    check(&["verify", &file], 2, "proofs      23 hold, 0 do not, on bn254");
+    let ring = written("proofs.keys", member().keys.to_text().as_bytes());
+    let all = ["verify", &file, "--keys", &ring, "--proving-keys", &keys];
+    check(&all, 0, "23 are about the payloads that were read");
+    check(&[&all[..], &["--json"]].concat(), 0, "\"commitments_compared\": 23");
+    let mut bytes = Vec::new();
+    export_without_payloads(&world.manifest, &world.entries(), &mut bytes).unwrap();
+    let file = written("rules.audit", &bytes);
+    check(
+        &["verify", &file],
+        2,
+        "payloads    left out by the exporter: the model was not replayed",
+    );
+    check(&["replay", &file, "--json"], 2, "\"without_payloads\": true");
+    // Nothing to compare, or nothing to compare with.
+    let plain = written("plain.audit", &World::new().file());
+    let stderr = check(&["verify", &plain, "--proving-keys", &keys], 0, "verified");
+    assert!(stderr.contains("asks for no proofs"), "{stderr}");
+    let stderr = check(&["verify", &file, "--proving-keys", "no/such/folder"], 3, "");
+    let name = format!("no/such/folder/{}.proving", ContentHash::of(&BN254.1));
+    assert!(stderr.contains(&name) && stderr.contains("copy the file of this name"), "{stderr}");
+}
+
+#[test]
+fn a_proving_key_with_another_content_is_refused() {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wrong-proving");
+    std::fs::create_dir_all(&dir).unwrap();
+    let name = format!("{}.proving", ContentHash::of(&BN254.1));
+    std::fs::write(dir.join(name), b"something else").unwrap();
+    let file = written("wrong.audit", &clear().file());
+    let stderr = check(&["verify", &file, "--proving-keys", dir.to_str().unwrap()], 3, "");
+    assert!(stderr.contains("pinned is"), "{stderr}");
+}
+
+#[test]
+fn a_fraud_is_shown_or_not() {
+    let (world, keys) = (encrypted(), proving_keys());
+    let manifest = written("fraud.manifest", world.manifest.as_bytes());
+    let around = ["--manifest", &manifest, "--proving-keys", &keys];
+    let (head, payload) = cheat(&world);
+    let proof = FraudProof::of(&world.manifest, &head, &payload);
+    let file = written("cheat.fraud", &proof.encode());
+    let all = [&["fraud", &file][..], &around].concat();
+    check(&all, 0, "fraud       shown: what chunk 0 of the proof commits to is not the payload");
+    check(&all, 0, &format!("signer      {} (a pseudonym)", head.signer()));
+    check(&all, 0, "known to who has the keys: --keys FILE");
+    check(&[&all[..], &["--json"]].concat(), 0, "\"shown\": true");
+    let ring = written("fraud.keys", member().keys.to_text().as_bytes());
+    let author = format!("author      {}, member ", head.author());
+    check(&[&all[..], &["--keys", &ring]].concat(), 0, &author);
+    let changed = FraudProof { payload: b"another".to_vec(), ..proof };
+    let file = written("no.fraud", &changed.encode());
+    let all = [&["fraud", &file][..], &around].concat();
+    check(&all, 1, "fraud       not shown: this payload, with this salt, is not what was signed");
+    check(&[&all[..], &["--json"]].concat(), 1, "\"shown\": false");
+    check(&["fraud", &file], 3, "");
+    let plain = written("plain.manifest", World::new().manifest.as_bytes());
+    let all = ["fraud", &file, "--manifest", &plain, "--proving-keys", &keys];
+    let stderr = check(&all, 3, "");
+    assert!(stderr.contains("asks for no proofs"), "{stderr}");
+    check(&["fraud", "--help"], 0, "1  it is not; the reason is printed");
 }

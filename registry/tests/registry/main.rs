@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_proofs;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod flips;
+#[cfg(test)]
+mod fraud;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]

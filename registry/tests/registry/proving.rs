@@ -1,7 +1,7 @@
 //! Federations whose updates are proved: policies that are sound, and bundles that are refused.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use longhaul_aggregation::{BaseClaim, BaseSummary};
 use longhaul_aggregation::{Compressor, Epoch, Parameters, Update, UpdateHeader};
@@ -15,7 +15,8 @@ use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::{ProveUpdates, subject};
 use longhaul_registry::proving::{check_commitments, seed_of};
 use longhaul_registry::{
-    Manifest, ProofCurve, ProofKey, ProofPolicy, ProofPolicyError, ProofRefusal, SignedManifest,
+    FederationId, Manifest, ProofCurve, ProofKey, ProofPolicy, ProofPolicyError, ProofRefusal,
+    SignedManifest,
 };
 
 use crate::world::{key, manifest, private, shared};
@@ -23,7 +24,7 @@ use crate::world::{key, manifest, private, shared};
 /// The bytes of a verifying and a proving key for the smallest shape.
 type Pair = (Vec<u8>, Vec<u8>);
 
-static BN254: LazyLock<Pair> = LazyLock::new(pair::<Bn254>);
+pub static BN254: LazyLock<Pair> = LazyLock::new(pair::<Bn254>);
 static BLS12_381: LazyLock<Pair> = LazyLock::new(pair::<Bls12_381>);
 
 fn pair<E: Curve>() -> Pair {
@@ -42,7 +43,8 @@ fn policy(curve: ProofCurve) -> ProofPolicy {
     ProofPolicy { curve, keys, development: true }
 }
 
-fn proven(manifest: Manifest, curve: ProofCurve) -> Manifest {
+/// The same federation, whose updates are proved.
+pub fn proven(manifest: Manifest, curve: ProofCurve) -> Manifest {
     Manifest { proofs: Some(policy(curve)), ..manifest }
 }
 
@@ -50,10 +52,32 @@ fn signed(manifest: Manifest) -> SignedManifest {
     manifest.sign(&key(1)).unwrap()
 }
 
-fn prover(manifest: &SignedManifest) -> Arc<dyn ProveUpdates> {
-    let keys: BTreeMap<_, _> =
-        [&BN254.1, &BLS12_381.1].map(|bytes| (ContentHash::of(bytes), bytes.clone())).into();
-    manifest.proof_prover(|hash| keys.get(hash).cloned()).unwrap().unwrap()
+/// What makes the proofs of a federation; its keys are read once.
+pub fn prover(manifest: &SignedManifest) -> Arc<dyn ProveUpdates> {
+    static PROVERS: Mutex<BTreeMap<FederationId, Arc<dyn ProveUpdates>>> =
+        Mutex::new(BTreeMap::new());
+    let find = |hash: &ContentHash| {
+        let keys = [&BN254.1, &BLS12_381.1];
+        keys.into_iter().find(|bytes| ContentHash::of(bytes) == *hash).cloned()
+    };
+    let mut provers = PROVERS.lock().unwrap();
+    let prover = provers.entry(manifest.id());
+    prover.or_insert_with(|| manifest.proof_prover(find).unwrap().unwrap()).clone()
+}
+
+/// Signs a bundle around a proof that some update is within bounds.
+pub fn prove(
+    manifest: &SignedManifest,
+    prepared: Prepared,
+    clear: &[u8],
+    about: &Update,
+) -> BundleHead {
+    let unsigned = prepared.clone().sign(None).unwrap();
+    let hashes = [prepared.header_hash(), prepared.payload_hash()];
+    let (federation, signer) = (manifest.id().hash(), prepared.signer());
+    let subject = subject(federation, signer, unsigned.sequence(), hashes).unwrap();
+    let proof = prover(manifest).prove(&subject, about, &seed_of(&unsigned, clear)).unwrap();
+    prepared.sign(Some(&proof)).unwrap()
 }
 
 /// An update of the federation, and a bundle around it that is not signed yet.
@@ -94,12 +118,7 @@ fn prepared(manifest: &SignedManifest, salt: i64) -> (Update, Prepared) {
 
 /// A bundle whose proof is about `update`.
 fn proved(manifest: &SignedManifest, prepared: Prepared, update: &Update) -> BundleHead {
-    let unsigned = prepared.clone().sign(None).unwrap();
-    let hashes = [prepared.header_hash(), prepared.payload_hash()];
-    let about = subject(manifest.id().hash(), prepared.signer(), 0, hashes).unwrap();
-    let seed = seed_of(&unsigned, update.payload());
-    let proof = prover(manifest).prove(&about, update, &seed).unwrap();
-    prepared.sign(Some(&proof)).unwrap()
+    prove(manifest, prepared, update.payload(), update)
 }
 
 fn federations() -> [SignedManifest; 3] {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{
     Admitted, BaseClaim, Clip, Compressor, Encoding, Epoch, Fold, HeaderHash, Init, NormBound,
-    Parameters, Previous, Recipe, Rule, Schema, TensorSpec, Trim, UpdateHeader, admit,
+    Parameters, Previous, Recipe, Rule, Schema, TensorSpec, Trim, Update, UpdateHeader, admit,
 };
-use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption, Prepared};
 use longhaul_dtn::codec::Writer;
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
@@ -20,6 +20,8 @@ use longhaul_registry::{
     Bounds, FederationId, KeyGrant, LogWriter, Manifest, Privacy, Record, SignedEntry,
     SignedManifest, Task, TrainingPlan,
 };
+
+use crate::proving::prove;
 
 pub const EPOCHS: u32 = 8;
 /// The member that signs two headers for one slot, and in which epoch.
@@ -148,13 +150,31 @@ impl Author {
     }
 }
 
-/// Signs a bundle around `header` and `payload`.
+/// Signs a bundle around `header` and `payload`, with a proof where the federation asks for one.
 pub fn seal(
     manifest: &SignedManifest,
     key: &SecretKey,
     header: &UpdateHeader,
     payload: &Arc<[u8]>,
 ) -> Published {
+    let (prepared, travels) = prepare(manifest, key, header, payload);
+    let head = match manifest.manifest().proofs {
+        None => prepared.sign(None).unwrap(),
+        Some(_) => {
+            let update = Update::decode(payload.clone(), &manifest.manifest().schema).unwrap();
+            prove(manifest, prepared, payload, &update)
+        }
+    };
+    Published { head, payload: travels, clear: payload.clone() }
+}
+
+/// The same, not yet signed, and the payload as it travels.
+pub fn prepare(
+    manifest: &SignedManifest,
+    key: &SecretKey,
+    header: &UpdateHeader,
+    payload: &Arc<[u8]>,
+) -> (Prepared, Arc<[u8]>) {
     let draft = BundleDraft {
         destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
         created: manifest.manifest().epoch_start(header.epoch),
@@ -164,15 +184,13 @@ pub fn seal(
         header: header.encode(),
         payload,
     };
-    let clear = payload.clone();
     if !manifest.manifest().is_private() {
-        let head = BundleHead::seal(draft, key).unwrap();
-        return Published { head, payload: payload.clone(), clear };
+        return (Prepared::clear(draft, key).unwrap(), payload.clone());
     }
     let pseudonym = key.pseudonym(&manifest.id().hash(), header.epoch.get().into());
     let encryption = Encryption { author: key, pseudonym: &pseudonym, key: &shared() };
-    let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption).unwrap();
-    Published { head, payload: ciphertext.into(), clear }
+    let (prepared, ciphertext) = Prepared::encrypted(draft, &encryption).unwrap();
+    (prepared, ciphertext.into())
 }
 
 fn delta(key: &SecretKey, epoch: u32, salt: u8, count: usize) -> Parameters {
@@ -185,6 +203,7 @@ fn delta(key: &SecretKey, epoch: u32, salt: u8, count: usize) -> Parameters {
 }
 
 /// A federation's updates and the log of member 1.
+#[derive(Clone)]
 pub struct World {
     pub manifest: SignedManifest,
     pub records: Vec<(Timestamp, Record)>,

@@ -19,26 +19,39 @@ pub(super) struct ExportArgs {
     /// Where to write the file.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Leaves the payloads out, for an auditor who must not see updates: signatures, chain and proofs
+    /// can be checked, the model cannot be derived.
+    #[arg(long)]
+    without_payloads: bool,
 }
 
 /// Writes the log up to its newest version record, with all payloads.
 ///
 /// Works beside a running peer: the log only ever grows.
 pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
-    write(&Store::read(dir)?, dir, out)
+    write(&Store::read(dir)?, dir, out, true)
 }
 
-fn write(snapshot: &Snapshot, dir: &Path, out: &Path) -> anyhow::Result<Exported> {
+fn write(
+    snapshot: &Snapshot,
+    dir: &Path,
+    out: &Path,
+    with_payloads: bool,
+) -> anyhow::Result<Exported> {
     keep_out_of(dir, out)?;
     let me = Store::key(dir)?.peer_id();
     ensure!(
         !snapshot.manifest.manifest().is_courier(&me),
         "this peer is a courier: it has no model, and so nothing to audit; a member exports"
     );
+    let (manifest, entries) = (&snapshot.manifest, &snapshot.restored.entries);
     let payloads = &snapshot.restored.payloads;
     fresh::replace(out, Readers::Any, |mut writer| {
         let find = |hash: &_| Ok(payloads.get(hash).cloned());
-        Ok(audit::export(&snapshot.manifest, &snapshot.restored.entries, find, &mut writer)?)
+        Ok(match with_payloads {
+            true => audit::export(manifest, entries, find, &mut writer)?,
+            false => audit::export_without_payloads(manifest, entries, &mut writer)?,
+        })
     })
 }
 
@@ -62,7 +75,13 @@ pub(super) fn keep_out_of(dir: &Path, out: &Path) -> anyhow::Result<()> {
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let snapshot = Store::read(&args.dir.dir)?;
-    let exported = write(&snapshot, &args.dir.dir, &args.out)?;
+    let exported = write(&snapshot, &args.dir.dir, &args.out, !args.without_payloads)?;
+    if args.without_payloads {
+        let (entries, bytes, out) = (exported.entries, exported.bytes, args.out.display());
+        eprintln!("{entries} log entries, {bytes} bytes, no payloads");
+        eprintln!("Wrote {out}. Next: longhaul-audit verify {out}");
+        return Ok(ExitCode::SUCCESS);
+    }
     eprintln!(
         "{} log entries, {} payloads, {} bytes; {} payloads are missing",
         exported.entries,
