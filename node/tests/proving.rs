@@ -14,7 +14,7 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::keyring::FederationKey;
 use longhaul_node::peer::{Event, Input, Output};
 use longhaul_proofs::update::{opening_seed, subject};
-use longhaul_registry::{KeyGrant, Privacy, Record};
+use longhaul_registry::{FraudProof, KeyGrant, Privacy, Record};
 use world::{World, courier, key, prover};
 
 fn shared() -> FederationKey {
@@ -40,6 +40,21 @@ fn codes(world: &World, index: usize) -> Vec<u16> {
         _ => None,
     };
     world.events(index).iter().filter_map(code).collect()
+}
+
+/// Number of frauds that a peer reports, each of which convinces whoever has the proving keys.
+fn frauds(world: &World, index: usize) -> usize {
+    let manifest = world.manifest();
+    let prover = prover(&manifest).unwrap();
+    let shown = |event: &&Event| match event {
+        Event::Fraud { proof, .. } => {
+            let read = FraudProof::decode(proof, &manifest).unwrap();
+            read.check(&manifest, &*prover).unwrap();
+            true
+        }
+        _ => false,
+    };
+    world.events(index).iter().filter(shown).count()
 }
 
 fn count(world: &World, index: usize, kind: &str) -> usize {
@@ -186,6 +201,9 @@ fn members_refuse_each_forgery_by_its_code_and_go_on() {
             world.hand_over(target, 1 - target, bundle);
             assert_eq!(codes(&world, target), Vec::from_iter(code), "{forgery:?}");
             assert_eq!(count(&world, target, "refuse"), usize::from(code.is_some()));
+            let contradicts =
+                matches!(forgery, Forgery::Other | Forgery::Blinder | Forgery::AboveBound);
+            assert_eq!(frauds(&world, target), usize::from(contradicts), "{forgery:?}");
             assert_eq!(count(&world, target, "accept"), usize::from(code.is_none()));
         }
     }

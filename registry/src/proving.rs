@@ -114,13 +114,16 @@ pub enum ProofRefusal {
 }
 
 impl ProofRefusal {
+    /// The code of [`ProofRefusal::Commitment`].
+    pub const COMMITMENT_CODE: u16 = 207;
+
     /// The stable code that a refusal records.
     pub const fn code(&self) -> u16 {
         match self {
             Self::Missing => 204,
             Self::Unasked => 205,
             Self::Invalid(_) => 206,
-            Self::Commitment(_) => 207,
+            Self::Commitment(_) => Self::COMMITMENT_CODE,
         }
     }
 

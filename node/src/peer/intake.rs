@@ -50,13 +50,16 @@ impl Peer {
             HeaderKind::Vote => return self.judge_vote(held, from),
             HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
         }
-        match self.admit_read(&held, author, clear) {
+        match self.admit_read(&held, author, clear.clone()) {
             Ok(admitted) => {
                 let (epoch, author) = (admitted.header.epoch, admitted.author);
                 let then = InStore::Accepted { epoch, author, bundle: id, from };
                 self.accept(held, admitted, from, then);
             }
-            Err((code, reason)) => self.reject(id, (from, author), code, reason),
+            Err((code, reason)) => {
+                self.reject(id, (from, author), code, reason);
+                self.report_fraud(&held, author, (&clear, code));
+            }
         }
     }
 
@@ -84,6 +87,9 @@ impl Peer {
         if self.announces_key(head) {
             let refusal = self.manifest.screen_key(head).err()?;
             return Some((KeyRefusal::CODE, refusal.to_string()));
+        }
+        if let Err(refusal) = self.manifest.proof_of(head) {
+            return Some((refusal.code(), refusal.to_string()));
         }
         let (len, max) = (head.payload_len(), super::update_bytes_max(self.manifest()));
         if len <= max {

@@ -209,6 +209,16 @@ pub enum Event {
         /// The reason, for people.
         reason: String,
     },
+    /// A member's proof holds, and is about another update than its payload.
+    Fraud {
+        /// The bundle, which is refused.
+        bundle: BundleId,
+        /// The member.
+        author: MemberIndex,
+        /// What shows it to anybody with the proving keys ([`longhaul_registry::FraudProof`]); it holds the
+        /// payload in clear.
+        proof: Vec<u8>,
+    },
     /// A slot turned out to be void.
     Voided {
         /// The slot's epoch.

@@ -243,7 +243,13 @@ impl Peer {
             return Err(unreadable("it is no update".to_owned()));
         }
         let author = self.manifest().member_index(&held.head.author());
-        let admitted = self.admit_read(&held, author, clear)?;
+        let admitted = match self.admit_read(&held, author, clear.clone()) {
+            Ok(admitted) => admitted,
+            Err((code, reason)) => {
+                self.report_fraud(&held, author, (&clear, code));
+                return Err((code, reason));
+            }
+        };
         let (epoch, author) = (admitted.header.epoch, admitted.author);
         self.accept(held, admitted, from, InStore::Read { epoch, author, from });
         Ok(())

@@ -10,15 +10,15 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Admitted, Epoch, MemberIndex, Previous, Update, admit};
+use longhaul_aggregation::{Admitted, Epoch, MemberIndex, Previous, RefusalKind, Update, admit};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::Prepared;
 use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::s1::Subject;
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::{ProveUpdates, VerifyUpdates, opening_seed, subject};
-use longhaul_registry::ProofRefusal;
 use longhaul_registry::proving::check_commitments;
+use longhaul_registry::{FraudProof, ProofRefusal};
 
 use super::{Event, Input, Memo, Output, Peer};
 
@@ -26,6 +26,17 @@ use super::{Event, Input, Memo, Output, Peer};
 const BATCH_MAX: usize = 128;
 /// The code of a refusal: this peer has no proving keys and cannot compare a payload with its proof.
 const NO_KEYS_CODE: u16 = 208;
+
+/// Codes of refusals for what a payload is: malformed, of another shape, out of range, above the bound, not what was
+/// committed to.
+const PAYLOAD_CODES: [u16; 6] = [
+    RefusalKind::PayloadMalformed.code(),
+    RefusalKind::Shape.code(),
+    RefusalKind::ExponentRange.code(),
+    RefusalKind::ValueRange.code(),
+    RefusalKind::NormBound.code(),
+    ProofRefusal::COMMITMENT_CODE,
+];
 
 /// What waits for a proof, or for a verdict on one.
 #[derive(Debug, Default)]
@@ -221,6 +232,28 @@ impl Peer {
     fn reject_proof(&mut self, held: &Held, from: PeerId, refusal: &ProofRefusal) {
         let author = self.manifest().member_index(&held.head.author());
         self.reject(held.head.id(), (from, author), refusal.code(), refusal.to_string());
+    }
+
+    /// Reports a member whose proof holds although this payload is none that it can be about: the bundle was refused with
+    /// `code`, after its proof was found to hold.
+    pub(super) fn report_fraud(
+        &mut self,
+        held: &Held,
+        author: Option<MemberIndex>,
+        (clear, code): (&[u8], u16),
+    ) {
+        let is_about_payload = PAYLOAD_CODES.contains(&code);
+        let (Some(author), true) = (author, is_about_payload) else { return };
+        let Some(prover) =
+            self.proving.prover.as_ref().filter(|_| self.manifest.needs_proof(&held.head))
+        else {
+            return;
+        };
+        let fraud = FraudProof::of(&self.manifest, &held.head, clear);
+        if fraud.check(&self.manifest, &**prover).is_ok() {
+            let (bundle, proof) = (held.head.id(), fraud.encode());
+            self.event(Event::Fraud { bundle, author, proof });
+        }
     }
 
     /// Admits an update that this peer reads: `held` is opened, `clear` its payload. A refusal is a code and words.

@@ -25,11 +25,15 @@ pub(super) struct ExportArgs {
     without_payloads: bool,
 }
 
-/// Writes the log up to its newest version record, with all payloads.
+/// Writes the log up to its newest version record, with all payloads or none.
 ///
 /// Works beside a running peer: the log only ever grows.
-pub(in crate::shell) fn export_audit_file(dir: &Path, out: &Path) -> anyhow::Result<Exported> {
-    write(&Store::read(dir)?, dir, out, true)
+pub(in crate::shell) fn export_audit_file(
+    dir: &Path,
+    out: &Path,
+    with_payloads: bool,
+) -> anyhow::Result<Exported> {
+    write(&Store::read(dir)?, dir, out, with_payloads)
 }
 
 fn write(
@@ -67,7 +71,9 @@ pub(super) fn keep_out_of(dir: &Path, out: &Path) -> anyhow::Result<()> {
     let own = match parent.strip_prefix(&dir) {
         Err(_) => false,
         Ok(inside) if inside.as_os_str().is_empty() => OWN.contains(&name),
-        Ok(inside) => ["log", "payload", "index"].iter().any(|own| inside.starts_with(own)),
+        Ok(inside) => {
+            ["log", "payload", "index", "proving"].iter().any(|own| inside.starts_with(own))
+        }
     };
     ensure!(!own, "{} is part of the data directory; name another file", out.display());
     Ok(())

@@ -13,6 +13,7 @@
 mod carriers;
 mod control;
 pub(in crate::shell) mod disk;
+mod fraud;
 mod reporting;
 mod work;
 
@@ -275,6 +276,9 @@ impl Driver {
                     if let Event::Voided { author, .. } = &event {
                         self.reporting.voided(Some(*author) == self.peer.member());
                     }
+                    if let Event::Fraud { bundle, proof, .. } = &event {
+                        fraud::keep(&self.options.dir, bundle, proof);
+                    }
                     log_event(&event, self.peer.member(), self.carried.reading.as_deref());
                 }
             }
@@ -393,6 +397,11 @@ fn log_event(event: &Event, me: Option<MemberIndex>, file: Option<&Path>) {
             let giver = file.map_or_else(|| from.short(), |file| file.display().to_string());
             tracing::warn!(from = giver, author, code, reason, "refused a bundle");
         }
+        Event::Fraud { bundle, author, .. } => tracing::error!(
+            author = author.get(),
+            %bundle,
+            "a member's proof is about another update than the one that it published"
+        ),
         Event::Voided { epoch, author } if Some(*author) == me => tracing::error!(
             epoch = epoch.get(),
             "an own slot is void: this peer's key signs somewhere else, too. Stop one of the two; a copy of a \
