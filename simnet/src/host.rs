@@ -179,7 +179,8 @@ impl HostCounts {
             }
             Event::TooLate { .. } => self.too_late += 1,
             Event::Voided { .. } => self.voided += 1,
-            Event::Met { .. } | Event::Key { .. } | Event::Version { .. } => {}
+            Event::Met { .. } | Event::Fraud { .. } | Event::Key { .. } | Event::Version { .. } => {
+            }
         }
     }
 }

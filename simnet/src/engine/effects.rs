@@ -141,7 +141,9 @@ impl Engine<'_> {
             peer::Event::TooLate { epoch } => {
                 self.trace.event(now, Kind::TooLate, peer, u64::from(epoch.get()), 0);
             }
+            // A fraud is a refusal, too, which is counted.
             peer::Event::Met { .. }
+            | peer::Event::Fraud { .. }
             | peer::Event::Key { .. }
             | peer::Event::Skipped { .. }
             | peer::Event::Version { .. } => {}
