@@ -3,7 +3,7 @@
 //! A body panics if a promise is broken and does nothing else. Inputs are good ones that are mutated: flipped bits, other bytes, parts
 //! cut, copied or put in from others, and whole points and scalars exchanged. The runs below are short; the long ones are
 //!
-//! `cargo test --release -p longhaul-proofs --test fuzz -- --ignored --nocapture`
+//! `cargo test --release -p longhaul-proofs --test proofs -- fuzz --ignored --nocapture`
 //!
 //! for as many seconds each as `FUZZ_SECONDS` says (60), from the seed `FUZZ_SEED`; `FUZZ_TARGET` names one of them. A finding is a
 //! panic behind a line with the input's bytes.
@@ -14,16 +14,14 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::common::{draft, finished, peer, powers, proof, prover, seed, statement, total};
 use ark_bn254::{Bn254, Fq, G1Affine, G2Affine};
 use ark_ff::{BigInteger, PrimeField};
 use ark_serialize::CanonicalDeserialize;
-use common::{draft, finished, peer, powers, proof, prover, seed, statement, total};
 use longhaul_aggregation::NormBound;
 use longhaul_proofs::ceremony::{Chain, Draft, Header, LogSize, Powers, Stage};
 use longhaul_proofs::cp::VerifyingKey;
@@ -306,7 +304,7 @@ fn seeds_are_good_inputs() {
 }
 
 #[test]
-#[ignore = "a minute each: cargo test --release -p longhaul-proofs --test fuzz -- --ignored --nocapture"]
+#[ignore = "a minute each: cargo test --release -p longhaul-proofs --test proofs -- fuzz --ignored --nocapture"]
 fn all_bodies_for_a_while() {
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)

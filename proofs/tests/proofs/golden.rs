@@ -1,12 +1,10 @@
 //! Bytes that others keep, pin or sign: who changes them changes what they mean to those who have them.
 
-mod common;
-
 use std::num::NonZeroUsize;
 
+use crate::common::{draft, finished, peer, powers, proof, prover, seed, total};
 use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
-use common::{draft, finished, peer, powers, proof, prover, seed, total};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_proofs::ceremony::Policy;
 use longhaul_proofs::curve::Curve;
@@ -34,7 +32,7 @@ fn written<E: Curve>() -> Vec<(&'static str, String)> {
     let name = |bytes: &[u8]| ContentHash::of(bytes).to_string()[..16].to_owned();
     let mut names: Vec<_> = bytes.map(|(what, bytes)| (what, name(&bytes))).to_vec();
     // Names that are no plain hash of bytes.
-    let statement = prover.verifier().statement_id(&common::statement()).expect("it fits");
+    let statement = prover.verifier().statement_id(&crate::common::statement()).expect("it fits");
     let hashes = [
         ("circuit", key.verifying().circuit().hash()),
         ("statement", statement.hash()),
