@@ -180,6 +180,12 @@ impl Peer {
 
     /// Judges a bundle on the federation's terms by its proof, as soon as there is a verdict.
     pub(super) fn judge_proof(&mut self, held: Held, from: PeerId) {
+        // Nobody's time is spent on the proof of a stranger, whom admission refuses.
+        let is_strangers = held.head.confidential().is_none()
+            && self.manifest().member_index(&held.head.author()).is_none();
+        if is_strangers {
+            return self.judge_proved(held, from);
+        }
         match self.manifest.proof_of(&held.head) {
             Err(refusal) => self.reject_proof(&held, from, &refusal),
             Ok(None) => self.judge_proved(held, from),

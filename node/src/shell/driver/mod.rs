@@ -323,6 +323,7 @@ impl Driver {
             Done::Trained(trained) => self.give(Input::Trained(trained)),
             Done::Failed { epoch, why } => self.give(Input::TrainingFailed { epoch, why }),
             Done::Answer(input) => self.give(input),
+            Done::Lost(thread) => bail!("the {thread} thread ended: its last words are above"),
             Done::Alone(accuracy) => {
                 self.reporting.alone(accuracy);
                 Ok(())

@@ -31,6 +31,8 @@ pub(super) enum Done {
     Failed { epoch: Epoch, why: String },
     /// A proof was made, or some were verified: what to tell the peer.
     Answer(Input),
+    /// A thread ended by a panic, after which nothing more is answered; holds which.
+    Lost(&'static str),
     /// Accuracy of the model that trains alone.
     Alone(f64),
     /// A model was evaluated on the held-out set.
@@ -63,13 +65,19 @@ impl Work {
         let (answers, done) = unbounded_channel();
         let (checks, asked) = channel();
         let verdicts = answers.clone();
-        std::thread::spawn(move || verify(&asked, &verdicts));
+        std::thread::spawn(move || {
+            let _farewell = Farewell { of: "verifying", answers: verdicts.clone() };
+            verify(&asked, &verdicts);
+        });
         let manifest = manifest.manifest();
         let initial = Parameters::initial(&manifest.schema, &manifest.seed).to_f32();
         let trains = trainer.is_some();
         if let Some(trainer) = trainer {
             let bench = Bench { trainer, alone: alone.then_some(initial) };
-            std::thread::spawn(move || bench.serve(&incoming, &answers));
+            std::thread::spawn(move || {
+                let _farewell = Farewell { of: "training", answers: answers.clone() };
+                bench.serve(&incoming, &answers);
+            });
         }
         (Self { jobs, checks, trains }, done)
     }
@@ -95,14 +103,27 @@ impl Work {
     }
 
     fn queue(&self, job: Job) {
-        // The thread ends only after a panic, which the driver sees as the end
-        // of its answers.
+        // The thread ends before this value only after a panic, which it says.
         let _ = self.jobs.send(job);
     }
 
     /// True where nothing is trained or evaluated.
     pub(super) const fn is_idle(&self) -> bool {
         !self.trains
+    }
+}
+
+/// Says that a thread ended by a panic: the other keeps the answers open.
+struct Farewell {
+    of: &'static str,
+    answers: UnboundedSender<Done>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.answers.send(Done::Lost(self.of));
+        }
     }
 }
 
@@ -153,5 +174,24 @@ impl Bench {
         let trained = self.trainer.train(alone, task::plan(request), &request.seed).ok()?;
         *alone = trained.parameters;
         self.trainer.evaluate(alone, Split::Test).ok().map(|evaluation| evaluation.accuracy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_says_so() {
+        let (answers, mut done) = unbounded_channel();
+        let kept = answers.clone();
+        let ended = std::thread::spawn(move || {
+            let _farewell = Farewell { of: "verifying", answers };
+            panic!("as a bug would");
+        });
+        assert!(ended.join().is_err());
+        assert!(matches!(done.try_recv(), Ok(Done::Lost("verifying"))));
+        drop(Farewell { of: "training", answers: kept });
+        assert!(done.try_recv().is_err(), "one that ends in peace says nothing");
     }
 }
