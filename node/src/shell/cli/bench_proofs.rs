@@ -304,7 +304,7 @@ impl World {
     fn update(&self, number: u32, scale: i64) -> Update {
         let schema = &self.manifest.manifest().schema;
         let entry = |k: usize| (mix64(u64::from(number) << 32 | k as u64) % 255) as i64 - 127;
-        let entries = (0..schema.parameter_count()).map(|k| entry(k) * scale << 10);
+        let entries = (0..schema.parameter_count()).map(|k| (entry(k) * scale) << 10);
         let delta = Parameters::from_units(entries.collect());
         let any = NormBound::from_milli(1 << 40);
         Compressor::new(schema).compress(&delta, any)
