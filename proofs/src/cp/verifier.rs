@@ -3,9 +3,11 @@
 //! One proof: `e(A, B) = e(alpha, beta) e(inputs, gamma) prod e(D_j, delta_j) e(C, delta)`. Many: each equation
 //! is raised to a coefficient of 128 bits that blake3 derives from all claims and proofs, and the products
 //! over one base are joined, so that each further proof costs one Miller loop. If the product does not
-//! hold, halves are checked until the bad ones are found.
+//! hold, halves are checked until the bad ones are found; the proofs' own Miller loops are kept meanwhile, so that each half costs
+//! those of the key's bases alone.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ark_ec::CurveGroup;
 use ark_ec::pairing::{MillerLoopOutput, Pairing};
@@ -21,6 +23,8 @@ use crate::curve::{Curve, PointOne, Scalar};
 
 /// Pairings of one task: fewer do not pay for the squarings that a task repeats.
 const TASK_PAIRINGS: usize = 8;
+/// Among so many of which one is bad, each is checked by itself.
+const SINGLY_MAX: usize = 4;
 
 /// A verifying key, checked and prepared.
 #[derive(Debug, Clone)]
@@ -125,31 +129,51 @@ impl<E: Curve> Verifier<E> {
         let (indices, items): (Vec<_>, Vec<_>) = good.into_iter().unzip();
         let coefficients = self.coefficients(&items);
         if !self.holds(&items, &coefficients) {
-            self.split(&items, &coefficients, &indices, &mut bad);
+            let own = items.par_iter().zip(&coefficients).map(|(item, z)| self.own(item, z));
+            let own: Vec<_> = own.collect();
+            let all = Suspects { items: &items, coefficients: &coefficients, own: &own };
+            self.split(&all, &indices, &mut bad);
         }
         bad
     }
 
+    /// An item's own Miller loop, which every product that it is in needs.
+    fn own(&self, item: &Item<'_, E>, coefficient: &Scalar<E>) -> <E as Pairing>::TargetField {
+        let a = scaled(item.proof.a, coefficient).into_affine();
+        E::multi_miller_loop([a], [item.proof.b]).0
+    }
+
     /// Finds the bad ones among items whose product does not hold.
-    fn split(
-        &self,
-        items: &[&Item<'_, E>],
-        coefficients: &[Scalar<E>],
-        indices: &[usize],
-        bad: &mut BTreeSet<usize>,
-    ) {
+    fn split(&self, items: &Suspects<'_, E>, indices: &[usize], bad: &mut BTreeSet<usize>) {
         if let [index] = indices {
             bad.insert(*index);
             return;
         }
-        let half = items.len() / 2;
-        let left_holds = self.holds(&items[..half], &coefficients[..half]);
+        // Where there are few, most of the products would fail: each is looked at by itself.
+        if indices.len() <= SINGLY_MAX {
+            let each = (0..indices.len()).into_par_iter();
+            let fails = each.map(|at| !self.clears(&items.part(at..at + 1)));
+            let fails: Vec<bool> = fails.collect();
+            bad.extend(indices.iter().zip(fails).filter(|it| it.1).map(|it| *it.0));
+            return;
+        }
+        let half = indices.len() / 2;
+        let (left, right) = (items.part(0..half), items.part(half..indices.len()));
+        let left_holds = self.clears(&left);
         if !left_holds {
-            self.split(&items[..half], &coefficients[..half], &indices[..half], bad);
+            self.split(&left, &indices[..half], bad);
         }
-        if left_holds || !self.holds(&items[half..], &coefficients[half..]) {
-            self.split(&items[half..], &coefficients[half..], &indices[half..], bad);
+        if left_holds || !self.clears(&right) {
+            self.split(&right, &indices[half..], bad);
         }
+    }
+
+    /// Whether the product of the items' equations holds, whose own Miller loops are there.
+    fn clears(&self, items: &Suspects<'_, E>) -> bool {
+        let joined = E::G1::normalize_batch(&self.joined(items.items, items.coefficients));
+        let fixed = E::multi_miller_loop(joined, self.bases.iter().cloned()).0;
+        let product = items.own.iter().fold(fixed, |product, own| product * own);
+        self.is_one(product, items.coefficients)
     }
 
     fn item<'a>(&self, claim: &Claim<E>, proof: &'a Proof<E>) -> Result<Item<'a, E>, VerifyError> {
@@ -213,6 +237,11 @@ impl<E: Curve> Verifier<E> {
         };
         let tasks = pairs.par_chunks(TASK_PAIRINGS).map(task);
         let product = tasks.reduce(E::TargetField::one, |left, right| left * right);
+        self.is_one(product, coefficients)
+    }
+
+    /// Whether the pairings of a product are those of alpha and beta, as often as the coefficients say.
+    fn is_one(&self, product: <E as Pairing>::TargetField, coefficients: &[Scalar<E>]) -> bool {
         let product = E::final_exponentiation(MillerLoopOutput(product));
         let exponent: Scalar<E> = coefficients.iter().sum();
         product.is_some_and(|product| product.0 == self.alpha_beta.pow(exponent.into_bigint()))
@@ -237,6 +266,24 @@ impl<E: Curve> Verifier<E> {
         );
         sums.push(over_items(&|item| item.proof.c));
         sums
+    }
+}
+
+/// Items among which some are bad.
+struct Suspects<'a, E: Curve> {
+    items: &'a [&'a Item<'a, E>],
+    coefficients: &'a [Scalar<E>],
+    /// The own Miller loop of each.
+    own: &'a [<E as Pairing>::TargetField],
+}
+
+impl<E: Curve> Suspects<'_, E> {
+    fn part(&self, places: Range<usize>) -> Suspects<'_, E> {
+        Suspects {
+            items: &self.items[places.clone()],
+            coefficients: &self.coefficients[places.clone()],
+            own: &self.own[places],
+        }
     }
 }
 
