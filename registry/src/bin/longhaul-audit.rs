@@ -103,7 +103,7 @@ struct CheckArgs {
     #[command(flatten)]
     file: FileArgs,
     /// Compares what proofs commit to with the payloads; the folder holds the federation's proving
-    /// keys as <hash>.proving, which members have.
+    /// keys as HASH.proving, which members have.
     #[arg(long, value_name = "DIR")]
     proving_keys: Option<PathBuf>,
 }
@@ -115,7 +115,7 @@ struct FraudArgs {
     /// The signed manifest of the federation.
     #[arg(long, value_name = "FILE")]
     manifest: PathBuf,
-    /// The folder with the federation's proving keys as <hash>.proving, which members have.
+    /// The folder with the federation's proving keys as HASH.proving, which members have.
     #[arg(long, value_name = "DIR")]
     proving_keys: PathBuf,
     /// Names the author behind the pseudonym of a private federation with the keys in this file.

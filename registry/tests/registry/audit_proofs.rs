@@ -279,7 +279,7 @@ fn a_file_without_payloads_is_what_the_documentation_says_and_ends_there() {
 #[test]
 fn no_byte_of_a_file_without_payloads_changes_unnoticed() {
     let good = without_payloads(&encrypted());
-    for at in (0..good.len()).step_by(199).filter(|&at| at != 15) {
+    for at in (0..good.len()).step_by(997).filter(|&at| at != 15) {
         let mut bytes = good.clone();
         bytes[at] ^= 0x11;
         let report = audit(&bytes, Check::Verify, &Expected::default());
