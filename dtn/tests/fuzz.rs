@@ -33,7 +33,7 @@ use longhaul_dtn::bpv7::{
     AdminRecord, BlockFlags, BlockType, BundleFlags, BundleKey, CrcType, CreationTimestamp, Draft,
     EndpointId, Extension, Fragment, NewBlock, PrimaryBlock, ReportReason, StatusReport,
 };
-use longhaul_dtn::bundle::{BundleHead, BundleId, Encryption};
+use longhaul_dtn::bundle::{BundleHead, BundleId, Encryption, Prepared};
 use longhaul_dtn::frame::{Frame, Page, PageStart};
 use longhaul_dtn::groups::{GroupIndex, GroupProof};
 use longhaul_dtn::hash::ContentHash;
@@ -114,7 +114,12 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Bye { code: 2 },
     ];
     let frames = frames.iter().map(Frame::encode);
-    frames.chain([head, held.head.to_bundle(&held.payload)]).collect()
+    let proved = Prepared::clear(common::draft(b"header", b"payload"), &key(1)).unwrap();
+    let proved = proved.sign(Some(b"a proof about the payload")).unwrap();
+    frames
+        .chain([head, held.head.to_bundle(&held.payload)])
+        .chain([proved.encode(), proved.to_bundle(b"payload")])
+        .collect()
 }
 
 /// Encrypted bundles, under the key that the body has and under another, one in clear, and keyrings.
@@ -124,8 +129,8 @@ fn confidentials() -> Vec<Vec<u8>> {
         let pseudonym = author.pseudonym(&ContentHash::of(b"federation"), 7);
         let encryption = Encryption { author: &author, pseudonym: &pseudonym, key: &shared };
         let draft = common::draft(b"header", payload);
-        let (head, ciphertext) = BundleHead::seal_encrypted(draft, &encryption).unwrap();
-        head.to_bundle(&ciphertext)
+        let (prepared, ciphertext) = Prepared::encrypted(draft, &encryption).unwrap();
+        prepared.sign(payload.is_empty().then_some(b"a proof")).unwrap().to_bundle(&ciphertext)
     };
     let mut ring = Keyring::default();
     (1..4).for_each(|byte| _ = ring.add(FederationKey::from_bytes([byte; 32])));
@@ -359,7 +364,7 @@ fn seeds_are_good_inputs() {
     repair(&mut changed);
     assert!(Bundle::decode(&changed, &Limits::default()).is_ok(), "repaired");
     assert!(sessions().iter().all(|it| it.len() > 100), "a session with a transfer");
-    let limits = common::LIMITS;
+    let limits = longhaul_dtn::bundle::BundleLimits { proof_bytes_max: 64, ..common::LIMITS };
     assert!(confidentials()[..5].iter().all(|it| BundleHead::from_bundle(it, &limits).is_ok()));
     assert_eq!(Keyring::parse(std::str::from_utf8(&confidentials()[5]).unwrap()).unwrap().len(), 3);
     use longhaul_dtn::routing::plan::{Plan, PlanLimits};

@@ -123,6 +123,7 @@ fn a_proof_has_a_limit_alone_and_beside_the_header() {
     assert!(BundleHead::decode(&sized(65).unwrap().encode(), &PROVEN).is_err());
     // A federation without proofs takes none.
     assert!(BundleHead::decode(&at_limit, &LIMITS).is_err());
+    assert_eq!(sized(0).unwrap_err(), BundleError::Presence(BlockKind::Proof));
     let room = HEADER_BYTES_MAX - b"header".len();
     assert!(sized(room).is_ok());
     let len = room + 1;

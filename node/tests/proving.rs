@@ -88,6 +88,8 @@ enum Forgery {
     Other,
     /// The payload is above the bound, the proof is about one within.
     AboveBound,
+    /// The bundle's number, and the proof's, is another epoch than the header's.
+    Number,
     /// The blinders are not those that follow from the payload.
     Blinder,
 }
@@ -109,6 +111,7 @@ fn forged(world: &mut World, epoch: u32, forgery: Forgery) -> Held {
         Forgery::AboveBound => update(world, 1 << 24),
         _ => proved.clone(),
     };
+    let number = if forgery == Forgery::Number { epoch + 1 } else { epoch };
     let mut fold = manifest.fold();
     let header = UpdateHeader {
         federation: manifest.id().hash(),
@@ -126,7 +129,7 @@ fn forged(world: &mut World, epoch: u32, forgery: Forgery) -> Held {
     let draft = BundleDraft {
         destination: Eid::dtn(&manifest.id().to_string(), "updates").unwrap(),
         created: terms.start,
-        sequence: epoch.into(),
+        sequence: number.into(),
         lifetime: terms.bounds.bundle_lifetime,
         hop_limit: 9,
         header: header.encode(),
@@ -144,7 +147,7 @@ fn forged(world: &mut World, epoch: u32, forgery: Forgery) -> Held {
     if forgery == Forgery::Stolen {
         hashes[1] = ContentHash::of(b"another payload");
     }
-    let about = subject(manifest.id().hash(), prepared.signer(), epoch.into(), hashes).unwrap();
+    let about = subject(manifest.id().hash(), prepared.signer(), number.into(), hashes).unwrap();
     let salt = prepared.salt();
     let seed = match forgery {
         Forgery::Blinder => opening_seed(b"something else", &hashes[0], salt.as_ref()),
@@ -190,6 +193,7 @@ fn members_refuse_each_forgery_by_its_code_and_go_on() {
             (Forgery::Missing, Some(204)),
             (Forgery::Garbage, Some(206)),
             (Forgery::Stolen, Some(206)),
+            (Forgery::Number, Some(206)),
             (Forgery::Other, Some(207)),
             (Forgery::Blinder, Some(207)),
             (Forgery::AboveBound, Some(113)),

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use longhaul_aggregation::{HeaderKind, Update};
+use longhaul_aggregation::{Epoch, HeaderKind, Update};
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -108,6 +108,14 @@ pub enum ProofRefusal {
     /// It does not show that this update is within bounds.
     #[error("the proof does not hold: {0}")]
     Invalid(UpdateProofError),
+    /// The bundle's number, which the proof is about, is not the epoch in its header.
+    #[error("the bundle has number {number}, its update is for epoch {epoch}")]
+    Number {
+        /// The bundle's number.
+        number: u64,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// It is about something else than the payload: the author contradicts itself.
     #[error("the proof is about another update: {0}")]
     Commitment(UpdateProofError),
@@ -122,7 +130,7 @@ impl ProofRefusal {
         match self {
             Self::Missing => 204,
             Self::Unasked => 205,
-            Self::Invalid(_) => 206,
+            Self::Invalid(_) | Self::Number { .. } => 206,
             Self::Commitment(_) => Self::COMMITMENT_CODE,
         }
     }
@@ -380,6 +388,18 @@ impl SignedManifest {
                     .map(|subject| Some((subject, proof)))
                     .ok_or(ProofRefusal::Invalid(UpdateProofError::Invalid(0)))
             }
+        }
+    }
+
+    /// Checks that a bundle whose update is proved is numbered by its epoch: the proof is about that number, and what is inside an
+    /// encrypted header does not show. The head is an opened one, `epoch` its header's. Part of admission.
+    ///
+    /// # Errors
+    /// [`ProofRefusal::Number`].
+    pub fn check_number(&self, head: &BundleHead, epoch: Epoch) -> Result<(), ProofRefusal> {
+        match self.needs_proof(head) && head.sequence() != u64::from(epoch.get()) {
+            true => Err(ProofRefusal::Number { number: head.sequence(), epoch }),
+            false => Ok(()),
         }
     }
 

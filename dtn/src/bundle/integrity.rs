@@ -96,6 +96,8 @@ impl Claims {
     pub fn check_proof(&self, proof: Option<&[u8]>) -> Result<(), BundleError> {
         match (self.proof, proof) {
             (None, None) => Ok(()),
+            // None is said by leaving the block out.
+            (_, Some([])) => Err(BundleError::Presence(BlockKind::Proof)),
             (Some(hash), Some(proof)) if ContentHash::of(proof) == hash => Ok(()),
             (Some(_), Some(_)) => Err(BundleError::Hash(BlockKind::Proof)),
             _ => Err(BundleError::Presence(BlockKind::Proof)),
@@ -152,6 +154,8 @@ mod tests {
             (presence.clone(), presence)
         );
         assert_eq!(with.check_proof(Some(b"Proof")), Err(BundleError::Hash(BlockKind::Proof)));
+        let empty = Claims { proof: Some(ContentHash::of(b"")), ..without };
+        assert_eq!(empty.check_proof(Some(b"")), Err(BundleError::Presence(BlockKind::Proof)));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::integrity::Claims;
 use super::mutable::Mutable;
 use super::primary::Primary;
 use super::{
-    BundleDraft, BundleError, BundleHead, CONFIDENTIAL_HEADER_BYTES, HEADER_BYTES_MAX, Sealed,
-    check_header_len, front,
+    BlockKind, BundleDraft, BundleError, BundleHead, CONFIDENTIAL_HEADER_BYTES, HEADER_BYTES_MAX,
+    Sealed, check_header_len, front,
 };
 use crate::hash::ContentHash;
 use crate::identity::{PeerId, SecretKey};
@@ -99,12 +99,15 @@ impl Prepared {
     /// Signs it, with a proof or without. The head of an encrypted bundle is an opened one.
     ///
     /// # Errors
-    /// A proof that has no room beside the header.
+    /// A proof that has no room beside the header, or is empty.
     pub fn sign(self, proof: Option<&[u8]>) -> Result<BundleHead, BundleError> {
         let (header, len) = (self.header.len(), proof.map_or(0, <[u8]>::len));
         let max = HEADER_BYTES_MAX.saturating_sub(header);
         if len > max {
             return Err(BundleError::ProofTooLarge { len, max });
+        }
+        if proof.is_some() && len == 0 {
+            return Err(BundleError::Presence(BlockKind::Proof));
         }
         let parts = (self.primary, &self.primary_bytes[..]);
         let sealed = Sealed::sign(parts, (&self.header, proof), self.claims, &self.signer)?;

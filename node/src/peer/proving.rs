@@ -273,6 +273,9 @@ impl Peer {
         let admit = || {
             let admitted = admit(&self.policy, author, head.header(), clear)
                 .map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+            self.manifest
+                .check_number(head, admitted.header.epoch)
+                .map_err(|refusal| (refusal.code(), refusal.to_string()))?;
             if self.manifest.needs_proof(head) {
                 let no_keys = || (NO_KEYS_CODE, "this peer has no proving keys".to_owned());
                 let prover = self.proving.prover.as_ref().ok_or_else(no_keys)?;

@@ -240,6 +240,8 @@ impl<'a> Walk<'a> {
         let member = self.file.manifest().manifest().member_index(&author);
         let admitted = admit(&self.policy, member, head.header(), payload);
         let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        let numbered = self.file.manifest().check_number(&head, admitted.header.epoch);
+        numbered.map_err(|refusal| (Detection::Proof, refusal.to_string()))?;
         if is_new {
             let compared = self.proofs.compare(&head, &admitted.update, &mut self.report);
             compared.map_err(|refusal| (Detection::Proof, refusal.to_string()))?;

@@ -30,7 +30,7 @@ const LIMITS: Limits = Limits {
 
 const HEAD_LIMITS: BundleLimits = BundleLimits {
     header_bytes_max: 4096,
-    proof_bytes_max: 0,
+    proof_bytes_max: 4096,
     payload_bytes_max: 1 << 20,
     lifetime_max: Span::from_ms(u64::MAX),
 };
