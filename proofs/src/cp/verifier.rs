@@ -24,7 +24,9 @@ use crate::curve::{Curve, PointOne, Scalar};
 /// Pairings of one task: fewer do not pay for the squarings that a task repeats.
 const TASK_PAIRINGS: usize = 8;
 /// Among so many of which one is bad, each is checked by itself.
-const SINGLY_MAX: usize = 4;
+const SINGLY_MAX: usize = 8;
+/// After so many levels at which both halves failed, bad ones are everywhere, and each is checked by itself.
+const CROWDED: u32 = 2;
 
 /// A verifying key, checked and prepared.
 #[derive(Debug, Clone)]
@@ -132,7 +134,7 @@ impl<E: Curve> Verifier<E> {
             let own = items.par_iter().zip(&coefficients).map(|(item, z)| self.own(item, z));
             let own: Vec<_> = own.collect();
             let all = Suspects { items: &items, coefficients: &coefficients, own: &own };
-            self.split(&all, &indices, &mut bad);
+            self.split(&all, &indices, 0, &mut bad);
         }
         bad
     }
@@ -144,13 +146,19 @@ impl<E: Curve> Verifier<E> {
     }
 
     /// Finds the bad ones among items whose product does not hold.
-    fn split(&self, items: &Suspects<'_, E>, indices: &[usize], bad: &mut BTreeSet<usize>) {
+    fn split(
+        &self,
+        items: &Suspects<'_, E>,
+        indices: &[usize],
+        crowded: u32,
+        bad: &mut BTreeSet<usize>,
+    ) {
         if let [index] = indices {
             bad.insert(*index);
             return;
         }
-        // Where there are few, most of the products would fail: each is looked at by itself.
-        if indices.len() <= SINGLY_MAX {
+        // Where most of the products would fail, each is looked at by itself.
+        if indices.len() <= SINGLY_MAX || crowded > CROWDED {
             let each = (0..indices.len()).into_par_iter();
             let fails = each.map(|at| !self.clears(&items.part(at..at + 1)));
             let fails: Vec<bool> = fails.collect();
@@ -160,11 +168,13 @@ impl<E: Curve> Verifier<E> {
         let half = indices.len() / 2;
         let (left, right) = (items.part(0..half), items.part(half..indices.len()));
         let left_holds = self.clears(&left);
+        let right_holds = !left_holds && self.clears(&right);
+        let crowded = if left_holds || right_holds { 0 } else { crowded + 1 };
         if !left_holds {
-            self.split(&left, &indices[..half], bad);
+            self.split(&left, &indices[..half], crowded, bad);
         }
-        if left_holds || !self.clears(&right) {
-            self.split(&right, &indices[half..], bad);
+        if !right_holds {
+            self.split(&right, &indices[half..], crowded, bad);
         }
     }
 

@@ -176,6 +176,23 @@ fn a_proof_of_another_shape_is_refused() {
 }
 
 #[test]
+fn a_batch_names_all_bad_proofs_wherever_they_are() {
+    let verifier = SMALL.verifier();
+    let statements: Vec<_> = (1..=2).map(|author| statement(author, 0, 18)).collect();
+    let proofs: Vec<_> =
+        statements.iter().map(|it| prove(&SMALL, it, NormView::Hidden).0).collect();
+    let patterns: [fn(usize) -> bool; 6] =
+        [|_| true, |k| k % 2 == 0, |k| k < 20, |k| k % 9 == 4, |k| k % 9 != 4, |k| k == 63];
+    for (number, is_bad) in patterns.into_iter().enumerate() {
+        let batch: Vec<_> =
+            (0..64).map(|k| (&statements[0], &proofs[usize::from(is_bad(k))])).collect();
+        let found: Vec<usize> = verifier.verify_batch(&batch).into_iter().collect();
+        let bad: Vec<usize> = (0..64).filter(|&k| is_bad(k)).collect();
+        assert_eq!(found, bad, "pattern {number}");
+    }
+}
+
+#[test]
 fn a_batch_names_the_one_bad_proof() {
     let verifier = SMALL.verifier();
     let statements: Vec<_> = (1..=6).map(|author| statement(author, 0, 18)).collect();
