@@ -6,6 +6,8 @@ mod audit;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod ceremony;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod manifest;

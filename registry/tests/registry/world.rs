@@ -68,6 +68,7 @@ pub fn manifest() -> Manifest {
         encoding: Encoding::Int8,
         privacy: None,
         proofs: None,
+        ceremony: None,
     }
 }
 
