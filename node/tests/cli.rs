@@ -32,6 +32,10 @@ fn every_command_shows_examples() {
         &["bundle", "export", "--help"],
         &["bundle", "import", "--help"],
         &["export", "--help"],
+        &["ceremony", "start", "--help"],
+        &["ceremony", "contribute", "--help"],
+        &["ceremony", "verify", "--help"],
+        &["ceremony", "finish", "--help"],
         &["demo", "--help"],
         &["bench", "--help"],
     ] {

@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod bounds;
+pub mod ceremony;
 pub mod committee;
 pub mod entry;
 pub mod federation;
@@ -27,6 +28,7 @@ pub mod seal;
 pub mod task;
 
 pub use bounds::Bounds;
+pub use ceremony::{CeremonyPlan, CeremonyPlanError, ContributionHeader, ContributionRefusal};
 pub use committee::Committee;
 pub use entry::{ENTRY_BYTES_MAX, EntryError, EntryHash, LogEntry, SignedEntry};
 pub use federation::FederationId;

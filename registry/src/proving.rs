@@ -193,8 +193,7 @@ impl ProofPolicy {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.map(3)?;
         reader.key(1)?;
-        let unknown = reader.invalid("bn254 or bls12-381");
-        let curve = ProofCurve::named(reader.text(CURVE_BYTES_MAX)?).ok_or(unknown)?;
+        let curve = read_curve(reader)?;
         reader.key(2)?;
         let count = reader.array(Shape::STANDARD.len())?;
         let keys = (0..count).map(|_| ProofKey::decode(reader)).collect::<Result<_, _>>()?;
@@ -287,6 +286,17 @@ fn shape_of<E: Curve>(verifying: &[u8]) -> Result<Shape, ProofPolicyError> {
     Shape::STANDARD.into_iter().find(of).ok_or_else(|| refused(KeyError::Circuit))
 }
 
+pub(crate) fn read_curve(reader: &mut Reader<'_>) -> Result<ProofCurve, CodecError> {
+    let unknown = reader.invalid("bn254 or bls12-381");
+    ProofCurve::named(reader.text(CURVE_BYTES_MAX)?).ok_or(unknown)
+}
+
+pub(crate) fn read_shape(reader: &mut Reader<'_>) -> Result<Shape, CodecError> {
+    let unknown = reader.invalid("a standard shape: 1000, 7800 or 65000");
+    let entries = reader.unsigned(u64::MAX)?;
+    Shape::STANDARD.into_iter().find(|it| it.entries() as u64 == entries).ok_or(unknown)
+}
+
 fn shapes(needed: &BTreeSet<Shape>) -> Vec<usize> {
     needed.iter().map(|shape| shape.entries()).collect()
 }
@@ -306,8 +316,7 @@ impl ProofKey {
             let mut inside = Reader::new(verifying);
             inside.tuple(9)?;
             inside.unsigned(u64::MAX)?;
-            let unknown = inside.invalid("bn254 or bls12-381");
-            let curve = ProofCurve::named(inside.text(CURVE_BYTES_MAX)?).ok_or(unknown)?;
+            let curve = read_curve(&mut inside)?;
             Ok((curve, verifying.to_vec()))
         };
         let (curve, verifying) = parts().map_err(ProofPolicyError::NoKey)?;
@@ -320,10 +329,7 @@ impl ProofKey {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(3)?;
-        let unknown = reader.invalid("a standard shape: 1000, 7800 or 65000");
-        let entries = reader.unsigned(u64::MAX)?;
-        let shape = Shape::STANDARD.into_iter().find(|it| it.entries() as u64 == entries);
-        let shape = shape.ok_or(unknown)?;
+        let shape = read_shape(reader)?;
         let verifying = reader.bytes(VERIFYING_BYTES_MAX)?.to_vec();
         Ok(Self { shape, verifying, proving: ContentHash::from_bytes(reader.fixed()?) })
     }

@@ -73,6 +73,13 @@ pub enum Record {
         /// Who handed it over; none for an own one.
         from: Option<PeerId>,
     },
+    /// The peer made a contribution to a ceremony, or took one.
+    Contribution {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over; none for an own one.
+        from: Option<PeerId>,
+    },
     /// The peer keeps a bundle that it cannot read, for others.
     Carry {
         /// The encoded bundle head.
@@ -108,6 +115,7 @@ const SEAL: u64 = 6;
 const KEYS: u64 = 7;
 const CARRY: u64 = 8;
 const DROP: u64 = 9;
+const CONTRIBUTION: u64 = 10;
 
 impl Record {
     /// Appends the canonical form.
@@ -143,15 +151,10 @@ impl Record {
                 writer.unsigned(3).bytes(model.as_hash().as_bytes());
                 writer.unsigned(4).unsigned(*updates);
             }
-            Self::Vote { head, from } => {
-                writer.unsigned(VOTE).map(2);
-                writer.unsigned(1).bytes(head);
-                write_giver(writer.unsigned(2), from.as_ref());
-            }
-            Self::Keys { head, from } => {
-                writer.unsigned(KEYS).map(2);
-                writer.unsigned(1).bytes(head);
-                write_giver(writer.unsigned(2), from.as_ref());
+            Self::Vote { head, from } => write_given(writer, VOTE, head, from.as_ref()),
+            Self::Keys { head, from } => write_given(writer, KEYS, head, from.as_ref()),
+            Self::Contribution { head, from } => {
+                write_given(writer, CONTRIBUTION, head, from.as_ref())
             }
             Self::Carry { head, from } => {
                 writer.unsigned(CARRY).map(2);
@@ -177,7 +180,7 @@ impl Record {
     /// Reads a record strictly.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(2)?;
-        let unknown = reader.invalid("a kind of record, 0 to 9");
+        let unknown = reader.invalid("a kind of record, 0 to 10");
         match reader.unsigned(u64::MAX)? {
             GENESIS => read_genesis(reader),
             UPDATE => {
@@ -192,20 +195,22 @@ impl Record {
             REFUSE => read_refuse(reader),
             VERSION => read_version(reader),
             VOTE => {
-                reader.map(2)?;
-                let head = read_head(reader)?;
-                Ok(Self::Vote { head, from: read_giver(reader, 2)? })
+                let (head, from) = read_given(reader)?;
+                Ok(Self::Vote { head, from })
             }
             SEAL => read_seal(reader),
             KEYS => {
-                reader.map(2)?;
-                let head = read_head(reader)?;
-                Ok(Self::Keys { head, from: read_giver(reader, 2)? })
+                let (head, from) = read_given(reader)?;
+                Ok(Self::Keys { head, from })
             }
             CARRY => {
                 reader.map(2)?;
                 let head = read_head(reader)?;
                 Ok(Self::Carry { head, from: read_from(reader)? })
+            }
+            CONTRIBUTION => {
+                let (head, from) = read_given(reader)?;
+                Ok(Self::Contribution { head, from })
             }
             DROP => {
                 reader.map(1)?;
@@ -224,6 +229,7 @@ impl Record {
             | Self::Version { .. }
             | Self::Vote { .. }
             | Self::Keys { .. }
+            | Self::Contribution { .. }
             | Self::Carry { .. }
             | Self::Drop { .. }
             | Self::Seal { .. } => None,
@@ -241,6 +247,7 @@ impl Record {
             Self::Vote { .. } => "vote",
             Self::Seal { .. } => "seal",
             Self::Keys { .. } => "keys",
+            Self::Contribution { .. } => "contribution",
             Self::Carry { .. } => "carry",
             Self::Drop { .. } => "drop",
         }
@@ -281,6 +288,19 @@ fn read_number(reader: &mut Reader<'_>, key: u64) -> Result<u32, CodecError> {
     reader.key(key)?;
     let above = reader.invalid("a number of 32 bits");
     u32::try_from(reader.unsigned(u64::from(u32::MAX))?).map_err(|_| above)
+}
+
+/// A head, and who handed it over if somebody did.
+fn write_given(writer: &mut Writer, kind: u64, head: &[u8], from: Option<&PeerId>) {
+    writer.unsigned(kind).map(2);
+    writer.unsigned(1).bytes(head);
+    write_giver(writer.unsigned(2), from);
+}
+
+fn read_given(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Option<PeerId>), CodecError> {
+    reader.map(2)?;
+    let head = read_head(reader)?;
+    Ok((head, read_giver(reader, 2)?))
 }
 
 fn write_giver(writer: &mut Writer, from: Option<&PeerId>) {
@@ -369,6 +389,8 @@ pub(crate) mod tests {
                 .prop_map(|(head, from)| Record::Vote { head, from }),
             (arb_head(), prop::option::of(arb_peer()))
                 .prop_map(|(head, from)| Record::Keys { head, from }),
+            (arb_head(), prop::option::of(arb_peer()))
+                .prop_map(|(head, from)| Record::Contribution { head, from }),
             (arb_head(), arb_peer()).prop_map(|(head, from)| Record::Carry { head, from }),
             arb_hash().prop_map(|id| Record::Drop { bundle: BundleId::from_hash(id) }),
             (any::<[u32; 2]>(), [arb_hash(), arb_hash(), arb_hash()], prop::option::of(arb_peer()))
@@ -426,7 +448,7 @@ pub(crate) mod tests {
     #[test]
     fn refuses_an_unknown_kind() {
         let mut writer = Writer::new();
-        writer.array(2).unsigned(10).map(0);
+        writer.array(2).unsigned(11).map(0);
         assert!(
             decoded(&writer.into_bytes()).unwrap_err().to_string().contains("a kind of record")
         );

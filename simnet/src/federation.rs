@@ -99,6 +99,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         encoding: scenario.recipe.encoding.0,
         privacy: None,
         proofs: None,
+        ceremony: None,
     }
 }
 

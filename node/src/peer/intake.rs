@@ -34,6 +34,9 @@ impl Peer {
     /// Judges a bundle whose proof holds, where it needs one.
     pub(super) fn judge_proved(&mut self, held: Held, from: PeerId) {
         let id = held.head.id();
+        if self.manifest().is_ceremony() {
+            return self.judge_contribution(held, from);
+        }
         if self.announces_key(&held.head) {
             return self.judge_key(held, from);
         }
@@ -84,6 +87,10 @@ impl Peer {
     /// Why a payload is not wanted, as far as its head tells: only snapshots and keys are larger than
     /// updates may be, and only a snapshot that would be gone on from is wanted.
     fn unwanted(&self, head: &BundleHead) -> Option<(u16, String)> {
+        if self.manifest().is_ceremony() {
+            let refusal = self.screen_contribution(head).err()?;
+            return Some((refusal.code(), refusal.to_string()));
+        }
         if self.announces_key(head) {
             let refusal = self.manifest.screen_key(head).err()?;
             return Some((KeyRefusal::CODE, refusal.to_string()));

@@ -12,6 +12,7 @@ use longhaul_dtn::bundle::BundleId;
 use longhaul_dtn::frame::Terms;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
+use longhaul_registry::ceremony::Part;
 use longhaul_registry::{ProofRefusal, SignedEntry, TrainingPlan};
 
 use super::proving::{ProveRequest, Proven, VerifyRequest};
@@ -195,6 +196,15 @@ pub enum Event {
         generation: u32,
         /// True if it is for this peer too.
         granted: bool,
+    },
+    /// A contribution to a ceremony was taken; its points were not checked.
+    Contribution {
+        /// The part that it is to.
+        part: Part,
+        /// Who made it.
+        contributor: PeerId,
+        /// Who handed it over; this peer itself for an own one, and one from a file.
+        from: PeerId,
     },
     /// A bundle was refused; nothing of it was kept.
     Refused {

@@ -15,6 +15,7 @@
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
 mod carried;
+mod ceremony;
 mod guard;
 mod intake;
 mod io;
@@ -45,6 +46,7 @@ use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
 use carried::{Carried, Needed};
+use ceremony::Contributions;
 use guard::Guard;
 use privacy::Keys;
 use proving::Proving;
@@ -52,6 +54,7 @@ use sealing::Sealing;
 use unpublished::Unpublished;
 
 pub use carried::CARRIED_BYTES_MAX;
+pub use ceremony::Contribution;
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
 pub use memo::{AdmissionMemo, Memo, ProofMemo};
 pub use needs::{Needs, needs};
@@ -155,6 +158,7 @@ pub struct Peer {
     proving: Proving,
     carried: Carried,
     needed: Needed,
+    contributions: Contributions,
     /// Votes and seals, where the manifest seals epochs.
     sealing: Option<Sealing>,
     /// Set root of the newest version in the log.
@@ -237,6 +241,7 @@ impl Peer {
             proving: Proving::default(),
             carried: state.carried,
             needed: state.needed,
+            contributions: state.contributions,
             sealing: state.sealing,
             recorded: state.recorded,
             appraised: None,

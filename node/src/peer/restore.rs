@@ -19,6 +19,7 @@ use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
 use super::carried::{Carried, Needed};
+use super::ceremony::Contributions;
 use super::privacy::{Keys, Unread};
 use super::sealing::Sealing;
 use super::{Memo, PeerConfig, PeerError, Restored};
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub carried: Carried,
     /// What payloads are needed for, in a private federation.
     pub needed: Needed,
+    /// What was contributed to a ceremony.
+    pub contributions: Contributions,
     /// See [`Restored::torn`].
     pub torn: bool,
 }
@@ -76,6 +79,10 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             Record::Keys { head, .. } => {
                 let head = decode(config, head).map_err(bundle)?;
                 state.learn(config, head, &restored, me).map_err(bundle)?;
+            }
+            Record::Contribution { head, .. } => {
+                let head = decode(config, head).map_err(bundle)?;
+                state.contribution(config, head, &restored).map_err(bundle)?;
             }
             Record::Carry { head, from } => {
                 let head = Arc::new(decode(config, head).map_err(bundle)?);
@@ -138,6 +145,7 @@ impl State {
             keys: Keys::of(&config.manifest, &config.key).map_err(PeerError::NoKey)?,
             carried: Carried::default(),
             needed: Needed::default(),
+            contributions: Contributions::default(),
             torn: restored.torn,
         })
     }
@@ -191,6 +199,27 @@ impl State {
             }
             Unread::Wrong(error) => error.to_string(),
         })
+    }
+
+    /// Takes a contribution to a ceremony, which was checked when its entry was made.
+    fn contribution(
+        &mut self,
+        config: &PeerConfig,
+        head: BundleHead,
+        restored: &Restored,
+    ) -> Result<(), String> {
+        let header = config.manifest.screen_contribution(&head);
+        let header = header.map_err(|refusal| refusal.to_string())?;
+        let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
+            self.contributions.note(&head, header.part);
+            self.missing.insert(head.id(), Epoch::FIRST);
+            return Ok(());
+        };
+        let held = Held { head: Arc::new(head), payload: payload.clone() };
+        self.missing.remove(&held.head.id());
+        self.contributions.hold(header, held.clone());
+        self.held.push(held);
+        Ok(())
     }
 
     /// Takes a further key from the bundle that announced it.

@@ -20,6 +20,8 @@ pub struct Status {
     pub term_newest: Option<Epoch>,
     /// Number of updates held.
     pub updates: usize,
+    /// Number of contributions held, in a ceremony.
+    pub contributions: usize,
     /// Bundles on offer or under way that are not accepted yet.
     pub waiting: usize,
     /// Updates that the log names and whose payloads were lost; they are fetched
@@ -66,6 +68,7 @@ impl Peer {
             own_newest: self.last_slot.map(|slot| slot.epoch),
             term_newest: self.newest_term(),
             updates: self.fold.slot_count(),
+            contributions: self.contributions().count(),
             waiting,
             missing: self.missing.len(),
             in_store: self.in_store.len(),

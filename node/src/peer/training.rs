@@ -65,7 +65,8 @@ fn weighed(mut sum: Parameters, permille: u16) -> Parameters {
 impl Peer {
     /// When the next epoch without an attempt begins.
     pub(super) fn training_due(&self) -> Option<Timestamp> {
-        if self.me.is_none() || self.is_busy() || self.manifest().is_over(self.now) {
+        let idle = self.me.is_none() || self.manifest().is_ceremony();
+        if idle || self.is_busy() || self.manifest().is_over(self.now) {
             return None;
         }
         let next = self.attempted.map_or(0, |epoch| epoch.get() + 1);
@@ -85,8 +86,8 @@ impl Peer {
             return;
         }
         self.attempted = Some(epoch);
-        // A courier has nothing to train from.
-        if let Some(me) = self.me {
+        // A courier has nothing to train from, and in a ceremony nobody trains.
+        if let Some(me) = self.me.filter(|_| !self.manifest().is_ceremony()) {
             self.train(me, epoch, None);
         }
     }

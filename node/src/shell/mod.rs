@@ -15,6 +15,8 @@ pub mod store;
 mod tally;
 
 #[cfg(feature = "train")]
+mod ceremony;
+#[cfg(feature = "train")]
 pub mod cli;
 #[cfg(feature = "train")]
 pub mod config;

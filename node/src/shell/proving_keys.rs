@@ -17,6 +17,7 @@ use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::ProveUpdates;
 use longhaul_registry::{Manifest, ProofCurve, ProofKey, ProofPolicy, SignedManifest};
 
+use super::fresh::{self, Readers};
 use super::plain;
 
 /// Where a data directory keeps them.
@@ -138,6 +139,15 @@ pub(super) fn policy(
     Ok(ProofPolicy { curve, keys, development })
 }
 
+/// Writes a key into a folder, under the name that its hash gives it.
+pub(super) fn write(folder: &Path, bytes: &[u8]) -> anyhow::Result<(PathBuf, ContentHash)> {
+    fs::create_dir_all(folder).with_context(|| format!("create {}", plain::path(folder)))?;
+    let hash = ContentHash::of(bytes);
+    let path = folder.join(file_name(&hash));
+    fresh::replace(&path, Readers::Any, |out| Ok(out.write_all(bytes)?))?;
+    Ok((path, hash))
+}
+
 /// A development key that was written.
 pub(super) struct Made {
     /// Its shape.
@@ -155,7 +165,6 @@ pub(super) fn make_development_keys(
     shapes: impl IntoIterator<Item = Shape>,
     seed: &Seed,
 ) -> anyhow::Result<Vec<Made>> {
-    fs::create_dir_all(folder).with_context(|| format!("create {}", plain::path(folder)))?;
     let mut made = Vec::new();
     for shape in shapes {
         let seed = seed.derive("development key", shape.entries() as u64);
@@ -163,8 +172,7 @@ pub(super) fn make_development_keys(
             ProofCurve::Bn254 => development::<Bn254>(shape, &seed),
             ProofCurve::Bls12381 => development::<Bls12_381>(shape, &seed),
         };
-        let path = folder.join(file_name(&ContentHash::of(&bytes)));
-        fs::write(&path, &bytes).with_context(|| format!("write {}", plain::path(&path)))?;
+        let (path, _) = write(folder, &bytes)?;
         made.push(Made { shape, path, bytes: bytes.len() });
     }
     Ok(made)

@@ -67,6 +67,9 @@ pub struct NodeReport {
     /// Bundles of a private federation that are carried unread.
     #[serde(default)]
     pub carried: usize,
+    /// Contributions held, in a ceremony.
+    #[serde(default)]
+    pub contributions: usize,
     /// Number of bundles refused.
     pub refused: u64,
     /// The model's id, 64 hexadecimal digits.

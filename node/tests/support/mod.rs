@@ -78,35 +78,48 @@ impl Federation {
     }
 
     fn made(name: &str, plan: Plan, private: Option<usize>) -> Self {
+        let (epochs, epoch_ms) = (plan.epochs.to_string(), plan.epoch_ms.to_string());
+        let make = |dir: &Path, ids: &[String], file: &Path| {
+            let mut args = vec!["manifest", "new", "--dir", arg(dir), "--out", arg(file)];
+            args.extend(["--epochs", &epochs, "--epoch-ms", &epoch_ms, "--quorum", "2"]);
+            args.extend(["--start-in-ms", "2000", "--steps", "2"]);
+            let (members, couriers) = ids.split_at(plan.peers - private.unwrap_or_default());
+            members.iter().for_each(|id| args.extend(["--member", id]));
+            couriers.iter().for_each(|id| args.extend(["--courier", id]));
+            if private.is_some() {
+                args.push("--private");
+            }
+            longhaul_ok(&args);
+        };
+        Self::under(name, plan.peers, make, &[])
+    }
+
+    /// Peers under a manifest that `make` writes: from the creator's data directory and the ids of all, into a file. `join` has
+    /// further arguments with which they join.
+    pub fn under(
+        name: &str,
+        peers: usize,
+        make: impl FnOnce(&Path, &[String], &Path),
+        join: &[&str],
+    ) -> Self {
         let root = fresh_dir(name);
-        let dirs: Vec<PathBuf> =
-            (0..plan.peers).map(|index| root.join(index.to_string())).collect();
+        let dirs: Vec<PathBuf> = (0..peers).map(|index| root.join(index.to_string())).collect();
         let ids: Vec<String> =
             dirs.iter().map(|dir| longhaul_ok(&["init", arg(dir)]).trim().to_owned()).collect();
         let file = root.join("test.manifest");
-        let (epochs, epoch_ms) = (plan.epochs.to_string(), plan.epoch_ms.to_string());
-        let mut args = vec!["manifest", "new", "--dir", arg(&dirs[0]), "--out", arg(&file)];
-        args.extend(["--epochs", &epochs, "--epoch-ms", &epoch_ms, "--quorum", "2"]);
-        args.extend(["--start-in-ms", "2000", "--steps", "2"]);
-        let (members, couriers) = ids.split_at(plan.peers - private.unwrap_or_default());
-        members.iter().for_each(|id| args.extend(["--member", id]));
-        couriers.iter().for_each(|id| args.extend(["--courier", id]));
-        if private.is_some() {
-            args.push("--private");
-        }
-        longhaul_ok(&args);
+        make(&dirs[0], &ids, &file);
         for dir in &dirs {
-            longhaul_ok(&["join", arg(&file), "--dir", arg(dir)]);
+            longhaul_ok(&[&["join", arg(&file), "--dir", arg(dir)], join].concat());
             switch_mdns_off(dir);
         }
-        let listeners: Vec<TcpListener> = (0..plan.peers)
+        let listeners: Vec<TcpListener> = (0..peers)
             .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"))
             .collect();
         let addresses = listeners
             .iter()
             .map(|it| format!("/ip4/127.0.0.1/tcp/{}", it.local_addr().expect("bound").port()))
             .collect();
-        let running = (0..plan.peers).map(|_| None).collect();
+        let running = (0..peers).map(|_| None).collect();
         Self { root, ids, addresses, running }
     }
 
@@ -193,6 +206,28 @@ impl Federation {
         let mut child = self.running[index].take().expect("the peer runs");
         child.kill().expect("the peer can be killed");
         child.wait().expect("the peer is gone");
+    }
+
+    /// Asks a peer to end, and waits until it has.
+    pub fn stop(&mut self, index: usize) {
+        let process = self.process(index).to_string();
+        let asked = Command::new("kill").args(["-TERM", &process]).status();
+        assert!(asked.expect("the command is there").success());
+        self.wait_for(&[index]);
+    }
+
+    /// Waits until the newest report of a running peer is as wanted.
+    #[expect(clippy::disallowed_methods, reason = "real processes report in real time")]
+    pub fn until(&self, index: usize, wanted: impl Fn(&Value) -> bool) {
+        let start = Instant::now();
+        while !self.status_now(index).is_some_and(|report| wanted(&report)) {
+            assert!(
+                start.elapsed() < END_MAX,
+                "peer {index} does not get there:\n{}",
+                self.log(index)
+            );
+            pause(Duration::from_millis(50));
+        }
     }
 
     /// Waits until every running peer has ended by itself.

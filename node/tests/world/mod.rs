@@ -170,6 +170,18 @@ impl World {
         file
     }
 
+    /// The same with a version of now.
+    pub fn audit_file_of_now(&mut self, index: usize) -> Vec<u8> {
+        self.peer(index).record_version();
+        self.give(index, Input::Wake);
+        self.audit_file(index)
+    }
+
+    /// A peer takes a bundle that came as a file, as its own contributions do.
+    pub fn take(&mut self, index: usize, held: &Held) {
+        self.give(index, Input::Bundle { bytes: held.head.to_bundle(&held.payload) });
+    }
+
     /// The newest own bundle of a peer, as it travels.
     pub fn own_wire(&self, index: usize) -> (BundleHead, Arc<[u8]>) {
         let node = &self.nodes[index];
@@ -545,6 +557,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         encoding: Encoding::Int8,
         privacy: None,
         proofs: None,
+        ceremony: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

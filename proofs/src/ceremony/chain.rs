@@ -145,8 +145,8 @@ impl<S: Stage> Chain<S> {
     }
 
     /// The length of every contribution to this ceremony.
-    pub fn contribution_bytes(&self, contributor: PeerId) -> usize {
-        contribution::size_bytes(&self.stage, &self.header(contributor))
+    pub fn contribution_bytes(&self) -> usize {
+        contribution::len::<S::Curve>(self.stage.point_counts(), self.stage.separators().len())
     }
 
     /// Makes the next contribution, which a chain takes from a member who has not contributed to it, signed by that member. Its secrets come from the seed, which is used up; who keeps it keeps them.

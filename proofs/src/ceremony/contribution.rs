@@ -78,22 +78,25 @@ impl Header {
     }
 }
 
-/// Names a contribution.
-pub(super) fn hash(bytes: &[u8]) -> ContentHash {
+/// Names a contribution: what the next one calls its predecessor.
+pub fn hash(bytes: &[u8]) -> ContentHash {
     ContentHash::derive("longhaul 2026 ceremony contribution v1", bytes)
 }
 
 /// Bytes of each part after the header: points of both groups, commitments, responses.
-fn part_bytes<S: Stage>(counts: PointCounts, secrets: usize) -> [usize; 4] {
-    let one = Form::Compressed.size::<PointOne<S::Curve>>();
-    let two = Form::Compressed.size::<PointTwo<S::Curve>>();
+fn part_bytes<E: Curve>(counts: PointCounts, secrets: usize) -> [usize; 4] {
+    let one = Form::Compressed.size::<PointOne<E>>();
+    let two = Form::Compressed.size::<PointTwo<E>>();
     [counts.ones * one, counts.twos * two, secrets * one, secrets * SCALAR_BYTES]
 }
 
-/// The length of every contribution to this stage.
-pub(super) fn size_bytes<S: Stage>(stage: &S, header: &Header) -> usize {
-    let mut writer = header.write::<S::Curve>();
-    let parts = part_bytes::<S>(stage.point_counts(), stage.separators().len());
+/// The length of a contribution with so many points and secrets.
+pub(super) fn len<E: Curve>(counts: PointCounts, secrets: usize) -> usize {
+    // All that has to be there of a header has one length.
+    let name = [0; 32];
+    let mut writer = Writer::new();
+    writer.array(FIELDS).unsigned(VERSION).text(E::NAME).bytes(&name).bytes(&name).bytes(&name);
+    let parts = part_bytes::<E>(counts, secrets);
     parts.iter().for_each(|&len| {
         writer.bytes_head(len as u64);
     });
@@ -138,7 +141,7 @@ impl<'a> Unread<'a> {
     pub(super) fn read<S: Stage>(stage: &S, bytes: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(bytes);
         Header::read::<S::Curve>(&mut reader)?;
-        let lens = part_bytes::<S>(stage.point_counts(), stage.separators().len());
+        let lens = part_bytes::<S::Curve>(stage.point_counts(), stage.separators().len());
         let [ones, twos] = [reader.bytes(lens[0])?, reader.bytes(lens[1])?];
         let statement = &bytes[..reader.position()];
         let [commitments, responses] = [reader.bytes(lens[2])?, reader.bytes(lens[3])?];

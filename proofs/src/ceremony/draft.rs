@@ -11,12 +11,14 @@ use ark_ec::AffineRepr;
 use ark_ff::Field;
 use longhaul_dtn::hash::ContentHash;
 
+use super::contribution;
 use super::multiply::scale_all;
 use super::ratio::Coefficients;
 use super::refusal::{Part, Refusal};
 use super::stage::{PointCounts, Points, Stage};
 use crate::cp::{
-    CircuitId, KeyError, Layout, Origin, PointError, ProvingKey, VerifyingKey, check_separators,
+    CircuitId, KeyError, Layout, Origin, PointError, ProvingKey, R1cs, VerifyingKey,
+    check_separators,
 };
 use crate::curve::{Curve, PointOne, PointTwo, Scalar};
 use crate::seed::Secret;
@@ -52,6 +54,23 @@ pub struct Draft<E: Curve> {
     fixed: Arc<Fixed<E>>,
     /// Gamma, delta and the blocks.
     divided: Vec<Divided<E>>,
+}
+
+/// Names phase 2 of a circuit, from powers with this hash.
+pub fn circuit_ceremony<E: Curve>(circuit: CircuitId, powers: ContentHash) -> ContentHash {
+    let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 ceremony phase 2 v1");
+    hasher.update(circuit.hash().as_bytes()).update(powers.as_bytes());
+    hasher.update(E::NAME.as_bytes());
+    ContentHash::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// Most bytes of a contribution to phase 2 of a circuit: it has fewer by the points of wires that no constraint names.
+pub fn circuit_contribution_bytes_max<E: Curve>(system: &R1cs<Scalar<E>>) -> usize {
+    let layout = system.layout();
+    let separators = COMMON + layout.blocks.len();
+    let quotient = system.size().next_power_of_two();
+    let counts = PointCounts { ones: separators + layout.wires() + quotient, twos: separators };
+    contribution::len::<E>(counts, separators)
 }
 
 impl<E: Curve> Draft<E> {
@@ -150,10 +169,7 @@ impl<E: Curve> Stage for Draft<E> {
     type Curve = E;
 
     fn ceremony(&self) -> ContentHash {
-        let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 ceremony phase 2 v1");
-        hasher.update(self.fixed.circuit.hash().as_bytes()).update(self.fixed.powers.as_bytes());
-        hasher.update(E::NAME.as_bytes());
-        ContentHash::from_bytes(*hasher.finalize().as_bytes())
+        circuit_ceremony::<E>(self.fixed.circuit, self.fixed.powers)
     }
 
     fn point_counts(&self) -> PointCounts {

@@ -6,23 +6,27 @@
 //! whose domain is not larger. Generators are not sent.
 
 use ark_ec::AffineRepr;
-use ark_ff::One;
+use ark_ff::{One, PrimeField};
 use longhaul_dtn::hash::ContentHash;
 use zeroize::Zeroize;
 
 use super::assemble::BeginError;
+use super::contribution;
 use super::lagrange::powers;
 use super::multiply::{scale_all, scale_each};
 use super::ratio::Coefficients;
 use super::refusal::{Part, Refusal};
 use super::stage::{PointCounts, Points, Stage};
-use crate::cp::PointError;
 use crate::cp::points::{self, Form, Trust};
+use crate::cp::{PointError, R1cs};
 use crate::curve::{Curve, PointOne, PointTwo, Scalar};
 use crate::seed::{Secret, Seed};
 
 /// Largest domain, as a power of two: 65,000 entries take 2^16, and twice that is room to grow.
 pub const LOG_SIZE_MAX: u32 = 20;
+
+/// Tau, alpha and beta.
+const SEPARATORS: usize = 3;
 
 /// The size of a phase 1: the logarithm of the largest domain it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,9 +68,36 @@ impl LogSize {
         (1..=LOG_SIZE_MAX).contains(&log).then_some(Self(log))
     }
 
+    /// The smallest that serves a circuit; `None` for one that is too large for all.
+    pub fn fitting<F: PrimeField>(system: &R1cs<F>) -> Option<Self> {
+        Self::new(system.size().next_power_of_two().max(2).ilog2())
+    }
+
+    /// The logarithm itself.
+    pub const fn log(self) -> u32 {
+        self.0
+    }
+
     /// The number of points of the domain.
     pub const fn points(self) -> usize {
         1 << self.0
+    }
+
+    /// Names phase 1 of this size on a curve.
+    pub fn ceremony<E: Curve>(self) -> ContentHash {
+        let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 ceremony phase 1 v1");
+        hasher.update(E::NAME.as_bytes()).update(&self.0.to_be_bytes());
+        ContentHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+
+    /// The length of every contribution to phase 1 of this size.
+    pub fn contribution_bytes<E: Curve>(self) -> usize {
+        contribution::len::<E>(self.point_counts(), SEPARATORS)
+    }
+
+    const fn point_counts(self) -> PointCounts {
+        let count = self.points();
+        PointCounts { ones: (2 * count - 2) + 2 * count, twos: count }
     }
 }
 
@@ -171,14 +202,11 @@ impl<E: Curve> Stage for Powers<E> {
     type Curve = E;
 
     fn ceremony(&self) -> ContentHash {
-        let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 ceremony phase 1 v1");
-        hasher.update(E::NAME.as_bytes()).update(&self.size.0.to_be_bytes());
-        ContentHash::from_bytes(*hasher.finalize().as_bytes())
+        self.size.ceremony::<E>()
     }
 
     fn point_counts(&self) -> PointCounts {
-        let count = self.size.points();
-        PointCounts { ones: (2 * count - 2) + 2 * count, twos: count }
+        self.size.point_counts()
     }
 
     fn separators(&self) -> Vec<PointOne<E>> {

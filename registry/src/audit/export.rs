@@ -175,7 +175,7 @@ fn payload_hashes(
             hashes.push((*snapshot, closes(place, Epoch::FIRST)));
         }
         let keys = match entry.record() {
-            Record::Keys { head, .. } => Some(&head[..]),
+            Record::Keys { head, .. } | Record::Contribution { head, .. } => Some(&head[..]),
             _ => None,
         };
         let Some(head) = entry.record().head().or(keys) else { continue };

@@ -58,6 +58,8 @@ pub struct AuditReport {
     pub sealed_missing: u64,
     /// Further keys of a private federation that the exporter recorded.
     pub keys: u64,
+    /// Contributions to a ceremony that the exporter made or took.
+    pub contributions: u64,
     /// Bundles that the exporter carried without reading them.
     pub carried: u64,
     /// Updates and votes that are encrypted under keys that the auditor does not have.
@@ -233,6 +235,7 @@ impl AuditReport {
             seals: Vec::new(),
             sealed_missing: 0,
             keys: 0,
+            contributions: 0,
             carried: 0,
             closed_count: 0,
             closed_keys: Vec::new(),
@@ -387,6 +390,9 @@ impl AuditReport {
         }
         if self.keys > 0 {
             writeln!(f, "keys        {} beside the manifest's", self.keys)?;
+        }
+        if self.contributions > 0 {
+            writeln!(f, "ceremony    {} contributions", self.contributions)?;
         }
         if self.closed_count > 0 {
             writeln!(f, "unread      {} bundles, signed and whole", self.closed_count)?;

@@ -197,6 +197,7 @@ impl<'a> Walk<'a> {
             Record::Vote { head, from } => self.check_vote(entry, head, from.is_none()),
             seal @ Record::Seal { .. } => self.check_seal(place, seal, observer),
             Record::Keys { head, .. } => self.check_keys(head),
+            Record::Contribution { head, .. } => self.check_contribution(head),
             Record::Carry { head, .. } => self.check_carried(place, head),
             Record::Drop { .. } => Ok(()),
         };
@@ -304,6 +305,16 @@ impl<'a> Walk<'a> {
         };
         let checked = checked.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
         self.report.keys += u64::from(checked);
+        Ok(())
+    }
+
+    /// A contribution to a ceremony; its points are for whoever builds on it.
+    fn check_contribution(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
+        let Some(head) = self.read(head)? else { return Ok(()) };
+        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
+        let admitted = self.file.manifest().admit_contribution(&head, &payload);
+        admitted.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
+        self.report.contributions += 1;
         Ok(())
     }
 

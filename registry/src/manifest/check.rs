@@ -11,6 +11,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 
 use super::Manifest;
 use crate::bounds::{BUNDLE_LIFETIME_MAX, PAYLOAD_BYTES_MAX, SUMMARY_WINDOW_MAX};
+use crate::ceremony::CeremonyPlanError;
 use crate::committee::ACCUMULATE_EPOCHS_MAX;
 use crate::plan::{
     BATCH_MAX, MOMENTUM_PERMILLE_MAX, PERMILLE, PROXIMAL_MILLI_MAX, RATE_MICRO_MAX, STEPS_MAX,
@@ -157,6 +158,9 @@ pub enum InvalidManifest {
     /// The keys of proofs are not those of the schema, or are refused.
     #[error("proofs: {0}")]
     Proofs(#[from] ProofPolicyError),
+    /// The ceremony is none.
+    #[error("ceremony: {0}")]
+    Ceremony(#[from] CeremonyPlanError),
     /// The proofs of all chunks have no room beside a header.
     #[error(
         "proofs of up to {found} bytes, beside a header there is room for {max}; choose a model of fewer tensors, or fewer members or a smaller summary window"

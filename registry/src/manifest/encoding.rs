@@ -1,5 +1,5 @@
 //! The manifest's canonical body: a map with the keys 0 to 15, 16 where epochs are sealed,
-//! 17 where updates are not int8, 18 where members have trust roots, 19 in private federations, and 20 where updates are proved.
+//! 17 where updates are not int8, 18 where members have trust roots, 19 in private federations, 20 where updates are proved, and 21 in ceremonies.
 //!
 //! What has a default is there only where it differs from that, so that a body has one form
 //! and bodies from before the key keep theirs.
@@ -17,6 +17,7 @@ use longhaul_dtn::time::{Span, Timestamp};
 
 use super::{MEMBERS_MAX, Manifest, NAME_BYTES_MAX};
 use crate::bounds::Bounds;
+use crate::ceremony::CeremonyPlan;
 use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::{TrainingPlan, read_u32};
@@ -28,12 +29,13 @@ const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
 /// Pairs that a manifest may have beside these.
-const MORE_PAIRS_MAX: usize = 5;
+const MORE_PAIRS_MAX: usize = 6;
 const SEAL: u64 = 16;
 const ENCODING: u64 = 17;
 const TRUST_ROOTS: u64 = 18;
 const PRIVACY: u64 = 19;
 const PROOFS: u64 = 20;
+const CEREMONY: u64 = 21;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
@@ -45,6 +47,7 @@ impl Manifest {
             !self.trust_roots.is_empty(),
             self.privacy.is_some(),
             self.proofs.is_some(),
+            self.ceremony.is_some(),
         ];
         let more = more.into_iter().filter(|&is_there| is_there).count();
         writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
@@ -76,6 +79,12 @@ impl Manifest {
                 writer.null();
             }
         }
+        self.write_more(&mut writer);
+        writer.into_bytes()
+    }
+
+    /// What not every manifest has.
+    fn write_more(&self, writer: &mut Writer) {
         if let Some(seal) = &self.seal {
             writer.unsigned(SEAL).map(2);
             writer.unsigned(1).unsigned(u64::from(seal.window_epochs));
@@ -96,7 +105,9 @@ impl Manifest {
         if let Some(proofs) = &self.proofs {
             proofs.encode(writer.unsigned(PROOFS));
         }
-        writer.into_bytes()
+        if let Some(ceremony) = &self.ceremony {
+            ceremony.encode(writer.unsigned(CEREMONY));
+        }
     }
 
     /// Reads the beginning of a body: the name, and whose signature to expect.
@@ -154,7 +165,7 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let (seal, encoding, trust_roots, privacy, proofs) = read_more(reader, more)?;
+        let (seal, encoding, trust_roots, privacy, proofs, ceremony) = read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -176,6 +187,7 @@ impl Manifest {
             encoding,
             privacy,
             proofs,
+            ceremony,
         })
     }
 }
@@ -193,7 +205,14 @@ fn read_pairs(reader: &mut Reader<'_>) -> Result<usize, CodecError> {
 }
 
 /// What not every manifest has.
-type More = (Option<SealPolicy>, Encoding, Vec<u16>, Option<Privacy>, Option<ProofPolicy>);
+type More = (
+    Option<SealPolicy>,
+    Encoding,
+    Vec<u16>,
+    Option<Privacy>,
+    Option<ProofPolicy>,
+    Option<CeremonyPlan>,
+);
 
 /// Reads so many of the pairs that not every manifest has.
 fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecError> {
@@ -203,7 +222,7 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         left -= usize::from(is_next);
         is_next
     };
-    let mut more = (None, Encoding::Int8, Vec::new(), None, None);
+    let mut more = (None, Encoding::Int8, Vec::new(), None, None, None);
     if is_next(reader, SEAL, false) {
         more.0 = Some(read_seal(reader)?);
     }
@@ -217,9 +236,13 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         reader.key(PRIVACY)?;
         more.3 = Some(Privacy::decode(reader)?);
     }
-    if is_next(reader, PROOFS, true) {
+    if is_next(reader, PROOFS, false) {
         reader.key(PROOFS)?;
         more.4 = Some(ProofPolicy::decode(reader)?);
+    }
+    if is_next(reader, CEREMONY, true) {
+        reader.key(CEREMONY)?;
+        more.5 = Some(CeremonyPlan::decode(reader)?);
     }
     match left {
         0 => Ok(more),

@@ -56,7 +56,8 @@ impl Manifest {
             spare_bytes: 2 * largest * self.attackers() as u64,
             standing_bytes: STANDING_BYTES
                 + self.proving_key_bytes()
-                + self.seal.map_or(0, |_| SNAPSHOTS * self.snapshot_bytes_max()),
+                + self.seal.map_or(0, |_| SNAPSHOTS * self.snapshot_bytes_max())
+                + self.ceremony.as_ref().map_or(0, |it| it.room_bytes(self.members.len())),
             window_epochs: self.seal.map(|seal| {
                 let failing = ATTEMPTS * u64::from(seal.every_epochs);
                 u64::from(seal.window_epochs) + failing + u64::from(self.recipe.pool.epochs())

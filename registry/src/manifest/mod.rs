@@ -19,6 +19,7 @@ use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
 
 use crate::bounds::Bounds;
+use crate::ceremony::CeremonyPlan;
 use crate::committee::Committee;
 use crate::federation::FederationId;
 use crate::plan::TrainingPlan;
@@ -79,6 +80,8 @@ pub struct Manifest {
     pub privacy: Option<Privacy>,
     /// What authors prove about their updates; none asks for nothing.
     pub proofs: Option<ProofPolicy>,
+    /// What keys its members make together; then nothing is trained. None in all other federations.
+    pub ceremony: Option<CeremonyPlan>,
 }
 
 impl Manifest {

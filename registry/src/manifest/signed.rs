@@ -13,6 +13,7 @@ use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
 use longhaul_dtn::time::Span;
 
 use super::{InvalidManifest, Manifest};
+use crate::ceremony::{CONTRIBUTION_HEADER_BYTES_MAX, Lengths};
 use crate::federation::FederationId;
 use crate::plan::SAMPLES_MAX;
 use crate::privacy::{KEY_HEADER_BYTES_MAX, KeyGrant, KeyHeader};
@@ -30,6 +31,7 @@ pub struct SignedManifest {
     bytes: Vec<u8>,
     sortition: Option<Arc<Sortition>>,
     pub(crate) verifier: Option<Verifier>,
+    pub(crate) lengths: Option<Lengths>,
 }
 
 /// Why something is not a signed manifest.
@@ -71,6 +73,7 @@ impl Manifest {
     pub fn sign(self, key: &SecretKey) -> Result<SignedManifest, ManifestError> {
         self.validate()?;
         let verifier = self.proof_verifier()?;
+        let lengths = self.check_ceremony().map_err(InvalidManifest::from)?;
         if key.peer_id() != self.creator {
             return Err(ManifestError::NotTheCreator { creator: self.creator, key: key.peer_id() });
         }
@@ -84,6 +87,7 @@ impl Manifest {
             id: FederationId::of_body(&body),
             sortition: self.sortition(),
             verifier,
+            lengths,
             manifest: self,
             bytes,
         })
@@ -156,8 +160,9 @@ impl SignedManifest {
         reader.finish()?;
         manifest.validate()?;
         let verifier = manifest.proof_verifier()?;
+        let lengths = manifest.check_ceremony().map_err(InvalidManifest::from)?;
         let (id, sortition) = (FederationId::of_body(body), manifest.sortition());
-        Ok(Self { id, manifest, bytes: bytes.to_vec(), sortition, verifier })
+        Ok(Self { id, manifest, bytes: bytes.to_vec(), sortition, verifier, lengths })
     }
 
     /// The id of the federation.
@@ -203,9 +208,13 @@ impl SignedManifest {
                 .admission_policy()
                 .header_limits()
                 .bytes_max()
-                .max(KEY_HEADER_BYTES_MAX),
+                .max(KEY_HEADER_BYTES_MAX)
+                .max(CONTRIBUTION_HEADER_BYTES_MAX),
             proof_bytes_max: self.manifest.proof_bytes_max(),
-            payload_bytes_max: u64::from(bounds.payload_bytes_max).max(snapshot).max(key),
+            payload_bytes_max: u64::from(bounds.payload_bytes_max)
+                .max(snapshot)
+                .max(key)
+                .max(self.contribution_bytes_max()),
             lifetime_max: bounds.bundle_lifetime,
         }
     }

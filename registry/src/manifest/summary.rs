@@ -101,6 +101,8 @@ pub struct ManifestSummary {
     pub proving_keys: Vec<String>,
     /// True if one party made the keys and could forge proofs.
     pub development_keys: bool,
+    /// What keys its members make together, in words; none where they train.
+    pub ceremony: Option<String>,
 }
 
 impl SignedManifest {
@@ -159,6 +161,7 @@ impl SignedManifest {
             proofs: proofs.map(|proofs| proofs.curve.to_string()),
             proving_keys: keys.iter().map(|key| key.proving.to_string()).collect(),
             development_keys: proofs.is_some_and(|proofs| proofs.development),
+            ceremony: manifest.ceremony.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -244,6 +247,19 @@ impl std::fmt::Display for ManifestSummary {
             writeln!(f, "couriers    {}", self.couriers.len())?;
             self.couriers.iter().try_for_each(|courier| writeln!(f, "            {courier}"))?;
         }
+        self.write_proofs(f)?;
+        writeln!(f, "members     {}", self.members.len())?;
+        self.members.iter().enumerate().try_for_each(|(index, member)| {
+            match self.trust_roots.get(index) {
+                Some(root @ 1..) => writeln!(f, "  {index:>8}  {member}  trust root {root}"),
+                _ => writeln!(f, "  {index:>8}  {member}"),
+            }
+        })
+    }
+}
+
+impl ManifestSummary {
+    fn write_proofs(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.proofs {
             None => writeln!(f, "proofs      none")?,
             Some(curve) => {
@@ -259,12 +275,9 @@ impl std::fmt::Display for ManifestSummary {
                 }
             }
         }
-        writeln!(f, "members     {}", self.members.len())?;
-        self.members.iter().enumerate().try_for_each(|(index, member)| {
-            match self.trust_roots.get(index) {
-                Some(root @ 1..) => writeln!(f, "  {index:>8}  {member}  trust root {root}"),
-                _ => writeln!(f, "  {index:>8}  {member}"),
-            }
-        })
+        match &self.ceremony {
+            None => Ok(()),
+            Some(plan) => writeln!(f, "ceremony    nothing is trained; keys are made {plan}"),
+        }
     }
 }

@@ -457,6 +457,7 @@ fn a_report_keeps_its_field_names() {
         "check",
         "closed_count",
         "closed_keys",
+        "contributions",
         "contributors",
         "entries",
         "exporter",

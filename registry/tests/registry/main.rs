@@ -8,6 +8,8 @@ mod audit_proofs;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod ceremony;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod fraud;

@@ -70,6 +70,7 @@ pub fn manifest() -> Manifest {
         encoding: Encoding::Int8,
         privacy: None,
         proofs: None,
+        ceremony: None,
     }
 }
 

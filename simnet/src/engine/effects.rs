@@ -144,6 +144,7 @@ impl Engine<'_> {
             // A fraud is a refusal, too, which is counted.
             peer::Event::Met { .. }
             | peer::Event::Fraud { .. }
+            | peer::Event::Contribution { .. }
             | peer::Event::Key { .. }
             | peer::Event::Skipped { .. }
             | peer::Event::Version { .. } => {}

@@ -257,6 +257,17 @@ pub(super) fn restored(dir: &Path) -> anyhow::Result<Peer> {
     peer(Store::key(dir)?, snapshot.manifest, snapshot.restored)
 }
 
+/// The peer in `dir`, locked, so that it does not run meanwhile.
+pub(super) fn stopped_peer(
+    dir: &Path,
+) -> anyhow::Result<(Store, longhaul_registry::SignedManifest, Peer)> {
+    let mut store = Store::open(dir)?;
+    let loaded = store.load()?;
+    loaded.report.lines().for_each(|line| eprintln!("warning: {}", plain::text(&line)));
+    let peer = peer(store.load_key()?, loaded.manifest.clone(), loaded.restored)?;
+    Ok((store, loaded.manifest, peer))
+}
+
 fn peer(
     key: longhaul_dtn::identity::SecretKey,
     manifest: longhaul_registry::SignedManifest,
@@ -413,7 +424,7 @@ impl Imported {
 }
 
 /// Does what the peer asks for, and waits until it is durable; gives what it refuses.
-fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<Refusal>> {
+pub(super) fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     while let Some(output) = peer.poll() {
         match output {

@@ -79,6 +79,9 @@ fn show(report: &NodeReport, age_ms: u64) -> anyhow::Result<()> {
             "keys        the newest key was not given to this peer: what it can't read, it carries"
         );
     }
+    if report.contributions > 0 {
+        say!("ceremony    {} contributions held", report.contributions);
+    }
     if report.carried > 0 {
         say!("carried     {} bundles, unread", report.carried);
     }

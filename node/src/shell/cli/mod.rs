@@ -14,6 +14,7 @@ mod bench_store;
 mod bundle;
 mod bundle_look;
 mod bundle_send;
+mod ceremony;
 mod courier;
 mod export;
 mod forecast;
@@ -118,6 +119,9 @@ enum Command {
     /// Keys with which updates are proved to be within bounds.
     #[command(subcommand)]
     Proofs(proofs::ProofsCommand),
+    /// Make proving keys together with others, so that nobody has to be trusted for them.
+    #[command(subcommand)]
+    Ceremony(ceremony::CeremonyCommand),
     /// Run a store-and-forward agent for bundles of any DTN node, over TCPCLv4.
     #[command(after_help = COURIER_EXAMPLES)]
     Courier(courier::CourierArgs),
@@ -203,6 +207,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(&args),
         Command::Keys(command) => keys::keys(&command),
         Command::Proofs(command) => proofs::proofs(&command),
+        Command::Ceremony(command) => ceremony::ceremony(&command),
         Command::Courier(args) => courier::courier(&args),
         Command::Demo(options) => super::demo::demo(&options),
         Command::Store(command) => store::store(&command),

@@ -307,6 +307,7 @@ pub(in crate::shell) fn make_manifest(
         encoding: plan.encoding,
         privacy,
         proofs,
+        ceremony: None,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;

@@ -46,7 +46,7 @@ pub(super) struct DevelopmentArgs {
     json: bool,
 }
 
-fn curve(text: &str) -> Result<ProofCurve, String> {
+pub(super) fn curve(text: &str) -> Result<ProofCurve, String> {
     ProofCurve::named(text).ok_or_else(|| "use bn254 or bls12-381".to_owned())
 }
 

@@ -407,7 +407,11 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(dir)?;
     let quota = args.quota.or(config.quota);
     let proving = args.proving_keys.as_deref();
+    let mut next = "look at";
     let courier = join_data_dir(dir, &args.file, proving, |manifest, courier| {
+        if manifest.manifest().is_ceremony() {
+            next = "longhaul ceremony contribute; look at";
+        }
         let standing = Standing::of(manifest.manifest(), clock::now());
         if let Standing::Over { .. } = standing {
             eprintln!(
@@ -429,7 +433,7 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
             return Ok(());
         }
         let (wanted, set) = (&manifest.manifest().task.data, config.data.kind());
-        if wanted != set {
+        if wanted != set && !manifest.manifest().is_ceremony() {
             eprintln!(
                 "warning: the federation trains on {wanted} data, and {} says {set}: set [data] before `up`",
                 dir.join("longhaul.toml").display()
@@ -453,7 +457,7 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
         Config::set_quota(dir, quota)?;
     }
     eprintln!(
-        "Joined. Next: look at {}, then longhaul up --dir {}",
+        "Joined. Next: {next} {}, then longhaul up --dir {}",
         dir.join("longhaul.toml").display(),
         dir.display()
     );

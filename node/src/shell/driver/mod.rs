@@ -120,7 +120,7 @@ async fn up(options: UpOptions) -> anyhow::Result<()> {
             tracing::warn!("{warning}");
         }
     }
-    let trainer = match is_courier {
+    let trainer = match is_courier || manifest.manifest().is_ceremony() {
         true => None,
         false => Some(task::build(&config, manifest.manifest(), me)?),
     };
@@ -387,6 +387,10 @@ fn log_event(event: &Event, me: Option<MemberIndex>, file: Option<&Path>) {
         ),
         Event::Key { generation, granted } => {
             tracing::info!(generation, granted, "a further federation key");
+        }
+        Event::Contribution { part, contributor, from } => {
+            let (contributor, from) = (contributor.short(), from.short());
+            tracing::info!(%part, contributor, from, "took a contribution; its points are not checked yet");
         }
         Event::Published { epoch, .. } => tracing::info!(epoch = epoch.get(), "published"),
         Event::Accepted { epoch, author, from } => {

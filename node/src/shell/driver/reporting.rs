@@ -74,6 +74,7 @@ impl Reporting {
             behind: status.behind,
             too_late: status.seals.too_late,
             carried: peer.carried().0,
+            contributions: status.contributions,
             own_newest: status.own_newest.map(|epoch| epoch.get()),
             time: status.epoch.is_none().then(|| Standing::of(peer.manifest(), now).to_string()),
             left_out: peer.is_left_out(),
