@@ -179,8 +179,11 @@ impl HostCounts {
             }
             Event::TooLate { .. } => self.too_late += 1,
             Event::Voided { .. } => self.voided += 1,
-            Event::Met { .. } | Event::Fraud { .. } | Event::Key { .. } | Event::Version { .. } => {
-            }
+            Event::Met { .. }
+            | Event::Fraud { .. }
+            | Event::Contribution { .. }
+            | Event::Key { .. }
+            | Event::Version { .. } => {}
         }
     }
 }
