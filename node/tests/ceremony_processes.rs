@@ -129,7 +129,7 @@ fn three_peers_make_a_key_and_a_federation_trains_with_it() {
     let said = text(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("has 0 contributors"), "{said}");
     let (one, two) = ("phase 1".to_owned(), "phase 2 of 1000 entries".to_owned());
-    assert_eq!(contribute(&federation, 0), [one.clone()]);
+    assert_eq!(contribute(&federation, 0), std::slice::from_ref(&one));
     assert_eq!(contribute(&federation, 0), [""; 0], "once is enough");
     meet(&mut federation, [0, 1], 1);
     assert_eq!(contribute(&federation, 1), [one, two.clone()]);
