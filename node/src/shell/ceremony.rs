@@ -15,11 +15,11 @@ use anyhow::{Context, anyhow};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::ceremony::{
-    Chain, Draft, Fate, FinishedPowers, Held, LogSize, Policy, Powers, Stage, Step,
-    circuit_ceremony, explore,
+    Chain, CompiledCurve, Compiles, Draft, Fate, FinishedPowers, Held, LogSize, Policy, Powers,
+    Stage, Step,
 };
-use longhaul_proofs::curve::{Curve, Scalar};
-use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::curve::Curve;
+use longhaul_proofs::s1::Shape;
 use longhaul_proofs::seed::Seed;
 use longhaul_registry::CeremonyPlan;
 use longhaul_registry::ceremony::{CONTRIBUTIONS_MAX, Part};
@@ -159,16 +159,18 @@ impl Heap {
     }
 
     /// Verifies all contributions to phase 1.
-    pub fn phase_one<E: Curve>(&self) -> anyhow::Result<PhaseOne<E>> {
-        let start = Chain::<Powers<E>>::powers(self.size()?, self.members.clone());
+    pub fn phase_one<E: CompiledCurve>(&self) -> anyhow::Result<PhaseOne<E>> {
+        let start = E::phase_one(self.size()?, self.members.clone());
         let (named, policy) = (self.named::<E>(), self.policy());
         let mut best = start.clone();
         let mut ground: Option<Ground<E>> = None;
-        let fates = self.explored(Part::Powers, &start, |chain| {
+        let fates = self.explored::<E, _>(Part::Powers, &start, &mut |chain: &Chain<
+            Powers<E>,
+        >| {
             if rank(chain) < rank(&best) {
                 best = chain.clone();
             }
-            let Ok(powers) = chain.clone().finish(policy) else { return };
+            let Ok(powers) = E::finish(chain, policy) else { return };
             let found = Ground { named_by: named(&powers), powers, steps: chain.steps().to_vec() };
             if ground.as_ref().is_none_or(|it| found.rank() < it.rank()) {
                 ground = Some(found);
@@ -184,17 +186,16 @@ impl Heap {
     }
 
     /// Verifies all contributions to phase 2 of a shape from these powers, and shows `visit` every chain.
-    pub fn phase_two<E: Curve>(
+    pub fn phase_two<E: CompiledCurve>(
         &self,
         shape: Shape,
         powers: &FinishedPowers<E>,
         mut visit: impl FnMut(&Chain<Draft<E>>),
     ) -> anyhow::Result<PhaseTwo<E>> {
-        let system = circuit::<Scalar<E>>(shape);
-        let start = Chain::circuit(&system, powers, self.members.clone())?;
+        let start = E::phase_two(shape, powers, self.members.clone())?;
         let mut best = start.clone();
         let part = Part::Circuit(shape);
-        let fates = self.explored(part, &start, |chain| {
+        let fates = self.explored::<E, _>(part, &start, &mut |chain: &Chain<Draft<E>>| {
             visit(chain);
             if rank(chain) < rank(&best) {
                 best = chain.clone();
@@ -205,30 +206,28 @@ impl Heap {
     }
 
     /// Says of powers how many members name them in phase 2.
-    fn named<E: Curve>(&self) -> impl Fn(&FinishedPowers<E>) -> usize + use<E> {
+    fn named<E: CompiledCurve>(&self) -> impl Fn(&FinishedPowers<E>) -> usize + use<E> {
         let mut names: BTreeMap<ContentHash, BTreeSet<PeerId>> = BTreeMap::new();
         for it in self.items.iter().filter(|it| it.part != Part::Powers && !it.surplus) {
             names.entry(it.ceremony).or_default().insert(it.contributor);
         }
-        let circuits: Vec<_> =
-            self.plan.shapes.iter().map(|shape| circuit::<Scalar<E>>(*shape).id()).collect();
+        let shapes = self.plan.shapes.clone();
         move |powers| {
             if names.is_empty() {
                 return 0;
             }
-            let hash = powers.powers().hash();
-            let ids = circuits.iter().map(|circuit| circuit_ceremony::<E>(*circuit, hash));
+            let ids = E::names(&shapes, powers).into_iter();
             let members: BTreeSet<_> = ids.filter_map(|id| names.get(&id)).flatten().collect();
             members.len()
         }
     }
 
     /// What became of each contribution to a part.
-    fn explored<S: Stage>(
+    fn explored<E: Compiles<S>, S: Stage>(
         &self,
         part: Part,
         start: &Chain<S>,
-        visit: impl FnMut(&Chain<S>),
+        visit: &mut dyn FnMut(&Chain<S>),
     ) -> anyhow::Result<Vec<(&Item, Result<Fate, String>)>> {
         let of_part = || self.items.iter().filter(|it| it.part == part);
         let counts = |it: &&Item| !it.surplus && it.ceremony == start.ceremony();
@@ -236,7 +235,7 @@ impl Heap {
             .filter(counts)
             .map(|it| Held { signed_by: it.contributor, bytes: &it.bytes })
             .collect();
-        let mut fates = explore(start.clone(), &held, &seed()?, visit).into_iter();
+        let mut fates = E::explore(start.clone(), &held, &seed()?, visit).into_iter();
         let fate = |it| match counts(&it) {
             true => (it, fates.next().ok_or_else(|| "it was not looked at".to_owned())),
             false if it.surplus => (
@@ -293,11 +292,11 @@ impl Heap {
     }
 }
 
-impl<E: Curve> Ground<E> {
+impl<E: CompiledCurve> Ground<E> {
     /// The chain as what phase 2 begins with, if enough contributed.
-    pub fn of(chain: Chain<Powers<E>>, policy: Policy) -> Option<Self> {
+    pub fn of(chain: &Chain<Powers<E>>, policy: Policy) -> Option<Self> {
         let steps = chain.steps().to_vec();
-        let powers = chain.finish(policy).ok()?;
+        let powers = E::finish(chain, policy).ok()?;
         Some(Self { powers, steps, named_by: 0 })
     }
 

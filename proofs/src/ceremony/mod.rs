@@ -22,6 +22,7 @@
 
 mod assemble;
 mod chain;
+mod compiled;
 mod contribution;
 mod draft;
 mod explore;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use assemble::BeginError;
 pub use chain::{Broken, CONTRIBUTIONS_MAX, Chain, FinishError, Policy, Step, best};
+pub use compiled::{CompiledCurve, Compiles};
 pub use contribution::{Header, hash as contribution_hash};
 pub use draft::{Draft, circuit_ceremony, circuit_contribution_bytes_max};
 pub use explore::{Fate, Held, explore};

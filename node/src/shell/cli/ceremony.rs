@@ -9,8 +9,8 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, value_parser};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
-use longhaul_proofs::ceremony::{Chain, Draft, LogSize, Stage};
-use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
+use longhaul_proofs::ceremony::{Chain, CompiledCurve, Compiles, Draft, LogSize, Stage};
+use longhaul_proofs::curve::{Bls12_381, Bn254};
 use longhaul_proofs::s1::Shape;
 use longhaul_registry::ceremony::{Part, TRIES_MAX};
 use longhaul_registry::{ProofCurve, SignedManifest};
@@ -183,7 +183,7 @@ fn next(standing: &Standing, dir: &Path) -> String {
 }
 
 impl Desk {
-    fn contribute<E: Curve>(&mut self, phase: Option<u8>) -> anyhow::Result<Standing> {
+    fn contribute<E: CompiledCurve>(&mut self, phase: Option<u8>) -> anyhow::Result<Standing> {
         let me = self.key.peer_id();
         ensure!(self.peer.member().is_some(), "{me} is not a member of this ceremony");
         let mut one = phase_one::<E>(&self.heap)?;
@@ -192,10 +192,10 @@ impl Desk {
             let size = self.heap.size()?.points();
             let seconds = some_seconds(17.0 + 14.5, LARGE_SIZE, size, 1);
             eprintln!("phase 1: contributing and checking it, some {seconds} s ...");
-            let chain = self.make(Part::Powers, one.best)?;
+            let chain = self.make::<E, _>(Part::Powers, one.best)?;
             one.report.contributors.push(me.to_string());
             one.report.head = chain.head().to_string();
-            one.ground = Ground::of(chain, self.heap.policy());
+            one.ground = Ground::of(&chain, self.heap.policy());
         }
         let mut parts = vec![one.report];
         let mut complete = one.ground.is_some();
@@ -208,7 +208,7 @@ impl Desk {
                     "{}: contributing and checking it, some {seconds} s ...",
                     two.report.part
                 );
-                let chain = self.make(Part::Circuit(shape), two.best)?;
+                let chain = self.make::<E, _>(Part::Circuit(shape), two.best)?;
                 two.report.contributors.push(me.to_string());
                 two.report.head = chain.head().to_string();
             }
@@ -220,7 +220,11 @@ impl Desk {
     }
 
     /// Makes a contribution that follows `chain`, checks it as others will, and stores it.
-    fn make<S: Stage>(&mut self, part: Part, mut chain: Chain<S>) -> anyhow::Result<Chain<S>> {
+    fn make<E: Compiles<S>, S: Stage>(
+        &mut self,
+        part: Part,
+        mut chain: Chain<S>,
+    ) -> anyhow::Result<Chain<S>> {
         let me = self.key.peer_id();
         let tries = self.peer.contributions_of(me, part);
         ensure!(
@@ -228,8 +232,8 @@ impl Desk {
             "{part}: this peer has contributed {tries} times; one more, and others would count none of them"
         );
         // The seed is used up: nothing is left of the secrets.
-        let bytes = chain.contribute(me, seed()?);
-        let step = chain.extend(&bytes, me, &seed()?).context("the own contribution")?;
+        let bytes = E::contribute(&chain, me, seed()?);
+        let step = E::extend(&mut chain, &bytes, me, &seed()?).context("the own contribution")?;
         let head = self.manifest.contribution(&self.key, (part, tries), &bytes, clock::now())?;
         self.peer.handle(clock::now(), Input::Bundle { bytes: head.to_bundle(&bytes) });
         let refusals = settle(&mut self.peer, &mut self.store)?;
@@ -245,14 +249,14 @@ impl Desk {
 const LARGE_SIZE: usize = 1 << 16;
 const LARGE_SHAPE: usize = 65_000;
 
-fn phase_one<E: Curve>(heap: &Heap) -> anyhow::Result<PhaseOne<E>> {
+fn phase_one<E: CompiledCurve>(heap: &Heap) -> anyhow::Result<PhaseOne<E>> {
     let (count, size) = (heap.count(Part::Powers), heap.size().map_or(0, LogSize::points));
     let seconds = some_seconds(14.5, LARGE_SIZE, size, count);
     eprintln!("phase 1: checking {count} contributions, some {seconds} s ...");
     heap.phase_one()
 }
 
-fn phase_two<E: Curve>(
+fn phase_two<E: CompiledCurve>(
     heap: &Heap,
     shape: Shape,
     ground: &Ground<E>,
@@ -293,7 +297,7 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(if own { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn standing<E: Curve>(heap: &Heap) -> anyhow::Result<Standing> {
+fn standing<E: CompiledCurve>(heap: &Heap) -> anyhow::Result<Standing> {
     let one = phase_one::<E>(heap)?;
     let mut parts = vec![one.report];
     if let Some(ground) = &one.ground {
@@ -346,7 +350,7 @@ fn named_keys(file: &Path) -> anyhow::Result<Vec<ContentHash>> {
 }
 
 /// The keys of all shapes, as bytes: those of the chains that count, or the wanted ones, which some chain has to end in.
-fn keys<E: Curve>(
+fn keys<E: CompiledCurve>(
     heap: &Heap,
     wanted: Option<&[ContentHash]>,
 ) -> anyhow::Result<Vec<(Shape, Vec<u8>)>> {
@@ -357,18 +361,18 @@ fn keys<E: Curve>(
         let mut named = None;
         let two = phase_two(heap, shape, ground, |chain| {
             let Some(wanted) = wanted.filter(|_| named.is_none()) else { return };
-            let Ok(key) = chain.finish(heap.policy()) else { return };
-            named = Some(key.encode()).filter(|key| wanted.contains(&ContentHash::of(key)));
+            let Ok(key) = E::key(chain, heap.policy()) else { return };
+            named = Some(key).filter(|key| wanted.contains(&ContentHash::of(key)));
         })?;
         let made =
-            two.best.finish(heap.policy()).map_err(|error| match two.report.is_enough() {
+            E::key(&two.best, heap.policy()).map_err(|error| match two.report.is_enough() {
                 true => error.into(),
                 false => two.report.lacking(),
             })?;
         let none = "no chain that is held here makes the key that the manifest names";
         let key = match wanted {
             Some(_) => named.with_context(|| format!("{}: {none}", two.report.part))?,
-            None => made.encode(),
+            None => made,
         };
         keys.push((shape, key));
     }
