@@ -29,6 +29,8 @@ use crate::bounds::PAYLOAD_BYTES_MAX;
 use crate::manifest::{Manifest, SignedManifest, TermsError};
 use crate::proving::{ProofCurve, read_curve, read_shape};
 
+/// Fewest contributors to a part that a ceremony asks for: one alone knows all secrets.
+pub const CONTRIBUTORS_MIN: u32 = 2;
 /// Contributions of one member to one part that are taken; who made as many counts no longer.
 pub const CONTRIBUTIONS_MAX: usize = 8;
 /// Contributions that an honest member makes to one part: one, and some more where others were preferred.
@@ -95,8 +97,8 @@ pub enum CeremonyPlanError {
     /// The shapes are none, or not ascending.
     #[error("shapes are listed once each, ascending, and at least one")]
     Shapes,
-    /// Nobody has to contribute, or more than there can be.
-    #[error("{found} contributors asked for; choose 1 to {max}")]
+    /// Fewer than two have to contribute, or more than there can be.
+    #[error("{found} contributors asked for; choose {CONTRIBUTORS_MIN} to {max}")]
     Contributors {
         /// What is asked for.
         found: u32,
@@ -328,7 +330,8 @@ impl Manifest {
             return Err(CeremonyPlanError::Shapes);
         }
         let (found, max) = (plan.contributors_min, self.members.len().min(CHAIN_MAX));
-        if found == 0 || found as usize > max {
+        // One contributor alone would know all secrets.
+        if found < CONTRIBUTORS_MIN || found as usize > max {
             return Err(CeremonyPlanError::Contributors { found, max });
         }
         plan.lengths().map(Some)

@@ -80,6 +80,11 @@ impl Peer {
         self.agent.holds(id)
     }
 
+    /// Number of bundles that the log names and whose payloads storage lost; others are asked for them.
+    pub fn missing_count(&self) -> usize {
+        self.missing.len()
+    }
+
     /// Number of persist requests that are not durable yet.
     pub fn in_store(&self) -> usize {
         self.in_store.len()

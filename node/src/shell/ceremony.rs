@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::ceremony::{
@@ -131,6 +131,12 @@ impl Heap {
         let plan = manifest.ceremony.clone().context(
             "the federation in this directory is no ceremony; `longhaul ceremony start` makes the manifest of one",
         )?;
+        let lost = peer.missing_count();
+        ensure!(
+            lost == 0,
+            "{lost} contributions of the log are lost or damaged on the disk: look with `longhaul store check`, \
+             then let others give them again with `longhaul up`"
+        );
         let item = |it: crate::peer::Contribution<'_>| Item {
             part: it.header.part,
             ceremony: it.header.ceremony,

@@ -85,7 +85,10 @@ pub(super) fn install(
             );
         };
         let from = source.join(&name);
-        let bytes = read(&from)?;
+        let bytes = read(&from).context(
+            "the proving key that the manifest names; get the file of this name from a member or the \
+             federation's creator",
+        )?;
         ensure!(
             ContentHash::of(&bytes) == key.proving,
             "{} is not the key that the manifest names: it was cut short or changed; copy it again",
@@ -115,9 +118,21 @@ pub(super) fn policy(
     paths.retain(|path| path.extension().is_some_and(|it| it == EXTENSION));
     paths.sort();
     for path in paths {
-        found.push(ProofKey::of(&read(&path)?).with_context(|| plain::path(&path).to_string())?);
+        let bytes = read(&path)?;
+        let name = path.file_name().unwrap_or_default();
+        ensure!(
+            name == file_name(&ContentHash::of(&bytes)).as_str(),
+            "{} is not the key of its name: it was cut short or changed; copy it again",
+            plain::path(&path)
+        );
+        found.push(ProofKey::of(&bytes).with_context(|| plain::path(&path))?);
     }
     let curve = found.first().map_or_else(ProofCurve::default, |it| it.0);
+    ensure!(
+        found.iter().all(|it| it.0 == curve),
+        "{} holds proving keys on two curves; leave those of one",
+        plain::path(folder)
+    );
     let mut keys = Vec::new();
     for shape in shapes {
         let mut fitting = found.iter().filter(|it| it.0 == curve && it.1.shape == shape);

@@ -76,7 +76,7 @@ pub fn export(
     mut payload: impl FnMut(&ContentHash) -> io::Result<Option<Arc<[u8]>>>,
     out: &mut impl Write,
 ) -> Result<Exported, ExportError> {
-    let kept = through_last_version(entries).ok_or(ExportError::NoVersion)?;
+    let kept = kept(manifest, entries).ok_or(ExportError::NoVersion)?;
     check_log(manifest, kept)?;
     let mut exported = write_front(manifest, (kept, entries.len()), true, out)?;
     let mut found = BTreeSet::new();
@@ -102,6 +102,14 @@ pub fn export(
     Ok(exported)
 }
 
+/// The entries that are exported: up to the last version, and in a ceremony, which has no versions of a model, all.
+fn kept<'a>(manifest: &SignedManifest, entries: &'a [SignedEntry]) -> Option<&'a [SignedEntry]> {
+    match manifest.manifest().is_ceremony() {
+        true => Some(entries).filter(|entries| !entries.is_empty()),
+        false => through_last_version(entries),
+    }
+}
+
 /// The same without payloads: signatures, chain, terms and proofs can be checked, by somebody who
 /// must not see updates as well; the model cannot be derived.
 pub fn export_without_payloads(
@@ -109,7 +117,7 @@ pub fn export_without_payloads(
     entries: &[SignedEntry],
     out: &mut impl Write,
 ) -> Result<Exported, ExportError> {
-    let kept = through_last_version(entries).ok_or(ExportError::NoVersion)?;
+    let kept = kept(manifest, entries).ok_or(ExportError::NoVersion)?;
     check_log(manifest, kept)?;
     payload_hashes(manifest, kept, None)?;
     write_front(manifest, (kept, entries.len()), false, out)

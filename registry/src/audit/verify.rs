@@ -449,7 +449,8 @@ impl<'a> Walk<'a> {
     }
 
     fn check_end(&mut self) {
-        if self.file.entries().last().is_some_and(|entry| !entry.is_version()) {
+        let has_versions = !self.file.manifest().manifest().is_ceremony();
+        if has_versions && self.file.entries().last().is_some_and(|entry| !entry.is_version()) {
             let message = "the last entry is not a version".to_owned();
             self.report.problem(Detection::Chain, None, message);
         }

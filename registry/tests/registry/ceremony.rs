@@ -118,7 +118,7 @@ fn plans_that_make_no_sense_are_refused() {
     ));
     assert_eq!(of(|it| it.shapes.clear()), CeremonyPlanError::Shapes);
     assert_eq!(of(|it| it.shapes = vec![SMALL, SMALL]), CeremonyPlanError::Shapes);
-    for found in [0, 6] {
+    for found in [0, 1, 6] {
         let error = CeremonyPlanError::Contributors { found, max: 5 };
         let plan = CeremonyPlan { contributors_min: found, ..plan() };
         assert_eq!(refused(ceremony(plan)), error);

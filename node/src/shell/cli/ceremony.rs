@@ -137,7 +137,7 @@ struct Desk {
 fn contribute(args: &ContributeArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.dir.dir;
     let (store, manifest, peer) = stopped_peer(dir).context(
-        "contribute while the peer does not run: stop it, contribute, and start it again",
+        "open the data directory (if the peer runs: stop it, contribute, and start it again)",
     )?;
     let heap = Heap::of(&peer)?;
     let (key, made) = (store.load_key()?, Vec::new());

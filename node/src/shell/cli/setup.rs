@@ -397,6 +397,8 @@ pub(in crate::shell) fn join_data_dir(
     accept(&manifest, courier)?;
     if !courier {
         proving_keys::install(dir, manifest.manifest(), proving)?;
+        // Keys that are not what they are named are found now, and not when the peer starts.
+        proving_keys::prover(dir, &manifest, manifest.manifest().member_index(&me))?;
     }
     store.join(&manifest)?;
     Ok(courier)
