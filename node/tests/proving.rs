@@ -185,52 +185,133 @@ fn peers_prove_verify_and_end_with_one_model() {
     }
 }
 
-#[test]
-fn members_refuse_each_forgery_by_its_code_and_go_on() {
-    for private_too in [false, true] {
-        for (forgery, code) in [
-            (Forgery::None, None),
-            (Forgery::Missing, Some(204)),
-            (Forgery::Garbage, Some(206)),
-            (Forgery::Stolen, Some(206)),
-            (Forgery::Number, Some(206)),
-            (Forgery::Other, Some(207)),
-            (Forgery::Blinder, Some(207)),
-            (Forgery::AboveBound, Some(113)),
-        ] {
-            let mut world = if private_too { private(2, 9) } else { clear(2, 9) };
-            let bundle = forged(&mut world, 7, forgery);
-            let target = (0..2).find(|&index| world.key(index).peer_id() != key(0).peer_id());
-            let target = target.unwrap();
-            world.hand_over(target, 1 - target, bundle);
-            assert_eq!(codes(&world, target), Vec::from_iter(code), "{forgery:?}");
-            assert_eq!(count(&world, target, "refuse"), usize::from(code.is_some()));
-            let contradicts =
-                matches!(forgery, Forgery::Other | Forgery::Blinder | Forgery::AboveBound);
-            assert_eq!(frauds(&world, target), usize::from(contradicts), "{forgery:?}");
-            assert_eq!(count(&world, target, "accept"), usize::from(code.is_none()));
-        }
-    }
+/// A member that is handed a bundle refuses it with this code, or accepts it, and tells a fraud.
+fn judged_by_a_member(mut world: World, forgery: Forgery, code: Option<u16>) {
+    let bundle = forged(&mut world, 7, forgery);
+    let target = (0..2).find(|&index| world.key(index).peer_id() != key(0).peer_id()).unwrap();
+    world.hand_over(target, 1 - target, bundle);
+    assert_eq!(codes(&world, target), Vec::from_iter(code));
+    assert_eq!(count(&world, target, "refuse"), usize::from(code.is_some()));
+    let contradicts = matches!(forgery, Forgery::Other | Forgery::Blinder | Forgery::AboveBound);
+    assert_eq!(frauds(&world, target), usize::from(contradicts));
+    assert_eq!(count(&world, target, "accept"), usize::from(code.is_none()));
 }
 
 #[test]
-fn a_courier_that_reads_nothing_drops_what_is_not_proved_and_carries_the_rest() {
-    for (forgery, carried) in [
-        (Forgery::None, true),
-        (Forgery::Missing, false),
-        (Forgery::Garbage, false),
-        (Forgery::Stolen, false),
-        // To whoever cannot read it, such a proof is as good as any: readers find it out.
-        (Forgery::Other, true),
-    ] {
-        let mut world = private(2, 9);
-        let bundle = forged(&mut world, 7, forgery);
-        world.hand_over(2, 0, bundle);
-        assert_eq!(count(&world, 2, "carry"), usize::from(carried), "{forgery:?}");
-        assert_eq!(count(&world, 2, "refuse"), usize::from(!carried), "{forgery:?}");
-        assert_eq!(world.peer(2).carried().0, usize::from(carried));
-        assert!(world.peer(2).keyring().is_empty());
-    }
+fn a_member_in_clear_accepts_what_is_proved() {
+    judged_by_a_member(clear(2, 9), Forgery::None, None);
+}
+
+#[test]
+fn a_member_in_clear_refuses_what_has_no_proof() {
+    judged_by_a_member(clear(2, 9), Forgery::Missing, Some(204));
+}
+
+#[test]
+fn a_member_in_clear_refuses_bytes_that_are_no_proof() {
+    judged_by_a_member(clear(2, 9), Forgery::Garbage, Some(206));
+}
+
+#[test]
+fn a_member_in_clear_refuses_the_proof_of_another_bundle() {
+    judged_by_a_member(clear(2, 9), Forgery::Stolen, Some(206));
+}
+
+#[test]
+fn a_member_in_clear_refuses_a_number_that_is_not_the_epoch() {
+    judged_by_a_member(clear(2, 9), Forgery::Number, Some(206));
+}
+
+#[test]
+fn a_member_in_clear_refuses_a_proof_about_another_update() {
+    judged_by_a_member(clear(2, 9), Forgery::Other, Some(207));
+}
+
+#[test]
+fn a_member_in_clear_refuses_blinders_of_its_own() {
+    judged_by_a_member(clear(2, 9), Forgery::Blinder, Some(207));
+}
+
+#[test]
+fn a_member_in_clear_refuses_what_is_above_the_bound() {
+    judged_by_a_member(clear(2, 9), Forgery::AboveBound, Some(113));
+}
+
+#[test]
+fn a_member_in_private_accepts_what_is_proved() {
+    judged_by_a_member(private(2, 9), Forgery::None, None);
+}
+
+#[test]
+fn a_member_in_private_refuses_what_has_no_proof() {
+    judged_by_a_member(private(2, 9), Forgery::Missing, Some(204));
+}
+
+#[test]
+fn a_member_in_private_refuses_bytes_that_are_no_proof() {
+    judged_by_a_member(private(2, 9), Forgery::Garbage, Some(206));
+}
+
+#[test]
+fn a_member_in_private_refuses_the_proof_of_another_bundle() {
+    judged_by_a_member(private(2, 9), Forgery::Stolen, Some(206));
+}
+
+#[test]
+fn a_member_in_private_refuses_a_number_that_is_not_the_epoch() {
+    judged_by_a_member(private(2, 9), Forgery::Number, Some(206));
+}
+
+#[test]
+fn a_member_in_private_refuses_a_proof_about_another_update() {
+    judged_by_a_member(private(2, 9), Forgery::Other, Some(207));
+}
+
+#[test]
+fn a_member_in_private_refuses_blinders_of_its_own() {
+    judged_by_a_member(private(2, 9), Forgery::Blinder, Some(207));
+}
+
+#[test]
+fn a_member_in_private_refuses_what_is_above_the_bound() {
+    judged_by_a_member(private(2, 9), Forgery::AboveBound, Some(113));
+}
+
+/// A courier that reads nothing carries a bundle, or refuses it.
+fn judged_by_a_courier(forgery: Forgery, carried: bool) {
+    let mut world = private(2, 9);
+    let bundle = forged(&mut world, 7, forgery);
+    world.hand_over(2, 0, bundle);
+    assert_eq!(count(&world, 2, "carry"), usize::from(carried));
+    assert_eq!(count(&world, 2, "refuse"), usize::from(!carried));
+    assert_eq!(world.peer(2).carried().0, usize::from(carried));
+    assert!(world.peer(2).keyring().is_empty());
+}
+
+#[test]
+fn a_courier_carries_what_is_proved() {
+    judged_by_a_courier(Forgery::None, true);
+}
+
+#[test]
+fn a_courier_drops_what_has_no_proof() {
+    judged_by_a_courier(Forgery::Missing, false);
+}
+
+#[test]
+fn a_courier_drops_bytes_that_are_no_proof() {
+    judged_by_a_courier(Forgery::Garbage, false);
+}
+
+#[test]
+fn a_courier_drops_the_proof_of_another_bundle() {
+    judged_by_a_courier(Forgery::Stolen, false);
+}
+
+/// To whoever cannot read it, such a proof is as good as any: readers find it out.
+#[test]
+fn a_courier_carries_a_proof_about_another_update() {
+    judged_by_a_courier(Forgery::Other, true);
 }
 
 #[test]

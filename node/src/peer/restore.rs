@@ -55,8 +55,7 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
     let mut state = State::new(config, &restored)?;
     let me = config.manifest.manifest().member_index(&config.key.peer_id());
     let seals = |entry: &&SignedEntry| matches!(entry.record(), Record::Seal { .. });
-    let last_seal = restored.entries.iter().rfind(seals);
-    let last_seal = last_seal.map_or(0, |entry| entry.entry().sequence);
+    let last_seal = restored.entries.iter().rfind(seals).map_or(0, |it| it.entry().sequence);
     for entry in &restored.entries {
         let sequence = entry.entry().sequence;
         let bundle = |why: String| PeerError::Bundle { sequence, why };
@@ -81,7 +80,6 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
                 state.learn(config, head, &restored, me).map_err(bundle)?;
             }
             Record::Contribution { head, .. } => {
-                let head = decode(config, head).map_err(bundle)?;
                 state.contribution(config, head, &restored).map_err(bundle)?;
             }
             Record::Carry { head, from } => {
@@ -205,9 +203,10 @@ impl State {
     fn contribution(
         &mut self,
         config: &PeerConfig,
-        head: BundleHead,
+        head: &[u8],
         restored: &Restored,
     ) -> Result<(), String> {
+        let head = decode(config, head)?;
         let header = config.manifest.screen_contribution(&head);
         let header = header.map_err(|refusal| refusal.to_string())?;
         let Some(payload) = restored.payloads.get(&head.payload_hash()) else {

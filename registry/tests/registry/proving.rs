@@ -149,29 +149,70 @@ fn a_manifest_with_proofs_travels_and_is_another_federation() {
     assert_eq!(signed(manifest()).bundle_limits().proof_bytes_max, 0);
 }
 
+/// A policy that is refused, with words that say why.
+fn not_sound(policy: ProofPolicy, says: &str) {
+    let manifest = Manifest { proofs: Some(policy), ..manifest() };
+    let found = manifest.sign(&key(1)).unwrap_err().to_string();
+    assert!(found.contains(says), "{found:?} does not say {says:?}");
+}
+
+/// The policy with its key twice.
+fn twice() -> ProofPolicy {
+    let mut policy = policy(ProofCurve::Bn254);
+    policy.keys.push(policy.keys[0].clone());
+    policy
+}
+
+/// The policy with another key in the place of its own.
+fn with_key(change: impl FnOnce(&mut ProofKey)) -> ProofPolicy {
+    let mut policy = policy(ProofCurve::Bn254);
+    change(&mut policy.keys[0]);
+    policy
+}
+
 #[test]
-fn policies_that_are_not_sound_are_refused() {
-    let good = policy(ProofCurve::Bn254);
-    let with = |policy: ProofPolicy| {
-        Manifest { proofs: Some(policy), ..manifest() }.sign(&key(1)).unwrap_err().to_string()
-    };
-    let larger = ProofKey { shape: Shape::STANDARD[1], ..good.keys[0].clone() };
-    let other = ProofKey { verifying: BLS12_381.0.clone(), ..good.keys[0].clone() };
-    let mut changed = good.keys[0].clone();
-    let last = changed.verifying.len() - 1;
-    changed.verifying[last] ^= 1;
-    for (policy, says) in [
-        (ProofPolicy { development: false, ..good.clone() }, "the key is for development only"),
-        (ProofPolicy { keys: vec![], ..good.clone() }, "keys for chunks of up to [1000] entries"),
-        (ProofPolicy { keys: [&good.keys[..], &good.keys].concat(), ..good.clone() }, "each once"),
-        (ProofPolicy { keys: vec![larger], ..good.clone() }, "keys for chunks of up to [1000]"),
-        (ProofPolicy { keys: vec![other], ..good.clone() }, "the key is not on bn254"),
-        (ProofPolicy { keys: vec![changed], ..good.clone() }, "a point of the key"),
-        (ProofPolicy { curve: ProofCurve::Bls12381, ..good.clone() }, "not on bls12-381"),
-    ] {
-        let found = with(policy);
-        assert!(found.contains(says), "{found:?} does not say {says:?}");
-    }
+fn development_keys_need_to_be_asked_for() {
+    not_sound(
+        ProofPolicy { development: false, ..policy(ProofCurve::Bn254) },
+        "the key is for development only",
+    );
+}
+
+#[test]
+fn a_policy_without_keys_is_refused() {
+    not_sound(
+        ProofPolicy { keys: vec![], ..policy(ProofCurve::Bn254) },
+        "keys for chunks of up to [1000] entries",
+    );
+}
+
+#[test]
+fn a_key_stands_in_a_policy_once() {
+    not_sound(twice(), "each once");
+}
+
+#[test]
+fn a_key_of_another_shape_is_refused() {
+    not_sound(with_key(|key| key.shape = Shape::STANDARD[1]), "keys for chunks of up to [1000]");
+}
+
+#[test]
+fn a_key_on_another_curve_is_refused() {
+    not_sound(with_key(|key| key.verifying = BLS12_381.0.clone()), "the key is not on bn254");
+}
+
+#[test]
+fn a_policy_on_another_curve_than_its_key_is_refused() {
+    not_sound(
+        ProofPolicy { curve: ProofCurve::Bls12381, ..policy(ProofCurve::Bn254) },
+        "not on bls12-381",
+    );
+}
+
+#[test]
+fn a_changed_verifying_key_is_refused() {
+    let changed = with_key(|key| *key.verifying.last_mut().unwrap() ^= 1);
+    not_sound(changed, "a point of the key");
 }
 
 #[test]
@@ -203,25 +244,37 @@ fn a_manifest_says_what_a_proving_key_is() {
     assert!(found.starts_with("not a proving key: at byte 0"), "{found}");
 }
 
+fn judged_by_heads(manifest: SignedManifest) {
+    let ((first, one), (_, two)) = (prepared(&manifest, 1), prepared(&manifest, 2));
+    let missing = one.clone().sign(None).unwrap();
+    let garbage = one.clone().sign(Some(b"no proof")).unwrap();
+    let good = proved(&manifest, one, &first);
+    let stolen = two.sign(good.proof()).unwrap();
+    // As they come: nothing is opened.
+    let came: Vec<_> = [&good, &missing, &garbage, &stolen, &good]
+        .iter()
+        .map(|head| BundleHead::decode(&head.encode(), &manifest.bundle_limits()).unwrap())
+        .collect();
+    let found = manifest.check_proofs(&came.iter().collect::<Vec<_>>());
+    assert_eq!((&found[0], &found[4]), (&Ok(()), &Ok(())));
+    assert_eq!(found[1], Err(ProofRefusal::Missing));
+    let codes = [2, 3].map(|k: usize| found[k].as_ref().unwrap_err().code());
+    assert_eq!(codes, [206, 206]);
+}
+
 #[test]
-fn updates_are_judged_by_their_heads_alone() {
-    for manifest in federations() {
-        let ((first, one), (_, two)) = (prepared(&manifest, 1), prepared(&manifest, 2));
-        let missing = one.clone().sign(None).unwrap();
-        let garbage = one.clone().sign(Some(b"no proof")).unwrap();
-        let good = proved(&manifest, one, &first);
-        let stolen = two.sign(good.proof()).unwrap();
-        // As they come: nothing is opened.
-        let came: Vec<_> = [&good, &missing, &garbage, &stolen, &good]
-            .iter()
-            .map(|head| BundleHead::decode(&head.encode(), &manifest.bundle_limits()).unwrap())
-            .collect();
-        let found = manifest.check_proofs(&came.iter().collect::<Vec<_>>());
-        assert_eq!((&found[0], &found[4]), (&Ok(()), &Ok(())));
-        assert_eq!(found[1], Err(ProofRefusal::Missing));
-        let codes = [2, 3].map(|k: usize| found[k].as_ref().unwrap_err().code());
-        assert_eq!(codes, [206, 206]);
-    }
+fn updates_are_judged_by_their_heads_alone_in_clear() {
+    judged_by_heads(federations()[0].clone());
+}
+
+#[test]
+fn updates_are_judged_by_their_heads_alone_that_are_encrypted() {
+    judged_by_heads(federations()[1].clone());
+}
+
+#[test]
+fn updates_are_judged_by_their_heads_alone_on_bls12_381() {
+    judged_by_heads(federations()[2].clone());
 }
 
 #[test]
@@ -234,22 +287,34 @@ fn what_needs_no_proof_has_none() {
     assert_eq!(asked.check_proofs(&[&without]), [Err(ProofRefusal::Missing)]);
 }
 
+fn a_reader_finds_it(manifest: SignedManifest) {
+    let (first, one) = prepared(&manifest, 1);
+    let (second, _) = prepared(&manifest, 2);
+    let prover = prover(&manifest);
+    let honest = proved(&manifest, one.clone(), &first);
+    assert_eq!(check_commitments(&manifest, &*prover, &honest, &first), Ok(()));
+    let cheat = proved(&manifest, one, &second);
+    // To whoever cannot read it, all is well.
+    assert_eq!(manifest.check_proofs(&[&cheat]), [Ok(())]);
+    let found = check_commitments(&manifest, &*prover, &cheat, &first).unwrap_err();
+    assert_eq!(found.code(), 207);
+    assert_eq!(
+        found.to_string(),
+        "the proof is about another update: what chunk 0 commits to is not the payload"
+    );
+}
+
 #[test]
-fn a_reader_finds_a_proof_about_another_update() {
-    for manifest in federations() {
-        let (first, one) = prepared(&manifest, 1);
-        let (second, _) = prepared(&manifest, 2);
-        let prover = prover(&manifest);
-        let honest = proved(&manifest, one.clone(), &first);
-        assert_eq!(check_commitments(&manifest, &*prover, &honest, &first), Ok(()));
-        let cheat = proved(&manifest, one, &second);
-        // To whoever cannot read it, all is well.
-        assert_eq!(manifest.check_proofs(&[&cheat]), [Ok(())]);
-        let found = check_commitments(&manifest, &*prover, &cheat, &first).unwrap_err();
-        assert_eq!(found.code(), 207);
-        assert_eq!(
-            found.to_string(),
-            "the proof is about another update: what chunk 0 commits to is not the payload"
-        );
-    }
+fn a_reader_finds_a_proof_about_another_update_in_clear() {
+    a_reader_finds_it(federations()[0].clone());
+}
+
+#[test]
+fn a_reader_finds_a_proof_about_another_update_that_are_encrypted() {
+    a_reader_finds_it(federations()[1].clone());
+}
+
+#[test]
+fn a_reader_finds_a_proof_about_another_update_on_bls12_381() {
+    a_reader_finds_it(federations()[2].clone());
 }

@@ -380,3 +380,21 @@ fn show(args: &BenchProofsArgs, found: &Figures) -> anyhow::Result<()> {
     say!("rate        {per_s:.0} bundles per second, {per_cpu_s:.0} per second of one core");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_are_forged_in_every_way() {
+        let ways: BTreeSet<String> = FORGERIES.iter().map(|it| format!("{it:?}")).collect();
+        assert_eq!(ways.len(), FORGERIES.len());
+    }
+
+    #[test]
+    fn time_of_processes_that_ended_only_grows() {
+        let before = children_cpu_s();
+        assert!(Command::new("true").status().expect("a process").success());
+        assert!(children_cpu_s() >= before);
+    }
+}
