@@ -13,9 +13,8 @@
 //! Bytes of a plan: a map `{1: curve, 2: log2 size of phase 1, 3: [entries, ...], 4: least number of contributors}`. Header of a
 //! contribution's bundle: `["ceremony", federation, part, ceremony, payload hash]`.
 
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead};
+use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
-use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
@@ -360,15 +359,8 @@ impl SignedManifest {
         let (ceremony, _) = peek(plan.curve, payload)?;
         let (federation, hash) = (self.id().hash(), ContentHash::of(payload));
         let header = ContributionHeader { federation, part, ceremony, payload: hash };
-        let draft = BundleDraft {
-            destination: Eid::dtn(&self.id().to_string(), "updates").map_err(BundleError::from)?,
-            created: now,
-            sequence: SEQUENCE_FIRST | part.number() << 16 | tries as u64,
-            lifetime: self.manifest().bounds.bundle_lifetime,
-            hop_limit: u8::MAX,
-            header: header.encode(),
-            payload,
-        };
+        let number = SEQUENCE_FIRST | part.number() << 16 | tries as u64;
+        let draft = self.draft((now, number), header.encode(), payload)?;
         let head = BundleHead::seal(draft, key)?;
         self.check_terms(&head)?;
         self.admit_contribution(&head, payload)?;

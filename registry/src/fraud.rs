@@ -19,11 +19,11 @@ use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::keyring::Keyring;
-use longhaul_proofs::update::{ProveUpdates, UpdateProofError, opening_seed};
+use longhaul_proofs::update::{ProveUpdates, UpdateProofError};
 
 use crate::federation::FederationId;
 use crate::manifest::{SignedManifest, TermsError};
-use crate::proving::ProofRefusal;
+use crate::proving::{ProofRefusal, check_commitments_with};
 use crate::record::HEAD_BYTES_MAX;
 
 const TAG: &str = "fraud";
@@ -171,13 +171,13 @@ impl FraudProof {
         let finding = match self.read_update(manifest, &head, epoch) {
             Err(error) => Finding::NoUpdate(error),
             Ok(update) => {
-                let seed = opening_seed(&self.payload, &head.header_hash(), self.salt.as_ref());
-                let asked = manifest.proof_of(&head).map_err(NoFraud::Proof)?;
-                let (subject, proof) = asked.ok_or(NoFraud::Proof(ProofRefusal::Missing))?;
-                match prover.check_commitments(&subject, proof, &update, &seed) {
+                let salted = (&head, self.salt.as_ref());
+                match check_commitments_with(manifest, prover, salted, &update) {
                     Ok(()) => return Err(NoFraud::Honest),
-                    Err(UpdateProofError::Commitment(chunk)) => Finding::Commitment(chunk),
-                    Err(error) => return Err(NoFraud::Proof(ProofRefusal::Invalid(error))),
+                    Err(ProofRefusal::Commitment(UpdateProofError::Commitment(chunk))) => {
+                        Finding::Commitment(chunk)
+                    }
+                    Err(refusal) => return Err(NoFraud::Proof(refusal)),
                 }
             }
         };

@@ -14,9 +14,8 @@
 
 use std::sync::Arc;
 
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead};
+use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
-use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::keyring::{FederationKey, KEY_ID_BYTES, KeyId, Keyring, WrappedKey};
@@ -274,16 +273,9 @@ impl SignedManifest {
         let payload = writer.into_bytes();
         let hash = ContentHash::of(&payload);
         let header = KeyHeader { federation: self.id().hash(), generation, payload: hash };
-        let draft = BundleDraft {
-            destination: Eid::dtn(&self.id().to_string(), "updates").map_err(BundleError::from)?,
-            created: now,
-            // Numbers of updates are those of epochs; these are beyond.
-            sequence: SEQUENCE_FIRST | u64::from(generation),
-            lifetime: manifest.bounds.bundle_lifetime,
-            hop_limit: u8::MAX,
-            header: header.encode(),
-            payload: &payload,
-        };
+        // Numbers of updates are those of epochs; these are beyond.
+        let number = SEQUENCE_FIRST | u64::from(generation);
+        let draft = self.draft((now, number), header.encode(), &payload)?;
         let head = BundleHead::seal(draft, creator)?;
         self.check_terms(&head)?;
         self.admit_key(&head, &payload.as_slice().into())?;

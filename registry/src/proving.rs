@@ -18,7 +18,7 @@ use longhaul_aggregation::{Epoch, HeaderKind, Update};
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
-use longhaul_proofs::cp::{KeyError, ProvingKey, VerifyingKey};
+use longhaul_proofs::cp::{KeyError, VerifyingKey};
 use longhaul_proofs::curve::{Bls12_381, Bn254, Curve, Scalar};
 use longhaul_proofs::s1::{ChunkProver, ChunkVerifier, Shape, Subject, circuit};
 use longhaul_proofs::seed::Seed;
@@ -257,12 +257,11 @@ impl ProofPolicy {
             let refused = |error| ProofPolicyError::Key { entries, error };
             let hash = key.proving;
             let bytes = read(&hash).ok_or(ProofPolicyError::NoProvingKey { entries, hash })?;
-            let system = circuit(key.shape);
-            let proving = ProvingKey::<E>::decode(&bytes, &system, hash).map_err(refused)?;
-            if proving.verifying().encode() != key.verifying {
+            let prover = ChunkProver::<E>::decode(key.shape, &bytes, hash).map_err(refused)?;
+            if prover.prover().key().verifying().encode() != key.verifying {
                 return Err(ProofPolicyError::Pair(entries));
             }
-            provers.push(ChunkProver::new(key.shape, proving).map_err(refused)?);
+            provers.push(prover);
         }
         let needed = shapes(&shape.shapes());
         UpdateProver::new(shape, provers)
@@ -436,8 +435,18 @@ pub fn check_commitments(
     head: &BundleHead,
     update: &Update,
 ) -> Result<(), ProofRefusal> {
+    check_commitments_with(manifest, prover, (head, head.salt().as_ref()), update)
+}
+
+/// The same for a head that need not be opened, whose salt is known.
+pub(crate) fn check_commitments_with(
+    manifest: &SignedManifest,
+    prover: &dyn ProveUpdates,
+    (head, salt): (&BundleHead, Option<&[u8; 32]>),
+    update: &Update,
+) -> Result<(), ProofRefusal> {
     let (subject, proof) = manifest.proof_of(head)?.ok_or(ProofRefusal::Missing)?;
-    let seed = seed_of(head, update.payload());
+    let seed = opening_seed(update.payload(), &head.header_hash(), salt);
     let checked = prover.check_commitments(&subject, proof, update, &seed);
     checked.map_err(ProofRefusal::Commitment)
 }

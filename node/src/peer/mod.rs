@@ -38,8 +38,7 @@ use longhaul_aggregation::{
     AdmissionPolicy, Compressor, Epoch, Fold, MemberIndex, Parameters, Previous, RefusalKind,
 };
 use longhaul_dtn::agent::{self, Agent, Held};
-use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleId, Prepared, TAG_BYTES};
-use longhaul_dtn::eid::Eid;
+use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId, Prepared, TAG_BYTES};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
@@ -62,9 +61,6 @@ pub use proving::{ProveRequest, Proven, VerifyRequest};
 
 pub use sealing::SealCounts;
 pub use status::Status;
-
-/// Hops that a bundle may take; ferry chains can be long, and 255 is the most.
-const HOP_LIMIT: u8 = 255;
 
 /// What a peer is made from.
 #[derive(Debug, Clone)]
@@ -431,15 +427,7 @@ impl Peer {
         header: Vec<u8>,
         payload: &[u8],
     ) -> Result<(Prepared, Arc<[u8]>), BundleError> {
-        let draft = BundleDraft {
-            destination: Eid::dtn(&self.manifest.id().to_string(), "updates")?,
-            created: self.now,
-            sequence,
-            lifetime: self.manifest().bounds.bundle_lifetime,
-            hop_limit: HOP_LIMIT,
-            header,
-            payload,
-        };
+        let draft = self.manifest.draft((self.now, sequence), header, payload)?;
         self.prepare_draft(draft)
     }
 

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use longhaul_aggregation::{Admitted, Epoch, MemberIndex, Previous, RefusalKind, Update, admit};
 use longhaul_dtn::agent::Held;
-use longhaul_dtn::bundle::Prepared;
+use longhaul_dtn::bundle::{BundleHead, Prepared};
 use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::s1::Subject;
 use longhaul_proofs::seed::Seed;
-use longhaul_proofs::update::{ProveUpdates, VerifyUpdates, opening_seed, subject};
+use longhaul_proofs::update::{ProveUpdates, opening_seed, subject};
 use longhaul_registry::proving::check_commitments;
-use longhaul_registry::{FraudProof, ProofRefusal};
+use longhaul_registry::{FraudProof, ProofRefusal, SignedManifest};
 
 use super::{Event, Input, Memo, Output, Peer};
 
@@ -78,8 +78,8 @@ pub struct ProveRequest {
 /// Verifies proofs about updates of others; answer with [`VerifyRequest::carry_out`].
 #[derive(Debug)]
 pub struct VerifyRequest {
-    proofs: Vec<(Subject, Vec<u8>)>,
-    verifier: Arc<dyn VerifyUpdates>,
+    manifest: Arc<SignedManifest>,
+    heads: Vec<Arc<BundleHead>>,
 }
 
 /// The answer to a [`ProveRequest`].
@@ -105,19 +105,18 @@ impl ProveRequest {
 impl VerifyRequest {
     /// How many proofs there are.
     pub fn len(&self) -> usize {
-        self.proofs.len()
+        self.heads.len()
     }
 
     /// Whether there is none, which is never asked.
     pub fn is_empty(&self) -> bool {
-        self.proofs.is_empty()
+        self.heads.is_empty()
     }
 
     /// Gives the verdicts: some 0.2 ms of one core for each chunk of a large batch, on the current rayon pool.
     pub fn carry_out(&self) -> Input {
-        let proofs: Vec<_> = self.proofs.iter().map(|(subject, it)| (*subject, &it[..])).collect();
-        let verdicts = self.verifier.verify_batch(&proofs).into_iter();
-        Input::Verified(verdicts.map(|it| it.map_err(ProofRefusal::Invalid)).collect())
+        let heads: Vec<&BundleHead> = self.heads.iter().map(|head| &**head).collect();
+        Input::Verified(self.manifest.check_proofs(&heads))
     }
 }
 
@@ -204,17 +203,11 @@ impl Peer {
         if self.proving.waiting.is_empty() || !self.proving.asked.is_empty() {
             return;
         }
-        let Some(verifier) = self.manifest.proof_verifier().cloned() else { return };
         let count = self.proving.waiting.len().min(BATCH_MAX);
-        let batch: Vec<_> = self.proving.waiting.drain(..count).collect();
-        let proof = |(held, _): &(Held, _)| {
-            let found = self.manifest.proof_of(&held.head).ok().flatten();
-            let (subject, proof) = found.expect("what waits has a proof");
-            (subject, proof.to_vec())
-        };
-        let proofs = batch.iter().map(proof).collect();
-        self.proving.asked = batch;
-        self.outputs.push_back(Output::Verify(VerifyRequest { proofs, verifier }));
+        self.proving.asked = self.proving.waiting.drain(..count).collect();
+        let heads = self.proving.asked.iter().map(|(held, _)| held.head.clone()).collect();
+        let manifest = self.manifest.clone();
+        self.outputs.push_back(Output::Verify(VerifyRequest { manifest, heads }));
     }
 
     /// Goes on with the batch whose verdicts are there.

@@ -94,9 +94,7 @@ pub(super) fn install(
             "{} is not the key that the manifest names: it was cut short or changed; copy it again",
             plain::path(&from)
         );
-        let part = folder.join(format!("{name}.part"));
-        fs::write(&part, &bytes).with_context(|| format!("write {}", plain::path(&part)))?;
-        fs::rename(&part, &place).with_context(|| format!("write {}", plain::path(&place)))?;
+        write(&folder, &bytes)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
 
 use super::circuit::circuit;
 use super::shape::Shape;
@@ -108,6 +109,16 @@ impl<E: Curve> ChunkProver<E> {
     /// A key of another circuit.
     pub fn new(shape: Shape, key: ProvingKey<E>) -> Result<Self, KeyError> {
         Ok(Self { shape, prover: Prover::new(circuit(shape), key)? })
+    }
+
+    /// Reads the key of a shape whose hash is pinned ([`ProvingKey::decode`]); the circuit is made once.
+    ///
+    /// # Errors
+    /// Another hash, bytes that are no key, or a key of another circuit.
+    pub fn decode(shape: Shape, key: &[u8], pinned: ContentHash) -> Result<Self, KeyError> {
+        let system = circuit(shape);
+        let key = ProvingKey::decode(key, &system, pinned)?;
+        Ok(Self { shape, prover: Prover::new(system, key)? })
     }
 
     /// The entries it is for.

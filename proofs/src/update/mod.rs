@@ -158,6 +158,11 @@ impl UpdateShape {
         self.chunks.iter().map(|chunk| chunk.0).collect()
     }
 
+    /// The shapes of a schema's chunks, whatever norm updates may have.
+    pub fn shapes_of(schema: &Schema) -> BTreeSet<Shape> {
+        Self::new(schema, NormBound::from_units(0)).shapes()
+    }
+
     /// Most bytes of a proof.
     pub fn proof_bytes_max(&self) -> usize {
         self.chunks.len() * CHUNK_BYTES_MAX + TOTAL_BYTES_MAX

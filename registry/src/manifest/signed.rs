@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use longhaul_aggregation::{AdmissionPolicy, Fold, Sortition};
-use longhaul_dtn::bundle::{BundleHead, BundleLimits};
+use longhaul_dtn::bundle::{BundleDraft, BundleError, BundleHead, BundleLimits};
 use longhaul_dtn::codec::{CodecError, CodecErrorKind, Reader, Writer};
 use longhaul_dtn::identity::{Domain, PeerId, SecretKey, Signature};
 
-use longhaul_dtn::time::Span;
+use longhaul_dtn::eid::Eid;
+use longhaul_dtn::time::{Span, Timestamp};
 
 use super::{InvalidManifest, Manifest};
 use crate::ceremony::{CONTRIBUTION_HEADER_BYTES_MAX, Lengths};
@@ -217,6 +218,28 @@ impl SignedManifest {
                 .max(self.contribution_bytes_max()),
             lifetime_max: bounds.bundle_lifetime,
         }
+    }
+
+    /// A bundle of the federation on its terms, made at `created`.
+    ///
+    /// # Errors
+    /// None that a federation's id gives cause for.
+    pub fn draft<'a>(
+        &self,
+        (created, sequence): (Timestamp, u64),
+        header: Vec<u8>,
+        payload: &'a [u8],
+    ) -> Result<BundleDraft<'a>, BundleError> {
+        Ok(BundleDraft {
+            destination: Eid::dtn(&self.id.to_string(), "updates")?,
+            created,
+            sequence,
+            lifetime: self.manifest.bounds.bundle_lifetime,
+            // Ferry chains can be long.
+            hop_limit: u8::MAX,
+            header,
+            payload,
+        })
     }
 
     /// Checks what an author may choose of a bundle's transport: it lives for the

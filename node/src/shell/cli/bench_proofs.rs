@@ -17,8 +17,7 @@ use clap::{Args, value_parser};
 use longhaul_aggregation::{
     BaseClaim, Compressor, Epoch, NormBound, Parameters, Update, UpdateHeader,
 };
-use longhaul_dtn::bundle::{BundleDraft, BundleHead, BundleId, Encryption, Prepared};
-use longhaul_dtn::eid::Eid;
+use longhaul_dtn::bundle::{BundleHead, BundleId, Encryption, Prepared};
 use longhaul_dtn::hash::{ContentHash, mix64};
 use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::keyring::{FederationKey, Keyring};
@@ -163,7 +162,7 @@ fn children_cpu_s() -> f64 {
 impl World {
     fn make(args: &BenchProofsArgs, root: &Path) -> anyhow::Result<Self> {
         let [keys, member, courier] = ["keys", "member", "courier"].map(|name| root.join(name));
-        let shapes = UpdateShape::new(&args.model.schema(), NormBound::from_milli(1)).shapes();
+        let shapes = UpdateShape::shapes_of(&args.model.schema());
         let seed = Seed::from_bytes(entropy::nonce()?);
         proving_keys::make_development_keys(&keys, ProofCurve::default(), shapes, &seed)?;
         let (member_id, courier_id) = (create_data_dir(&member)?, create_data_dir(&courier)?);
@@ -248,15 +247,8 @@ impl World {
             Some((Forgery::Epoch, _)) => u64::from(number) + 1,
             _ => u64::from(number),
         };
-        let draft = BundleDraft {
-            destination: Eid::dtn(&self.manifest.id().to_string(), "updates")?,
-            created: self.manifest.manifest().start,
-            sequence,
-            lifetime: self.manifest.manifest().bounds.bundle_lifetime,
-            hop_limit: 255,
-            header: header.encode(),
-            payload: update.payload(),
-        };
+        let created = self.manifest.manifest().start;
+        let draft = self.manifest.draft((created, sequence), header.encode(), update.payload())?;
         let pseudonym = self.author.pseudonym(&self.manifest.id().hash(), sequence);
         let encryption = Encryption { author: &self.author, pseudonym: &pseudonym, key: &self.key };
         let (prepared, payload) = Prepared::encrypted(draft, &encryption)?;

@@ -284,7 +284,7 @@ pub(in crate::shell) fn make_manifest(
     let (members, trust_roots) = plan.sorted_members()?;
     let privacy = plan.private.then(|| privacy(plan, &members)).transpose()?;
     let bounds = plan.bounds(schema.payload_bytes_max())?;
-    let shapes = UpdateShape::new(&schema, bounds.norm_max).shapes();
+    let shapes = UpdateShape::shapes_of(&schema);
     let policy = |dir: &PathBuf| proving_keys::policy(dir, shapes, plan.development_keys);
     let proofs = plan.proofs.as_ref().map(policy).transpose()?;
     let manifest = Manifest {

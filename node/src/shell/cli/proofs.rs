@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use longhaul_aggregation::NormBound;
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::UpdateShape;
 use longhaul_registry::ProofCurve;
@@ -58,7 +57,7 @@ pub(super) fn proofs(command: &ProofsCommand) -> anyhow::Result<ExitCode> {
 
 fn development_keys(args: &DevelopmentArgs) -> anyhow::Result<ExitCode> {
     let kind: ModelKind = args.model.parse().context("--model")?;
-    let shapes = UpdateShape::new(&kind.schema(), NormBound::from_milli(1)).shapes();
+    let shapes = UpdateShape::shapes_of(&kind.schema());
     let seed = Seed::from_bytes(entropy::nonce()?);
     eprintln!("Making {} keys for {kind} on {} ...", shapes.len(), args.curve);
     let made = make_development_keys(&args.out, args.curve, shapes, &seed)?;

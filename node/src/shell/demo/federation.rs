@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use longhaul_aggregation::NormBound;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::Span;
 use longhaul_proofs::seed::Seed;
@@ -222,7 +221,7 @@ impl Federation {
 /// Makes the proving keys of this run.
 fn make_keys(folder: &Path, plan: &ManifestPlan) -> anyhow::Result<()> {
     let kind: ModelKind = plan.model.parse()?;
-    let shapes = UpdateShape::new(&kind.schema(), NormBound::from_milli(1)).shapes();
+    let shapes = UpdateShape::shapes_of(&kind.schema());
     eprintln!("Making {} keys for proofs; who makes such keys can forge proofs.", shapes.len());
     let seed = Seed::from_bytes(entropy::nonce()?);
     let made = proving_keys::make_development_keys(folder, ProofCurve::default(), shapes, &seed)?;

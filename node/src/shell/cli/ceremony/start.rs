@@ -94,7 +94,7 @@ fn manifest(args: &StartArgs, key: &SecretKey) -> anyhow::Result<SignedManifest>
     members.dedup();
     let attackers_permille = (share * 1e3).round() as u16;
     let attackers = members.len() * usize::from(attackers_permille) / 1_000;
-    let shapes = UpdateShape::new(&schema, NormBound::from_milli(1)).shapes();
+    let shapes = UpdateShape::shapes_of(&schema);
     let shapes: Vec<Shape> = shapes.into_iter().collect();
     let size = CeremonyPlan::size_for(&shapes).context("the model is too large for a ceremony")?;
     let plan = CeremonyPlan {
