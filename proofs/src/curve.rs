@@ -4,6 +4,8 @@
 //! wants the wider margin. Both are short Weierstrass curves, and [`Curve`] says so in types, because
 //! the sums of [`crate::cp`] work on the coordinates of affine points; both have an endomorphism that halves scalars. No curve is implemented here.
 
+use std::fmt;
+
 pub use ark_bls12_381::Bls12_381;
 pub use ark_bn254::Bn254;
 use ark_ec::pairing::Pairing;
@@ -48,3 +50,34 @@ pub type Scalar<E> = <E as Pairing>::ScalarField;
 pub type PointOne<E> = <E as Pairing>::G1Affine;
 /// A point of G2.
 pub type PointTwo<E> = <E as Pairing>::G2Affine;
+
+/// The name of a curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum ProofCurve {
+    /// BN254: points of 32 bytes, the fastest; about 100 bits.
+    #[default]
+    Bn254,
+    /// BLS12-381: points of 48 bytes; about 120 bits.
+    Bls12381,
+}
+
+impl ProofCurve {
+    /// Its name in manifests and keys.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bn254 => Bn254::NAME,
+            Self::Bls12381 => Bls12_381::NAME,
+        }
+    }
+
+    /// The curve of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Bn254, Self::Bls12381].into_iter().find(|curve| curve.name() == name)
+    }
+}
+
+impl fmt::Display for ProofCurve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

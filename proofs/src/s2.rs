@@ -14,7 +14,7 @@ use ark_ec::CurveGroup;
 use ark_ff::{AdditiveGroup, PrimeField};
 use ark_serialize::CanonicalSerialize;
 
-use crate::cp::{Basis, sum_wide};
+use crate::cp::{Basis, coefficients, sum_wide};
 use crate::curve::{Curve, PointOne, Scalar};
 use crate::s1::{Exponent, VALUE_MAX};
 use crate::seed::Secret;
@@ -132,7 +132,7 @@ pub fn verify_sums<E: Curve>(
 
 /// Whether the claims hold together, each times a coefficient.
 fn joined_holds<E: Curve>(basis: &Basis<E>, claims: &[SumClaim<'_, E>]) -> bool {
-    let coefficients = coefficients(claims);
+    let coefficients = coefficients_of(claims);
     let len = claims.iter().map(|claim| claim.sums.len()).max().unwrap_or(0);
     let mut sums = vec![Scalar::<E>::ZERO; len];
     let mut blinder = Scalar::<E>::ZERO;
@@ -148,7 +148,7 @@ fn joined_holds<E: Curve>(basis: &Basis<E>, claims: &[SumClaim<'_, E>]) -> bool 
 }
 
 /// A coefficient for each claim, fixed by all of them.
-fn coefficients<E: Curve>(claims: &[SumClaim<'_, E>]) -> Vec<Scalar<E>> {
+fn coefficients_of<E: Curve>(claims: &[SumClaim<'_, E>]) -> Vec<Scalar<E>> {
     let mut hasher = blake3::Hasher::new_derive_key("longhaul 2026 proofs joined sums v1");
     let mut bytes = Vec::new();
     for claim in claims {
@@ -164,13 +164,7 @@ fn coefficients<E: Curve>(claims: &[SumClaim<'_, E>]) -> Vec<Scalar<E>> {
         claim.blinder.reveal().serialize_compressed(&mut bytes).expect("a vector takes all bytes");
         hasher.update(&bytes);
     }
-    let mut stream = hasher.finalize_xof();
-    let draw = |_| {
-        let mut bytes = [0; 16];
-        stream.fill(&mut bytes);
-        Scalar::<E>::from(u128::from_be_bytes(bytes))
-    };
-    claims.iter().map(draw).collect()
+    coefficients(&hasher, claims.len())
 }
 
 impl<E: Curve> SumClaim<'_, E> {

@@ -11,20 +11,20 @@
 //! Bytes of a policy: a map `{1: curve, 2: [[entries, verifying key, hash of the proving key], ...], 3: for development}`.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use longhaul_aggregation::{Epoch, HeaderKind, Update};
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
-use longhaul_proofs::cp::{KeyError, VerifyingKey};
-use longhaul_proofs::curve::{Bls12_381, Bn254, Curve, Scalar};
-use longhaul_proofs::s1::{ChunkProver, ChunkVerifier, Shape, Subject, circuit};
+use longhaul_proofs::cp::KeyError;
+pub use longhaul_proofs::curve::ProofCurve;
+use longhaul_proofs::s1::{Shape, Subject};
 use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::keys::{self, ShapeKey};
 use longhaul_proofs::update::{
-    ProveUpdates, UpdateKeysError, UpdateProofError, UpdateProver, UpdateShape, UpdateVerifier,
-    VerifyUpdates, opening_seed, subject,
+    ProveUpdates, UpdateKeysError, UpdateProofError, UpdateShape, VerifyUpdates, opening_seed,
+    subject,
 };
 
 use crate::manifest::{Manifest, SignedManifest};
@@ -33,16 +33,6 @@ use crate::privacy::KeyHeader;
 /// Most bytes of a verifying key in a manifest.
 const VERIFYING_BYTES_MAX: usize = 16 * 1024;
 const CURVE_BYTES_MAX: usize = 16;
-
-/// The curve that a federation's proofs live on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum ProofCurve {
-    /// BN254: points of 32 bytes, the fastest; about 100 bits.
-    #[default]
-    Bn254,
-    /// BLS12-381: points of 48 bytes; about 120 bits.
-    Bls12381,
-}
 
 /// What members prove about their updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,27 +148,6 @@ impl PartialEq for Verifier {
     }
 }
 
-impl ProofCurve {
-    /// Its name in manifests and keys.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bn254 => Bn254::NAME,
-            Self::Bls12381 => Bls12_381::NAME,
-        }
-    }
-
-    /// The curve of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Bn254, Self::Bls12381].into_iter().find(|curve| curve.name() == name)
-    }
-}
-
-impl fmt::Display for ProofCurve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 impl ProofPolicy {
     pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.map(3).unsigned(1).text(self.curve.name());
@@ -204,34 +173,10 @@ impl ProofPolicy {
     /// The verifier of updates of this shape; decodes and checks every key.
     pub(crate) fn verifier(&self, shape: UpdateShape) -> Result<Verifier, ProofPolicyError> {
         self.check_shapes(&shape)?;
-        let verifier: Arc<dyn VerifyUpdates> = match self.curve {
-            ProofCurve::Bn254 => Arc::new(self.verifier_on::<Bn254>(shape)?),
-            ProofCurve::Bls12381 => Arc::new(self.verifier_on::<Bls12_381>(shape)?),
-        };
-        Ok(Verifier(verifier))
-    }
-
-    fn verifier_on<E: Curve>(
-        &self,
-        shape: UpdateShape,
-    ) -> Result<UpdateVerifier<E>, ProofPolicyError> {
-        let needed = shapes(&shape.shapes());
-        let verifiers = self.keys.iter().map(|key| self.chunk_verifier::<E>(key));
-        UpdateVerifier::new(shape, verifiers.collect::<Result<Vec<_>, _>>()?)
-            .map_err(|_: UpdateKeysError| ProofPolicyError::Shapes(needed))
-    }
-
-    fn chunk_verifier<E: Curve>(
-        &self,
-        key: &ProofKey,
-    ) -> Result<ChunkVerifier<E>, ProofPolicyError> {
-        let entries = key.shape.entries();
-        let refused = |error| ProofPolicyError::Key { entries, error };
-        let verifying = VerifyingKey::<E>::decode(&key.verifying).map_err(refused)?;
-        if !self.development {
-            verifying.require_ceremony().map_err(refused)?;
-        }
-        ChunkVerifier::new(key.shape, verifying).map_err(refused)
+        let bytes: Vec<_> = self.keys.iter().map(|key| (key.shape, &key.verifying[..])).collect();
+        keys::verifier(self.curve, shape, &bytes, self.development)
+            .map(Verifier)
+            .map_err(Self::refused)
     }
 
     /// The prover of updates of this shape, from the proving keys that `read` gives by their hash.
@@ -240,32 +185,32 @@ impl ProofPolicy {
         shape: UpdateShape,
         read: &mut dyn FnMut(&ContentHash) -> Option<Vec<u8>>,
     ) -> Result<Arc<dyn ProveUpdates>, ProofPolicyError> {
-        Ok(match self.curve {
-            ProofCurve::Bn254 => Arc::new(self.prover_on::<Bn254>(shape, read)?),
-            ProofCurve::Bls12381 => Arc::new(self.prover_on::<Bls12_381>(shape, read)?),
-        })
+        let mut found = Vec::new();
+        for key in &self.keys {
+            let (entries, hash) = (key.shape.entries(), key.proving);
+            found.push(read(&hash).ok_or(ProofPolicyError::NoProvingKey { entries, hash })?);
+        }
+        let pairs = self.keys.iter().zip(&found);
+        let keys: Vec<_> = pairs
+            .map(|(key, proving)| ShapeKey {
+                shape: key.shape,
+                proving,
+                pinned: key.proving,
+                verifying: &key.verifying,
+            })
+            .collect();
+        keys::prover(self.curve, shape, &keys).map_err(Self::refused)
     }
 
-    fn prover_on<E: Curve>(
-        &self,
-        shape: UpdateShape,
-        read: &mut dyn FnMut(&ContentHash) -> Option<Vec<u8>>,
-    ) -> Result<UpdateProver<E>, ProofPolicyError> {
-        let mut provers = Vec::new();
-        for key in &self.keys {
-            let entries = key.shape.entries();
-            let refused = |error| ProofPolicyError::Key { entries, error };
-            let hash = key.proving;
-            let bytes = read(&hash).ok_or(ProofPolicyError::NoProvingKey { entries, hash })?;
-            let prover = ChunkProver::<E>::decode(key.shape, &bytes, hash).map_err(refused)?;
-            if prover.prover().key().verifying().encode() != key.verifying {
-                return Err(ProofPolicyError::Pair(entries));
+    fn refused(error: UpdateKeysError) -> ProofPolicyError {
+        match error {
+            UpdateKeysError::Key { shape: entries, error } => {
+                ProofPolicyError::Key { entries, error }
             }
-            provers.push(prover);
+            UpdateKeysError::Pair(entries) => ProofPolicyError::Pair(entries),
+            // Those of the policy were compared with the shapes before.
+            UpdateKeysError::Missing(entries) => ProofPolicyError::Shapes(vec![entries]),
         }
-        let needed = shapes(&shape.shapes());
-        UpdateProver::new(shape, provers)
-            .map_err(|_: UpdateKeysError| ProofPolicyError::Shapes(needed))
     }
 
     fn check_shapes(&self, shape: &UpdateShape) -> Result<(), ProofPolicyError> {
@@ -275,14 +220,6 @@ impl ProofPolicy {
             false => Err(ProofPolicyError::Shapes(shapes(&needed))),
         }
     }
-}
-
-/// The shape whose circuit a verifying key is of.
-fn shape_of<E: Curve>(verifying: &[u8]) -> Result<Shape, ProofPolicyError> {
-    let refused = |error| ProofPolicyError::Key { entries: 0, error };
-    let key = VerifyingKey::<E>::decode(verifying).map_err(refused)?;
-    let of = |shape: &Shape| circuit::<Scalar<E>>(*shape).id() == key.circuit();
-    Shape::STANDARD.into_iter().find(of).ok_or_else(|| refused(KeyError::Circuit))
 }
 
 pub(crate) fn read_curve(reader: &mut Reader<'_>) -> Result<ProofCurve, CodecError> {
@@ -319,10 +256,8 @@ impl ProofKey {
             Ok((curve, verifying.to_vec()))
         };
         let (curve, verifying) = parts().map_err(ProofPolicyError::NoKey)?;
-        let shape = match curve {
-            ProofCurve::Bn254 => shape_of::<Bn254>(&verifying)?,
-            ProofCurve::Bls12381 => shape_of::<Bls12_381>(&verifying)?,
-        };
+        let shape = keys::shape_of(curve, &verifying)
+            .map_err(|error| ProofPolicyError::Key { entries: 0, error })?;
         Ok((curve, Self { shape, verifying, proving: ContentHash::of(proving) }))
     }
 

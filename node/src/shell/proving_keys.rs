@@ -10,11 +10,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use longhaul_aggregation::MemberIndex;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_proofs::cp::development_key;
-use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
-use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::s1::Shape;
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::ProveUpdates;
+use longhaul_proofs::update::keys::development_keys;
 use longhaul_registry::{Manifest, ProofCurve, ProofKey, ProofPolicy, SignedManifest};
 
 use super::fresh::{self, Readers};
@@ -181,16 +180,9 @@ pub(super) fn make_development_keys(
     let mut made = Vec::new();
     for shape in shapes {
         let seed = seed.derive("development key", shape.entries() as u64);
-        let bytes = match curve {
-            ProofCurve::Bn254 => development::<Bn254>(shape, &seed),
-            ProofCurve::Bls12381 => development::<Bls12_381>(shape, &seed),
-        };
+        let (_, bytes) = development_keys(curve, shape, &seed);
         let (path, _) = write(folder, &bytes)?;
         made.push(Made { shape, path, bytes: bytes.len() });
     }
     Ok(made)
-}
-
-fn development<E: Curve>(shape: Shape, seed: &Seed) -> Vec<u8> {
-    development_key::<E>(&circuit(shape), seed).encode()
 }

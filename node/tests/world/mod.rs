@@ -19,14 +19,13 @@ use longhaul_node::peer::{
     Event, Input, Output, Peer, PeerConfig, PersistRequest, Restored, TrainRequest, TrainedModel,
     VerifyRequest,
 };
-use longhaul_proofs::cp::development_key;
-use longhaul_proofs::curve::Bn254;
-use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::s1::Shape;
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::ProveUpdates;
+use longhaul_proofs::update::keys::development_keys;
 use longhaul_registry::audit;
 use longhaul_registry::{
-    Bounds, Manifest, ProofKey, ProofPolicy, Record, SignedEntry, SignedManifest, Task,
+    Bounds, Manifest, ProofCurve, ProofKey, ProofPolicy, Record, SignedEntry, SignedManifest, Task,
     TrainingPlan,
 };
 
@@ -502,8 +501,7 @@ fn peer(manifest: &Arc<SignedManifest>, key: &SecretKey, restored: Restored) -> 
 
 /// A development key for chunks of up to 1,000 entries.
 pub static PROVING_KEY: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let circuit = circuit(Shape::STANDARD[0]);
-    development_key::<Bn254>(&circuit, &Seed::from_bytes([3; 32])).encode()
+    development_keys(ProofCurve::Bn254, Shape::STANDARD[0], &Seed::from_bytes([3; 32])).1
 });
 
 /// What makes the proofs of a federation of this world, if it has any.

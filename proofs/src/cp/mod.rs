@@ -48,6 +48,7 @@ pub(crate) use key::check_separators;
 pub(crate) use r1cs::Matrix;
 #[cfg(test)]
 pub(crate) use setup::key_of_secrets;
+pub(crate) use verifier::coefficients;
 
 pub use claim::{Claim, StatementId};
 pub use key::{BLOCKS_MAX, CircuitId, INPUTS_MAX, KeyError, Origin, SHOWN_WIRES_MAX, VerifyingKey};

@@ -217,13 +217,7 @@ impl<E: Curve> Verifier<E> {
             }
             hasher.update(&item.proof.encode());
         }
-        let mut stream = hasher.finalize_xof();
-        let mut draw = || {
-            let mut bytes = [0; 16];
-            stream.fill(&mut bytes);
-            Scalar::<E>::from(u128::from_be_bytes(bytes))
-        };
-        items.iter().map(|_| draw()).collect()
+        coefficients(&hasher, items.len())
     }
 
     /// Whether the product of the items' equations, raised to the coefficients, holds.
@@ -277,6 +271,17 @@ impl<E: Curve> Verifier<E> {
         sums.push(over_items(&|item| item.proof.c));
         sums
     }
+}
+
+/// Coefficients of 128 bits that follow from what was hashed.
+pub(crate) fn coefficients<F: PrimeField>(hasher: &blake3::Hasher, count: usize) -> Vec<F> {
+    let mut stream = hasher.finalize_xof();
+    let draw = |_| {
+        let mut bytes = [0; 16];
+        stream.fill(&mut bytes);
+        F::from(u128::from_be_bytes(bytes))
+    };
+    (0..count).map(draw).collect()
 }
 
 /// Items among which some are bad.

@@ -16,7 +16,8 @@ pub use bounded::{
 };
 pub use circuit::circuit;
 pub use norm::{
-    CHUNKS_MAX, SquaredNorm, Summand, TotalError, TotalProof, prove_total, verify_total,
+    CHUNKS_MAX, SquaredNorm, Summand, TotalClaim, TotalError, TotalProof, prove_total,
+    verify_total, verify_totals,
 };
 pub use shape::{Bounds, Shape, VALUE_MAX};
 pub use statement::{Exponent, Statement, Subject};

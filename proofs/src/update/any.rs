@@ -3,6 +3,7 @@
 use std::fmt;
 
 use longhaul_aggregation::Update;
+use rayon::prelude::*;
 
 use super::{ProveUpdateError, UpdateProof, UpdateProofError, UpdateProver, UpdateVerifier};
 use crate::curve::Curve;
@@ -44,7 +45,7 @@ pub trait ProveUpdates: fmt::Debug + Send + Sync {
 impl<E: Curve> VerifyUpdates for UpdateVerifier<E> {
     fn verify_batch(&self, proofs: &[(Subject, &[u8])]) -> Vec<Result<(), UpdateProofError>> {
         let read: Vec<_> =
-            proofs.iter().map(|(_, bytes)| UpdateProof::decode(bytes, self.shape())).collect();
+            proofs.par_iter().map(|(_, bytes)| UpdateProof::decode(bytes, self.shape())).collect();
         let pairs = proofs.iter().zip(&read);
         let good: Vec<_> =
             pairs.filter_map(|((subject, _), it)| Some((subject, it.as_ref().ok()?))).collect();

@@ -9,6 +9,7 @@
 //! a contradiction that its signature proves.
 
 mod any;
+pub mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,8 @@ use crate::cp::KeyError;
 use crate::curve::{Curve, PointOne};
 use crate::s1::{
     BoundedError, Bounds, ChunkProof, ChunkProofError, ChunkProver, ChunkVerifier, Exponent,
-    NormView, Shape, SquaredNorm, Statement, Subject, Summand, TotalError, TotalProof, prove_total,
-    verify_total,
+    NormView, Shape, SquaredNorm, Statement, Subject, Summand, TotalClaim, TotalError, TotalProof,
+    prove_total, verify_totals,
 };
 use crate::seed::Seed;
 
@@ -31,7 +32,7 @@ pub use any::{ProveUpdates, VerifyUpdates};
 /// Most bytes of a chunk's proof as it travels, on either curve.
 const CHUNK_BYTES_MAX: usize = 448;
 /// Most bytes of the proof of a total.
-const TOTAL_BYTES_MAX: usize = 256;
+const TOTAL_BYTES_MAX: usize = 384;
 const OPENING_CONTEXT: &str = "longhaul 2026 proofs opening of a payload v1";
 
 /// Which chunks the updates of a federation have, and the norm that they may have.
@@ -76,6 +77,9 @@ pub enum UpdateKeysError {
     /// A key that the schema needs is not there.
     #[error("there is no key for chunks of up to {0} entries")]
     Missing(usize),
+    /// A proving key is not that of the verifying key.
+    #[error("the proving key for {0} entries does not belong to the verifying key")]
+    Pair(usize),
 }
 
 /// Why a proof does not show that an update is within bounds.
@@ -302,13 +306,26 @@ impl<E: Curve> UpdateVerifier<E> {
                 }
             }
         }
-        let verdict = |(update, (subject, proof)): (usize, &(&Subject, &UpdateProof<E>))| match bad
-            .get(&update)
-        {
-            Some(&chunk) => Err(UpdateProofError::Invalid(chunk)),
-            None => self.verify_norm(subject, proof),
-        };
-        proofs.iter().enumerate().map(verdict).collect()
+        let verdict =
+            |update| bad.get(&update).map_or(Ok(()), |&it| Err(UpdateProofError::Invalid(it)));
+        let mut verdicts: Vec<_> = (0..proofs.len()).map(verdict).collect();
+        let (mut places, mut claims) = (Vec::new(), Vec::new());
+        for (update, (subject, proof)) in proofs.iter().enumerate() {
+            match &proof.total {
+                _ if verdicts[update].is_err() => {}
+                None => verdicts[update] = self.check_shown_norm(proof),
+                Some((total, shown)) => {
+                    let summands = self.summands(&proof.chunks);
+                    claims.push(TotalClaim { subject, summands, total: *total, proof: shown });
+                    places.push(update);
+                }
+            }
+        }
+        let totals = verify_totals(&claims, self.shape.norm_max);
+        for (update, total) in places.into_iter().zip(totals) {
+            verdicts[update] = total.map_err(Into::into);
+        }
+        verdicts
     }
 
     /// The statements about all chosen chunks of one shape, with update and chunk.
@@ -330,24 +347,18 @@ impl<E: Curve> UpdateVerifier<E> {
         found
     }
 
-    fn verify_norm(
-        &self,
-        subject: &Subject,
-        proof: &UpdateProof<E>,
-    ) -> Result<(), UpdateProofError> {
+    /// The norm of a lone chunk, or of several that are shown, is within the bound.
+    fn check_shown_norm(&self, proof: &UpdateProof<E>) -> Result<(), UpdateProofError> {
         let bound = self.shape.norm_max;
-        let Some((total, shown)) = &proof.total else {
-            let weighed = |(exponent, chunk): &(Exponent, ChunkProof<E>)| {
-                let norm = chunk.shown_norm().unwrap_or(0);
-                u128::from(exponent.square_weight()) * u128::from(norm)
-            };
-            let total = SquaredNorm::from_units(proof.chunks.iter().map(weighed).sum());
-            return match bound.allows(total.units()) {
-                true => Ok(()),
-                false => Err(TotalError::Bound { total, bound }.into()),
-            };
+        let weighed = |(exponent, chunk): &(Exponent, ChunkProof<E>)| {
+            let norm = chunk.shown_norm().unwrap_or(0);
+            u128::from(exponent.square_weight()) * u128::from(norm)
         };
-        Ok(verify_total(subject, &self.summands(&proof.chunks), *total, shown, bound)?)
+        let total = SquaredNorm::from_units(proof.chunks.iter().map(weighed).sum());
+        match bound.allows(total.units()) {
+            true => Ok(()),
+            false => Err(TotalError::Bound { total, bound }.into()),
+        }
     }
 
     fn summands<'a>(&'a self, chunks: &'a [(Exponent, ChunkProof<E>)]) -> Vec<Summand<'a, E>> {

@@ -26,7 +26,8 @@ use longhaul_aggregation::NormBound;
 use longhaul_proofs::ceremony::{Chain, Draft, Header, LogSize, Powers, Stage};
 use longhaul_proofs::cp::VerifyingKey;
 use longhaul_proofs::s1::{
-    ChunkProof, ChunkProver, NormView, Opening, SquaredNorm, Summand, TotalProof, verify_total,
+    ChunkProof, ChunkProver, NormView, Opening, SquaredNorm, Summand, TotalClaim, TotalProof,
+    verify_total,
 };
 
 /// Inputs that mutations start from.
@@ -89,7 +90,9 @@ fn total_proof(data: &[u8]) {
         let (verifier, exponent) = (PROVER.verifier(), statement().exponent);
         let summand = Summand { verifier: &verifier, exponent, proof: &HIDDEN.0 };
         let bound = NormBound::from_units(u64::MAX);
-        let verdict = verify_total(&statement().subject, &[summand], TOTAL.0, &read, bound);
+        let (subject, summands) = (&statement().subject, vec![summand]);
+        let claim = TotalClaim { subject, summands, total: TOTAL.0, proof: &read };
+        let verdict = verify_total(&claim, bound);
         assert_eq!(verdict.is_ok(), read == TOTAL.1, "a mutant verifies");
     }
 }

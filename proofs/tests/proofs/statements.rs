@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ark_bls12_381::Bls12_381;
 use ark_bn254::{Bn254, Fr};
-use ark_ff::PrimeField;
+use ark_ff::{BigInteger, PrimeField};
 use longhaul_aggregation::{Epoch, NormBound};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::SecretKey;
@@ -12,8 +12,8 @@ use longhaul_proofs::cp::{Basis, ProveError, VerifyError, development_key};
 use longhaul_proofs::curve::{Curve, Scalar};
 use longhaul_proofs::s1::{
     BoundedError, Bounds, ChunkProof, ChunkProver, ChunkVerifier, Exponent, NormView, Opening,
-    Shape, SquaredNorm, Statement, Subject, Summand, TotalError, TotalProof, circuit, prove_total,
-    verify_total,
+    Shape, SquaredNorm, Statement, Subject, Summand, TotalClaim, TotalError, TotalProof, circuit,
+    prove_total, verify_total, verify_totals,
 };
 use longhaul_proofs::s2::{
     SumClaim, SumError, Term, Weight, commitment_of, sum_blinder, verify_sum, verify_sums,
@@ -233,6 +233,14 @@ impl Update {
         Self { subject: subject(author), verifiers, proofs, openings }
     }
 
+    fn claim<'a>(
+        &'a self,
+        total: SquaredNorm,
+        proof: &'a TotalProof<Bn254>,
+    ) -> TotalClaim<'a, Bn254> {
+        TotalClaim { subject: &self.subject, summands: self.summands(), total, proof }
+    }
+
     fn summands(&self) -> Vec<Summand<'_, Bn254>> {
         let exponent = |k: usize| Exponent::new(EXPONENTS[k]).expect("made for the test");
         (0..3)
@@ -263,9 +271,10 @@ fn the_total_norm_alone_is_shown() {
         assert_eq!(total.units(), update.norm());
         let keys = [2, 2, 0][views.iter().filter(|&&view| view == NormView::Shown).count().min(2)];
         let read = TotalProof::<Bn254>::decode(&proof.encode(), keys).unwrap();
-        assert!(proof.encode().len() <= 35 + 66 * 2 && read == proof);
+        assert!(proof.encode().len() <= 5 + 96 * 2 && read == proof);
         let bound = NormBound::from_units(total.units().isqrt() as u64 + 1);
-        let verify = |bound| verify_total(&update.subject, &update.summands(), total, &read, bound);
+        let claim = update.claim(total, &read);
+        let verify = |bound| verify_total(&claim, bound);
         assert_eq!(verify(bound), Ok(()));
         let bound = NormBound::from_units(total.units().isqrt() as u64 - 1);
         assert_eq!(verify(bound), Err(TotalError::Bound { total, bound }));
@@ -281,7 +290,8 @@ fn a_wrong_total_is_refused() {
     let summands = update.summands();
     let refused =
         |subject: &Subject, summands: &[Summand<'_, Bn254>], total, proof: &TotalProof<_>| {
-            let verdict = verify_total(subject, summands, total, proof, bound);
+            let claim = TotalClaim { subject, summands: summands.to_vec(), total, proof };
+            let verdict = verify_total(&claim, bound);
             assert_eq!(verdict, Err(TotalError::Invalid));
         };
     let units = |units| SquaredNorm::from_units(units);
@@ -304,6 +314,49 @@ fn a_wrong_total_is_refused() {
         }
     }
     assert!(TotalProof::<Bn254>::decode(&bytes, 1).is_err());
+}
+
+#[test]
+fn bad_totals_among_many_are_found() {
+    let updates: Vec<Update> = (1..8).map(|author| Update::new(author, HIDDEN)).collect();
+    let made: Vec<_> = updates
+        .iter()
+        .map(|it| prove_total(&it.subject, &it.summands(), &it.openings, seed(1)).unwrap())
+        .collect();
+    let claims = || updates.iter().zip(&made).map(|(it, (total, proof))| it.claim(*total, proof));
+    let bound = NormBound::from_units(u64::MAX);
+    assert_eq!(verify_totals(&claims().collect::<Vec<_>>(), bound), vec![Ok(()); 7]);
+    let mut some: Vec<_> = claims().collect();
+    // Two with the proof of another, one with a lower total, one with chunks of another update.
+    (some[0].proof, some[1].proof) = (&made[1].1, &made[0].1);
+    some[3].total = SquaredNorm::from_units(some[3].total.units() - 1);
+    some[6].summands = updates[2].summands();
+    let verdicts = verify_totals(&some, bound);
+    let bad: Vec<_> = (0..7).filter(|&k| verdicts[k] == Err(TotalError::Invalid)).collect();
+    assert_eq!(bad, [0, 1, 3, 6]);
+    assert!([2, 4, 5].iter().all(|&k| verdicts[k] == Ok(())));
+    assert_eq!(verify_totals::<Bn254>(&[], bound), []);
+}
+
+/// If one coefficient served all equations, two wrong answers could make up for each other.
+#[test]
+fn errors_of_two_totals_do_not_cancel() {
+    let update = Update::new(1, HIDDEN);
+    let (total, proof) =
+        prove_total(&update.subject, &update.summands(), &update.openings, seed(1)).unwrap();
+    let bytes = proof.encode();
+    let shifted = |by: Fr| {
+        // The blinder's answer for the last key, by so much more.
+        let mut bytes = bytes.clone();
+        let place = bytes.len() - 32;
+        let changed = Fr::from_le_bytes_mod_order(&bytes[place..]) + by;
+        bytes[place..].copy_from_slice(&changed.into_bigint().to_bytes_le());
+        TotalProof::<Bn254>::decode(&bytes, 2).unwrap()
+    };
+    let (more, less) = (shifted(Fr::from(5)), shifted(-Fr::from(5)));
+    let bound = NormBound::from_units(u64::MAX);
+    let verdicts = verify_totals(&[&more, &less].map(|it| update.claim(total, it)), bound);
+    assert_eq!(verdicts, vec![Err(TotalError::Invalid); 2]);
 }
 
 #[test]
@@ -341,11 +394,11 @@ fn norms_are_joined_under_their_own_keys() {
         let (summands, openings) = (&summands[..keys], &openings[..keys]);
         let (total, proof) = prove_total(&subject, summands, openings, seed(1)).unwrap();
         let read = TotalProof::decode(&proof.encode(), keys).unwrap();
-        assert_eq!(verify_total(&subject, summands, total, &read, bound), Ok(()));
-        let mut swapped = summands.to_vec();
-        swapped[0].verifier = &verifiers[3];
-        let refused = verify_total(&subject, &swapped, total, &read, bound);
-        assert_eq!(refused, Err(TotalError::Invalid));
+        let mut claim =
+            TotalClaim { subject: &subject, summands: summands.to_vec(), total, proof: &read };
+        assert_eq!(verify_total(&claim, bound), Ok(()));
+        claim.summands[0].verifier = &verifiers[3];
+        assert_eq!(verify_total(&claim, bound), Err(TotalError::Invalid));
     }
     let four = prove_total(&subject, &summands, &openings, seed(1));
     assert_eq!(four.map(drop), Err(TotalError::Keys));
@@ -381,8 +434,11 @@ fn one_seed_for_two_totals_shows_no_blinder() {
     let answers = [1, 2].map(|author| {
         let openings = std::slice::from_ref(&opening);
         let made = prove_total(&subject(author), &[summand], openings, seed(1));
-        let bytes = made.unwrap().1.encode();
-        (scalar(&bytes[3..35]), scalar(&bytes[bytes.len() - 32..]))
+        let (total, proof) = made.unwrap();
+        let bytes = proof.encode();
+        let answers = &bytes[bytes.len() - 64..];
+        // The first answer is the challenge times the total.
+        (scalar(&answers[..32]) / Fr::from(total.units()), scalar(&answers[32..]))
     });
     let [(first, one), (second, two)] = answers;
     let weight = Fr::from(chunk.exponent.square_weight());

@@ -86,7 +86,7 @@ fn an_update_of_two_chunks_is_proved_read_and_verified() {
 
 #[test]
 fn an_update_of_three_chunks_of_two_shapes_is_proved_read_and_verified() {
-    round_trip(FORMS[2], 882);
+    round_trip(FORMS[2], 914);
 }
 
 #[test]

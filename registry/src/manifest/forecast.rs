@@ -80,8 +80,8 @@ impl Manifest {
         let Some(policy) = &self.proofs else { return 0 };
         let chunks = self.schema.chunks().len() as u64;
         match policy.curve {
-            ProofCurve::Bn254 => chunks * 236 + 232,
-            ProofCurve::Bls12381 => chunks * 349 + 232,
+            ProofCurve::Bn254 => chunks * 236 + 296,
+            ProofCurve::Bls12381 => chunks * 349 + 344,
         }
     }
 

@@ -8,10 +8,9 @@ use longhaul_aggregation::{Compressor, Epoch, Parameters, Update, UpdateHeader};
 use longhaul_dtn::bundle::{BundleDraft, BundleHead, Encryption, Prepared};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
-use longhaul_proofs::cp::{Origin, development_key};
-use longhaul_proofs::curve::{Bls12_381, Bn254, Curve};
-use longhaul_proofs::s1::{Shape, circuit};
+use longhaul_proofs::s1::Shape;
 use longhaul_proofs::seed::Seed;
+use longhaul_proofs::update::keys::development_keys;
 use longhaul_proofs::update::{ProveUpdates, subject};
 use longhaul_registry::proving::{check_commitments, seed_of};
 use longhaul_registry::{
@@ -24,13 +23,11 @@ use crate::world::{key, manifest, private, shared};
 /// The bytes of a verifying and a proving key for the smallest shape.
 type Pair = (Vec<u8>, Vec<u8>);
 
-pub static BN254: LazyLock<Pair> = LazyLock::new(pair::<Bn254>);
-static BLS12_381: LazyLock<Pair> = LazyLock::new(pair::<Bls12_381>);
+pub static BN254: LazyLock<Pair> = LazyLock::new(|| pair(ProofCurve::Bn254, 3));
+static BLS12_381: LazyLock<Pair> = LazyLock::new(|| pair(ProofCurve::Bls12381, 3));
 
-fn pair<E: Curve>() -> Pair {
-    let key = development_key::<E>(&circuit(Shape::STANDARD[0]), &Seed::from_bytes([3; 32]));
-    assert_eq!(key.verifying().origin(), Origin::Development);
-    (key.verifying().encode(), key.encode())
+fn pair(curve: ProofCurve, seed: u8) -> Pair {
+    development_keys(curve, Shape::STANDARD[0], &Seed::from_bytes([seed; 32]))
 }
 
 fn policy(curve: ProofCurve) -> ProofPolicy {
@@ -224,11 +221,11 @@ fn proving_keys_are_those_of_the_manifest() {
     let found = signed.proof_prover(|_| Some(BLS12_381.1.clone())).unwrap_err().to_string();
     assert!(found.contains("pinned is"), "{found}");
     // Sound, but of another setup than the verifying key.
-    let second = development_key::<Bn254>(&circuit(Shape::STANDARD[0]), &Seed::from_bytes([4; 32]));
+    let (_, second) = pair(ProofCurve::Bn254, 4);
     let mut policy = policy(ProofCurve::Bn254);
-    policy.keys[0].proving = ContentHash::of(&second.encode());
+    policy.keys[0].proving = ContentHash::of(&second);
     let signed = Manifest { proofs: Some(policy), ..manifest() }.sign(&key(1)).unwrap();
-    let found = signed.proof_prover(|_| Some(second.encode())).unwrap_err();
+    let found = signed.proof_prover(|_| Some(second.clone())).unwrap_err();
     assert_eq!(found, ProofPolicyError::Pair(1_000));
 }
 
