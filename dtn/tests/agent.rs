@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::sync::Arc;
+
 mod common;
 
 use common::network::{Judge, Network};
-use common::{Dice, LIMITS, bundle};
+use common::{Dice, LIMITS, bundle, key};
 use longhaul_dtn::agent::{Agent, AgentBounds, Held, Input, Verdict};
 use longhaul_dtn::bundle::BundleId;
 
@@ -27,6 +29,48 @@ fn spreads_bundles_over_a_line_of_agents() {
         assert_eq!((agent.len(), agent.waiting()), (5, 0));
     }
     assert!(net.judged.values().all(|&times| times == 1));
+}
+
+/// Many enough that the two compare sketches, or few enough that they list.
+fn withheld_from_others(count: u64, only_for_two: u64) {
+    let (mut net, mut dice) = network(3);
+    let to = Arc::new([key(2).peer_id()].into());
+    for number in 0..count {
+        let held = bundle(1, number, 100);
+        if number < only_for_two {
+            let input = Input::Audience { id: held.head.id(), to: Some(Arc::clone(&to)) };
+            net.handle(0, input);
+        }
+        net.publish(0, held.clone());
+        // What both hold already, the one that may not know of it included.
+        if number % 2 == 1 {
+            net.publish(2, held);
+        }
+    }
+    net.connect(0, 1);
+    net.connect(0, 2);
+    net.settle(&mut dice);
+    assert_eq!(net.agents[1].len() as u64, count);
+    let known = (0..count).filter(|number| *number >= only_for_two || number % 2 == 1);
+    assert_eq!(net.agents[2].len(), known.count());
+    assert_eq!((net.agents[2].waiting(), net.closed.len()), (0, 0));
+    // From now on they are for everybody: who was not told is, at once.
+    for number in 0..only_for_two {
+        let id = bundle(1, number, 100).head.id();
+        net.handle(0, Input::Audience { id, to: None });
+    }
+    net.settle(&mut dice);
+    assert_eq!(net.agents[2].len() as u64, count);
+}
+
+#[test]
+fn what_is_for_one_peer_is_not_offered_to_another_by_list() {
+    withheld_from_others(7, 4);
+}
+
+#[test]
+fn what_is_for_one_peer_is_not_offered_to_another_by_sketch() {
+    withheld_from_others(200, 60);
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl Agent {
             return;
         }
         let full = self.links.len() >= self.config.bounds.links_max;
-        let (nonce, held) = (self.nonce_of(link), self.inventory.len() as u64);
+        let (nonce, held) = (self.nonce_of(link), self.inventory.count_for(&peer) as u64);
         self.links.insert(link, Link::new(peer, now, nonce, held));
         if full {
             return self.close(link, CloseReason::TooManyLinks);

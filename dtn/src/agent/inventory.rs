@@ -2,7 +2,8 @@
 //!
 //! Listed newest first, because a contact may be cut at any moment and recent
 //! updates are worth most. Bundles leave when they expire. Their number is
-//! bounded by what the crates to the right accept.
+//! bounded by what the crates to the right accept. A bundle may have an
+//! [`Audience`]: to others it is as if it were not held, until they ask for it by its id.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, btree_set};
@@ -10,7 +11,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::bundle::{BundleHead, BundleId};
+use crate::identity::PeerId;
 use crate::time::Timestamp;
+
+/// The peers that a bundle is offered to.
+pub type Audience = Arc<BTreeSet<PeerId>>;
 
 /// A whole bundle: a signed head and the payload that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +64,35 @@ pub(super) struct Inventory {
     expiries: BTreeSet<(Timestamp, BundleId)>,
     /// The first of the expiries, at hand: each input asks for it.
     next_expiry: Option<Timestamp>,
+    /// Of the bundles that are not offered to everybody.
+    audiences: BTreeMap<BundleId, Audience>,
 }
 
 impl Inventory {
+    /// Offers a bundle to these alone, or to everybody; gives whom it was offered to before.
+    pub fn set_audience(&mut self, id: BundleId, to: Option<Audience>) -> Option<Audience> {
+        match to {
+            Some(to) => self.audiences.insert(id, to),
+            None => self.audiences.remove(&id),
+        }
+    }
+
+    /// Whether a bundle is offered to `peer`, if it is held.
+    pub fn is_for(&self, id: &BundleId, peer: &PeerId) -> bool {
+        self.audiences.get(id).is_none_or(|to| to.contains(peer))
+    }
+
+    /// The ids that are offered to `peer`, in their order.
+    pub fn ids_for(&self, peer: PeerId) -> impl Iterator<Item = BundleId> {
+        self.bundles.keys().copied().filter(move |id| self.is_for(id, &peer))
+    }
+
+    /// Number of bundles that are offered to `peer`.
+    pub fn count_for(&self, peer: &PeerId) -> usize {
+        let withheld = |(id, to): &(&BundleId, &Audience)| self.contains(id) && !to.contains(peer);
+        self.len() - self.audiences.iter().filter(withheld).count()
+    }
+
     /// Adds a bundle; says whether it is new.
     pub fn insert(&mut self, held: Held) -> bool {
         let (id, head) = (held.head.id(), Arc::clone(&held.head));
@@ -97,11 +128,6 @@ impl Inventory {
         self.bundles.values()
     }
 
-    /// All ids held, in their order.
-    pub fn ids(&self) -> impl Iterator<Item = BundleId> {
-        self.bundles.keys().copied()
-    }
-
     /// `ids` with the newest bundle first, and those that are not held last.
     pub fn newest_first(&self, mut ids: Vec<BundleId>) -> Vec<BundleId> {
         ids.sort_by_cached_key(|id| {
@@ -121,13 +147,19 @@ impl Inventory {
         self.bundles.len()
     }
 
-    /// Up to `max` ids behind `place`, newest first, and the last one's place
-    /// when more follow.
-    pub fn page(&self, place: Option<Place>, max: usize) -> (Vec<BundleId>, Option<Place>) {
-        let mut rest = match place {
+    /// Up to `max` ids behind `place` that are offered to `peer`, newest first, and the last one's
+    /// place when more follow.
+    pub fn page(
+        &self,
+        place: Option<Place>,
+        max: usize,
+        peer: &PeerId,
+    ) -> (Vec<BundleId>, Option<Place>) {
+        let rest = match place {
             Some(place) => self.listed.range((Bound::Excluded(place), Bound::Unbounded)),
             None => self.listed.range(..),
         };
+        let mut rest = rest.filter(|Place(_, id)| self.is_for(id, peer));
         let page: Vec<Place> = rest.by_ref().take(max).copied().collect();
         let more = rest.next().is_some();
         let last = page.last().copied().filter(|_| more);
@@ -136,6 +168,7 @@ impl Inventory {
 
     /// Drops a bundle, if it is held.
     pub fn remove(&mut self, id: &BundleId) {
+        self.audiences.remove(id);
         if let Some(held) = self.bundles.remove(id) {
             self.listed.remove(&Place(Reverse(held.head.created()), *id));
             self.expiries.remove(&(held.head.expires(), *id));
@@ -151,6 +184,7 @@ impl Inventory {
         }
         while let Some(&(expires, id)) = self.expiries.first().filter(|(at, _)| *at <= now) {
             self.expiries.remove(&(expires, id));
+            self.audiences.remove(&id);
             if let Some(held) = self.bundles.remove(&id) {
                 self.listed.remove(&Place(Reverse(held.head.created()), id));
             }
@@ -199,6 +233,10 @@ mod tests {
         Held { head: Arc::new(head), payload: b"x".as_slice().into() }
     }
 
+    fn peer(number: u8) -> PeerId {
+        SecretKey::from_seed(&[number; 32]).peer_id()
+    }
+
     fn filled(created: impl Iterator<Item = u64>) -> Inventory {
         let mut inventory = Inventory::default();
         created.for_each(|created| assert!(inventory.insert(held(created, 1_000))));
@@ -210,7 +248,7 @@ mod tests {
         let inventory = filled([5, 2, 9, 1, 7].into_iter());
         let (mut found, mut place) = (vec![], None);
         loop {
-            let (page, next) = inventory.page(place, 2);
+            let (page, next) = inventory.page(place, 2, &peer(1));
             assert!(page.len() <= 2);
             found.extend(page.iter().map(|id| inventory.get(id).unwrap().head.created().dtn_ms()));
             if next.is_none() {
@@ -219,6 +257,42 @@ mod tests {
             place = next;
         }
         assert_eq!(found, [9, 7, 5, 2, 1]);
+    }
+
+    #[test]
+    fn a_bundle_with_an_audience_is_listed_to_nobody_else() {
+        let mut inventory = filled(1..6);
+        let hidden = inventory.held().next().unwrap().head.id();
+        inventory.set_audience(hidden, Some(Arc::new([peer(2)].into())));
+        for (who, count) in [(1, 4), (2, 5)] {
+            let who = peer(who);
+            let (page, next) = inventory.page(None, 9, &who);
+            let mut ids: Vec<_> = inventory.ids_for(who).collect();
+            ids.sort();
+            let mut listed = page.clone();
+            listed.sort();
+            assert_eq!((ids, inventory.count_for(&who), next), (listed, count, None));
+            assert_eq!(page.contains(&hidden), inventory.is_for(&hidden, &who));
+            // A page that ends before what is withheld has nothing behind it.
+            assert_eq!(inventory.page(None, count, &who).1, None);
+        }
+        inventory.set_audience(hidden, None);
+        assert_eq!(inventory.count_for(&peer(1)), 5);
+        inventory.set_audience(hidden, Some(Arc::default()));
+        inventory.remove(&hidden);
+        assert_eq!((inventory.count_for(&peer(1)), inventory.audiences.len()), (4, 0));
+    }
+
+    #[test]
+    fn audiences_end_with_their_bundles() {
+        let mut inventory = filled(1..3);
+        let ids: Vec<_> = inventory.held().map(|held| held.head.id()).collect();
+        for id in ids {
+            assert_eq!(inventory.set_audience(id, Some(Arc::default())), None);
+        }
+        assert_eq!(inventory.count_for(&peer(1)), 0);
+        inventory.expire(Timestamp::from_dtn_ms(9_999));
+        assert_eq!((inventory.len(), inventory.audiences.len()), (0, 0));
     }
 
     #[test]
@@ -237,17 +311,17 @@ mod tests {
     #[test]
     fn says_that_a_full_last_page_is_the_last() {
         let inventory = filled([1, 2].into_iter());
-        assert_eq!(inventory.page(None, 2).1, None);
-        assert!(inventory.page(None, 1).1.is_some());
-        assert_eq!(Inventory::default().page(None, 1), (vec![], None));
+        assert_eq!(inventory.page(None, 2, &peer(1)).1, None);
+        assert!(inventory.page(None, 1, &peer(1)).1.is_some());
+        assert_eq!(Inventory::default().page(None, 1, &peer(1)), (vec![], None));
     }
 
     #[test]
     fn puts_ids_in_the_order_of_the_list() {
         let inventory = filled([3, 1, 2].into_iter());
         let gone = held(9, 1_000).head.id();
-        let ids = inventory.ids().chain([gone]).collect();
-        let mut listed = inventory.page(None, 9).0;
+        let ids = inventory.ids_for(peer(1)).chain([gone]).collect();
+        let mut listed = inventory.page(None, 9, &peer(1)).0;
         listed.push(gone);
         assert_eq!(inventory.newest_first(ids), listed);
     }
@@ -266,7 +340,7 @@ mod tests {
         inventory.remove(&id);
         inventory.remove(&id);
         assert_eq!((inventory.len(), inventory.offers(&id)), (1, false));
-        assert_eq!(inventory.page(None, 9).0, [held(2, 1_000).head.id()]);
+        assert_eq!(inventory.page(None, 9, &peer(1)).0, [held(2, 1_000).head.id()]);
         assert_eq!(inventory.next_expiry(), Some(Timestamp::from_dtn_ms(1_002)));
     }
 
@@ -279,7 +353,7 @@ mod tests {
         let dropped = inventory.expire(Timestamp::from_dtn_ms(1_001));
         assert_eq!(dropped, [held(1, 1_000).head.id()]);
         assert_eq!(inventory.len(), 1);
-        assert_eq!(inventory.page(None, 9).0, [held(2, 1_000).head.id()]);
+        assert_eq!(inventory.page(None, 9, &peer(1)).0, [held(2, 1_000).head.id()]);
         inventory.expire(Timestamp::from_dtn_ms(u64::MAX));
         assert_eq!((inventory.len(), inventory.next_expiry()), (0, None));
     }
@@ -296,6 +370,6 @@ mod tests {
         assert!(inventory.insert(Held { head: Arc::new(head), payload: b"x".as_slice().into() }));
         assert!(inventory.contains(&id));
         assert!(inventory.offers(&id));
-        assert_eq!(inventory.page(None, 9).0, [id]);
+        assert_eq!(inventory.page(None, 9, &peer(1)).0, [id]);
     }
 }

@@ -39,7 +39,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::config::{AgentBounds, AgentConfig};
-pub use self::inventory::Held;
+pub use self::inventory::{Audience, Held};
 pub use self::reason::{CloseReason, RefuseReason};
 
 use self::inventory::Inventory;
@@ -113,6 +113,14 @@ pub enum Input {
         id: BundleId,
         /// More is better, and that is all.
         value: Value,
+    },
+    /// From now on a bundle is offered to these peers alone, as if nobody else were to have it, or to everybody
+    /// again. Who asks for it by its id gets it. Ends with the bundle; give it before the bundle is held.
+    Audience {
+        /// Which bundle.
+        id: BundleId,
+        /// To whom; none for everybody.
+        to: Option<Audience>,
     },
     /// The time given by [`Agent::wake_at`] has come.
     Wake,
@@ -234,6 +242,7 @@ impl Agent {
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
             Input::Retire { ids, code } => self.on_retire(now, &ids, code),
             Input::Worth { id, value } => self.on_worth(now, &id, value),
+            Input::Audience { id, to } => self.on_audience(id, to),
             Input::Wake => {}
         }
         self.check_deadlines(now);
@@ -340,6 +349,14 @@ impl Agent {
         self.ask_all(now);
     }
 
+    /// Offers a bundle to these, or to everybody: who may not know of it is told.
+    fn on_audience(&mut self, id: BundleId, to: Option<Audience>) {
+        let before = self.inventory.set_audience(id, to);
+        if let Some(before) = before.filter(|_| self.inventory.offers(&id)) {
+            self.announce(id, |peer| !before.contains(peer));
+        }
+    }
+
     /// Holds a bundle and announces it where it is not known.
     fn accept(&mut self, now: Timestamp, held: Held) {
         let (id, expires) = (held.head.id(), held.head.expires());
@@ -351,7 +368,7 @@ impl Agent {
             return;
         }
         if self.inventory.offers(&id) {
-            self.announce(id);
+            self.announce(id, |_| true);
         }
         self.links.values_mut().for_each(|link| link.offers.remove(&id));
     }

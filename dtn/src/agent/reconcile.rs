@@ -15,6 +15,7 @@ use super::link::{Link, Listing};
 use super::{Agent, CloseReason, LinkId};
 use crate::bundle::BundleId;
 use crate::frame::{Frame, HAVE_IDS_MAX, NONCE_BYTES, Page, RESOLVE_SYMBOLS_MAX, Terms};
+use crate::identity::PeerId;
 use crate::sketch::{
     CellCount, Decoder, Difference, Encoder, KeyedIds, Progress, SketchBatch, SketchError,
     SketchKey, Symbol,
@@ -115,19 +116,20 @@ impl Agent {
             state.sketch = Sketching::Awaiting(key);
             return;
         }
-        let Some(set) = self.keyed_ids(key) else { return self.give_up_sketch(link) };
+        let peer = state.peer;
+        let Some(set) = self.keyed_ids(key, peer) else { return self.give_up_sketch(link) };
         let encoding = Encoding { encoder: Encoder::new(set), resolves: 0 };
         self.send_cells(link, encoding, CellCount::FIRST);
     }
 
-    /// The ids held, for a sketch; none where the memory for sketches is in use.
-    fn keyed_ids(&self, key: SketchKey) -> Option<KeyedIds> {
+    /// The ids offered to a peer, for a sketch; none where the memory for sketches is in use.
+    fn keyed_ids(&self, key: SketchKey, peer: PeerId) -> Option<KeyedIds> {
         let in_use: u64 = self.links.values().map(|link| link.sketch.ids()).sum();
         let free = self.config.bounds.sketch_ids_max.saturating_sub(in_use);
         if self.inventory.len() as u64 > free {
             return None;
         }
-        KeyedIds::new(key, self.inventory.ids()).ok()
+        KeyedIds::new(key, self.inventory.ids_for(peer)).ok()
     }
 
     /// Says that there are no sketches in this contact, and lists.
@@ -154,9 +156,10 @@ impl Agent {
     }
 
     pub(super) fn on_cells(&mut self, now: Timestamp, link: LinkId, batch: &SketchBatch) {
+        let Some(peer) = self.links.get(&link).map(|state| state.peer) else { return };
         let mut decoder = match self.take_sketch(now, link) {
             Sketching::Decoding(decoder) => decoder,
-            Sketching::Awaiting(key) => match self.keyed_ids(key) {
+            Sketching::Awaiting(key) => match self.keyed_ids(key, peer) {
                 Some(set) => {
                     let cells_max = self.cells_max(link, &set);
                     Box::new(Decoder::new(set, cells_max))
@@ -266,7 +269,7 @@ impl Agent {
 fn next_page(inventory: &Inventory, state: &mut Link) -> (Vec<BundleId>, Page) {
     let (ids, more) = match &mut state.outgoing {
         Outgoing::Inventory(place) => {
-            let (ids, next) = inventory.page(*place, HAVE_IDS_MAX);
+            let (ids, next) = inventory.page(*place, HAVE_IDS_MAX, &state.peer);
             *place = next;
             (ids, next.is_some())
         }

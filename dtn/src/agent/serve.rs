@@ -6,13 +6,16 @@ use super::{Agent, CloseReason, LinkId};
 use crate::bundle::BundleId;
 use crate::frame::{Frame, Page, PageStart};
 use crate::groups::GroupIndex;
+use crate::identity::PeerId;
 use crate::time::Timestamp;
 
 impl Agent {
     /// Tells every other side that does not have it about a new bundle.
-    pub(super) fn announce(&mut self, id: BundleId) {
+    pub(super) fn announce(&mut self, id: BundleId, to: impl Fn(&PeerId) -> bool) {
         let unaware = |(&link, state): (&LinkId, &super::link::Link)| {
-            (state.stage == Stage::Ready && !state.offers.contains(&id)).then_some(link)
+            let is_unaware = state.stage == Stage::Ready && !state.offers.contains(&id);
+            let peer = &state.peer;
+            (is_unaware && to(peer) && self.inventory.is_for(&id, peer)).then_some(link)
         };
         let links: Vec<LinkId> = self.links.iter().filter_map(unaware).collect();
         for link in links {
