@@ -40,7 +40,7 @@ use super::{
     Bearing, Clip, Group, Mix, PoolSpan, Recipe, Rule, Samples, Staleness, WEIGHT_ONE, to_term,
 };
 use crate::round::Divisor;
-use crate::slot::Slot;
+use crate::slot::{Epoch, MemberIndex, Slot};
 
 const BUCKET_CONTEXT: &str = "longhaul 2026 bucket v1";
 const DRAWN: u64 = 1;
@@ -118,6 +118,22 @@ impl Buckets {
                 Some(it) => shuffled(it.root, it.place.into(), it.members.into(), most),
             },
         }
+    }
+
+    /// True if these members' slots of an epoch are of one bucket, among so many members with these trust
+    /// roots, as it is drawn, however few write.
+    pub fn are_together(
+        self,
+        federation: &ContentHash,
+        epoch: Epoch,
+        members: &[MemberIndex],
+        (count, roots): (usize, &TrustRoots),
+    ) -> bool {
+        let roots = Rooted::all(roots);
+        let bucket =
+            |&member: &MemberIndex| self.of(federation, Slot { member, epoch }, count, &roots);
+        let buckets: Vec<Bucket> = members.iter().map(bucket).collect();
+        buckets.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// The votes that members under these roots can have.
@@ -320,7 +336,6 @@ fn mean(parts: &[Weighted<'_>]) -> Sum {
 mod tests {
     use super::*;
     use crate::rule::{Cohorts, Minimum, Outer, Small};
-    use crate::slot::{Epoch, MemberIndex};
 
     #[test]
     fn sums_stand_in_where_a_mean_needs_nothing_else() {
@@ -369,6 +384,26 @@ mod tests {
                 assert!((each..=each + 1).contains(&filled), "{filled} of {members} in {number}");
             }
         }
+    }
+
+    #[test]
+    fn members_are_together_if_they_are_drawn_into_one_bucket() {
+        let federation = ContentHash::of(b"one");
+        let roots = [7, 7, 0, 7, 9, 0];
+        for (buckets, roots) in [(Buckets::Drawn(2), &[][..]), (Buckets::ByRoot(2), &roots[..])] {
+            let rooted = Rooted::all(roots);
+            for (one, other) in (0..6).flat_map(|one| (0..6).map(move |other| (one, other))) {
+                let members = [one, other].map(MemberIndex::new);
+                let drawn = members.map(|it| {
+                    let slot = Slot { member: it, epoch: Epoch::new(4) };
+                    buckets.of(&federation, slot, 6, &rooted)
+                });
+                let together =
+                    buckets.are_together(&federation, Epoch::new(4), &members, (6, roots));
+                assert_eq!(together, drawn[0] == drawn[1], "{one} {other}");
+            }
+        }
+        assert!(Buckets::None.are_together(&federation, Epoch::FIRST, &[], (6, &[])));
     }
 
     #[test]
