@@ -13,6 +13,7 @@ use longhaul_dtn::hash::ContentHash;
 
 use crate::compress::{Encoding, MaskKey};
 use crate::header::{HeaderError, HeaderHash, HeaderLimits, UpdateHeader};
+use crate::held::HeadOnly;
 use crate::norm::NormBound;
 use crate::schema::Schema;
 use crate::seal::{Attempt, VoteError};
@@ -213,18 +214,32 @@ pub fn admit(
     header: &[u8],
     payload: Arc<[u8]>,
 ) -> Result<Admitted, Refusal> {
-    let author =
-        author.filter(|author| author.index() < policy.members).ok_or(Refusal::NotAMember)?;
-    let header_hash = HeaderHash::of(header);
-    let header = policy.read_header(header)?;
-    policy.check_header(&header)?;
-    policy.check_drawn(Slot { member: author, epoch: header.epoch })?;
+    let HeadOnly { author, header, header_hash } = admit_head(policy, author, header)?;
     if ContentHash::of(&payload) != header.payload {
         return Err(Refusal::PayloadMismatch);
     }
     let update = policy.encoding.read(payload, &policy.schema, &policy.mask_key(header.epoch))?;
     policy.check_norm(&update)?;
     Ok(Admitted { author, header, header_hash, update })
+}
+
+/// The same as far as the header tells, for a peer that has no payload: what it refuses,
+/// [`admit`] refuses for the same reason.
+///
+/// Whether the payload has the shape of the model and is within the norm bound, it does not say:
+/// where a header stands in for an update, a proof has to.
+pub fn admit_head(
+    policy: &AdmissionPolicy,
+    author: Option<MemberIndex>,
+    header: &[u8],
+) -> Result<HeadOnly, Refusal> {
+    let author =
+        author.filter(|author| author.index() < policy.members).ok_or(Refusal::NotAMember)?;
+    let header_hash = HeaderHash::of(header);
+    let header = policy.read_header(header)?;
+    policy.check_header(&header)?;
+    policy.check_drawn(Slot { member: author, epoch: header.epoch })?;
+    Ok(HeadOnly { author, header, header_hash })
 }
 
 impl Admitted {

@@ -19,16 +19,15 @@
 //! later slots that contradict it are.
 //!
 //! A simulated world holds thousands of these sets, so a slot costs its key and
-//! one pointer to an update that all sets share.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeInclusive};
-use std::sync::Arc;
+//! one pointer to an update that all sets share. A header without its payload says all that is judged
+//! here ([`crate::held`]).
 
 use longhaul_dtn::hash::ContentHash;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeInclusive};
 
-use crate::admission::Admitted;
 use crate::header::HeaderHash;
+use crate::held::Held;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
 /// Why a slot is void.
@@ -59,7 +58,9 @@ pub struct Equivocation {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chains {
     /// Slots with one header.
-    held: BTreeMap<Slot, Arc<Admitted>>,
+    held: BTreeMap<Slot, Held>,
+    /// Those of them whose payload is not held.
+    bare: BTreeSet<Slot>,
     /// Slots with two different headers, the smaller hash first.
     spent: BTreeMap<Slot, (HeaderHash, HeaderHash)>,
     /// Slots with one header that another slot's header contradicts.
@@ -84,6 +85,8 @@ pub(crate) enum Put {
     Nothing,
     /// The slot was empty and counts now; nothing else changed.
     Filled,
+    /// The slot held this header, and has its payload now.
+    Completed,
     /// The verdict or content of these slots of the author changed.
     Changed(BTreeSet<Epoch>),
 }
@@ -92,27 +95,31 @@ pub(crate) enum Put {
 type Pair = (Epoch, Epoch);
 
 /// A filled slot of one member; no update if it is spent.
-type Filled<'a> = (Epoch, Option<&'a Arc<Admitted>>);
+type Filled<'a> = (Epoch, Option<&'a Held>);
 
 impl Chains {
-    /// Puts an update into its slot.
-    pub fn put(&mut self, admitted: Arc<Admitted>) -> Put {
-        let slot = admitted.slot();
+    /// Puts an update, or its header, into its slot.
+    pub fn put(&mut self, new: Held) -> Put {
+        let slot = new.slot();
         let Slot { member, epoch } = slot;
         if self.spent.contains_key(&slot) {
             return Put::Nothing;
         }
-        let hash = admitted.header_hash;
-        let before = self.held.get(&slot).map(|held| held.header_hash);
+        let hash = new.header_hash();
+        let before = self.only_header(slot);
         match before {
-            Some(held) if held == hash => return Put::Nothing,
+            Some(held) if held == hash => return self.complete(slot, new),
             Some(held) => {
                 self.held.remove(&slot);
+                self.bare.remove(&slot);
                 self.spent.insert(slot, (held.min(hash), held.max(hash)));
             }
             None => {
-                let fits = self.fits(&admitted);
-                self.held.insert(slot, admitted);
+                let fits = self.fits(&new);
+                if new.update().is_none() {
+                    self.bare.insert(slot);
+                }
+                self.held.insert(slot, new);
                 if fits {
                     return Put::Filled;
                 }
@@ -126,6 +133,15 @@ impl Chains {
         Put::Changed(changed)
     }
 
+    /// Adds the payload to a slot that holds the header, if it was not there and is now.
+    fn complete(&mut self, slot: Slot, new: Held) -> Put {
+        if new.update().is_none() || !self.bare.remove(&slot) {
+            return Put::Nothing;
+        }
+        self.held.insert(slot, new);
+        Put::Completed
+    }
+
     /// True when an update for an empty slot changes no verdict and has none, as its two
     /// neighbours show:
     ///
@@ -134,20 +150,20 @@ impl Chains {
     /// - the header behind it likewise;
     /// - no other header covers or misnames the slot: it would cover the slot behind too,
     ///   and that is not broken.
-    fn fits(&self, admitted: &Admitted) -> bool {
-        let slot = admitted.slot();
+    fn fits(&self, new: &Held) -> bool {
+        let slot = new.slot();
         let Slot { member, epoch } = slot;
         let first = *all_of(member).start();
         let anchor = self.anchors.get(&member).map(|anchor| (anchor.epoch, anchor.header));
         let before = self.held.range(first..slot).next_back();
-        let before = before.map(|(slot, held)| (slot.epoch, Some(held.header_hash))).or(anchor);
+        let before = before.map(|(slot, held)| (slot.epoch, Some(held.header_hash()))).or(anchor);
         let after =
             self.held.range((Bound::Excluded(slot), Bound::Included(*all_of(member).end())));
         let after = after.into_iter().next();
-        let here = Some((epoch, Some(admitted.header_hash)));
+        let here = Some((epoch, Some(new.header_hash())));
         self.spent.range(all_of(member)).next().is_none()
-            && names_or_follows(admitted, before)
-            && admitted.header.previous.is_none_or(|previous| previous.epoch < epoch)
+            && names_or_follows(new, before)
+            && new.header().previous.is_none_or(|previous| previous.epoch < epoch)
             && after.is_none_or(|(after, held)| {
                 names_or_follows(held, here) && !self.broken.contains(after)
             })
@@ -176,7 +192,7 @@ impl Chains {
     /// True when the slot holds exactly this header, or is spent with it.
     pub fn holds(&self, slot: Slot, header: HeaderHash) -> bool {
         match (self.held.get(&slot), self.spent.get(&slot)) {
-            (Some(held), _) => held.header_hash == header,
+            (Some(held), _) => held.header_hash() == header,
             (_, Some(&(low, high))) => low == header || high == header,
             _ => false,
         }
@@ -190,8 +206,23 @@ impl Chains {
         self.broken.contains(&slot).then_some(VoidReason::Chain)
     }
 
-    /// The update in the slot, unless it is empty or void.
-    pub fn sound(&self, slot: Slot) -> Option<&Arc<Admitted>> {
+    /// What is in the slot, void or not, unless it is empty or spent.
+    pub fn held(&self, slot: Slot) -> Option<&Held> {
+        self.held.get(&slot)
+    }
+
+    /// True when the slot's header is held without its payload.
+    pub fn lacks_payload(&self, slot: Slot) -> bool {
+        self.bare.contains(&slot)
+    }
+
+    /// The slots whose header is held without its payload, void or not, ascending.
+    pub const fn bare(&self) -> &BTreeSet<Slot> {
+        &self.bare
+    }
+
+    /// What is in the slot, unless it is empty or void.
+    pub fn sound(&self, slot: Slot) -> Option<&Held> {
         self.held.get(&slot).filter(|_| !self.broken.contains(&slot))
     }
 
@@ -203,7 +234,7 @@ impl Chains {
     /// A member's latest slot and its header (the smaller hash, if it is spent).
     pub fn last(&self, member: MemberIndex) -> Option<(Epoch, HeaderHash)> {
         let held = self.held.range(all_of(member)).next_back();
-        let held = held.map(|(slot, held)| (slot.epoch, held.header_hash));
+        let held = held.map(|(slot, held)| (slot.epoch, held.header_hash()));
         let spent = self.spent.range(all_of(member)).next_back();
         let spent = spent.map(|(slot, &(low, _))| (slot.epoch, low));
         let anchor = self.anchors.get(&member);
@@ -212,7 +243,7 @@ impl Chains {
 
     /// The headers of all slots before `end`, both of those that are spent.
     pub fn headers_before(&self, end: Epoch) -> Vec<(Slot, HeaderHash)> {
-        let held = self.held.iter().map(|(&slot, held)| (slot, held.header_hash));
+        let held = self.held.iter().map(|(&slot, held)| (slot, held.header_hash()));
         let spent = self.spent.iter().flat_map(|(&slot, &(low, high))| [(slot, low), (slot, high)]);
         held.chain(spent).filter(|(slot, _)| slot.epoch < end).collect()
     }
@@ -231,6 +262,7 @@ impl Chains {
 
     fn keep(&mut self, keeps: impl Fn(Epoch) -> bool) -> BTreeSet<Epoch> {
         self.held.retain(|slot, _| keeps(slot.epoch));
+        self.bare.retain(|slot| keeps(slot.epoch));
         self.spent.retain(|slot, _| keeps(slot.epoch));
         self.broken.retain(|slot| keeps(slot.epoch));
         let members = self.held.keys().chain(self.spent.keys()).map(|slot| slot.member);
@@ -240,12 +272,13 @@ impl Chains {
 
     /// The header of the slot; none if it is empty or spent.
     pub fn only_header(&self, slot: Slot) -> Option<HeaderHash> {
-        self.held.get(&slot).map(|held| held.header_hash)
+        self.held(slot).map(Held::header_hash)
     }
 
     /// Takes all slots of a member out.
     pub fn remove(&mut self, member: MemberIndex) {
         self.held.retain(|slot, _| slot.member != member);
+        self.bare.retain(|slot| slot.member != member);
         self.spent.retain(|slot, _| slot.member != member);
         self.broken.retain(|slot| slot.member != member);
     }
@@ -314,9 +347,9 @@ impl Chains {
     }
 
     /// The epoch named as previous, if its slot holds one other header.
-    fn misnamed(&self, admitted: &Admitted) -> Option<Epoch> {
-        let previous = admitted.header.previous?;
-        let slot = Slot { member: admitted.author, epoch: previous.epoch };
+    fn misnamed(&self, later: &Held) -> Option<Epoch> {
+        let previous = later.header().previous?;
+        let slot = Slot { member: later.author(), epoch: previous.epoch };
         let anchor = self.anchors.get(&slot.member).filter(|it| it.epoch == slot.epoch);
         let held = self.only_header(slot).or(anchor.and_then(|it| it.header))?;
         (held != previous.header).then_some(previous.epoch)
@@ -329,14 +362,14 @@ const fn all_of(member: MemberIndex) -> RangeInclusive<Slot> {
 }
 
 /// True when the header names this slot and header as previous, or a slot behind it.
-fn names_or_follows(later: &Admitted, slot: Option<(Epoch, Option<HeaderHash>)>) -> bool {
+fn names_or_follows(later: &Held, slot: Option<(Epoch, Option<HeaderHash>)>) -> bool {
     let Some((epoch, header)) = slot else { return true };
-    later.header.previous.is_some_and(|previous| {
+    later.header().previous.is_some_and(|previous| {
         previous.epoch > epoch || (previous.epoch == epoch && Some(previous.header) == header)
     })
 }
 
 /// The first epoch in which the header says that its author has no slot.
-fn covers_from(admitted: &Admitted) -> Epoch {
-    admitted.header.previous.map_or(Epoch::FIRST, |previous| previous.epoch.next())
+fn covers_from(held: &Held) -> Epoch {
+    held.header().previous.map_or(Epoch::FIRST, |previous| previous.epoch.next())
 }

@@ -16,6 +16,7 @@ pub mod cohort;
 pub mod compress;
 pub mod fold;
 pub mod header;
+mod held;
 pub mod memo;
 pub mod norm;
 pub mod parameters;
@@ -30,11 +31,15 @@ pub mod sortition;
 pub mod summary;
 pub mod update;
 
-pub use admission::{AdmissionPolicy, Admitted, Refusal, RefusalKind, admit};
+pub use admission::{AdmissionPolicy, Admitted, Refusal, RefusalKind, admit, admit_head};
 pub use chain::{Equivocation, VoidReason};
 pub use compress::{Compressor, Encoding, EncodingError, EncodingNameError, MaskKey};
-pub use fold::{CohortEvidence, Evidence, Fold, InputEvidence, InputVerdict, Inserted, TermStatus};
+pub use fold::{
+    BucketSlots, BucketSum, CohortEvidence, Evidence, Fold, InputEvidence, InputVerdict, Inserted,
+    SumInserted, SumRefusal, TermStatus,
+};
 pub use header::{BaseClaim, HeaderError, HeaderHash, HeaderLimits, Previous, UpdateHeader};
+pub use held::HeadOnly;
 pub use memo::TermMemo;
 pub use norm::NormBound;
 pub use parameters::{FRACTION_BITS, ModelId, ParameterError, Parameters};

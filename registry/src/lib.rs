@@ -10,6 +10,7 @@
 //! `longhaul-audit` is the only place in this crate that opens files. What
 //! belongs to training, contacts and storage is in the crates to the right.
 
+pub mod aggregate;
 pub mod audit;
 pub mod bounds;
 pub mod ceremony;
@@ -27,6 +28,9 @@ pub mod scan;
 pub mod seal;
 pub mod task;
 
+pub use aggregate::{
+    AdmittedAggregate, Aggregate, AggregateRefusal, HeadRefusal, MakeAggregateError,
+};
 pub use bounds::Bounds;
 pub use ceremony::{CeremonyPlan, CeremonyPlanError, ContributionHeader, ContributionRefusal};
 pub use committee::Committee;

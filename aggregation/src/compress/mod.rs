@@ -3,7 +3,7 @@
 //!
 //! What is lost is lost here, on the sender's side; behind it all is exact. An
 //! [`Encoding`] says how entries are quantised and written, [`Layers`] part an update
-//! into a coarse one and its refinement.
+//! into a coarse one and its refinement, and [`encode_sums`] writes the sums of many.
 //!
 //! For each call, in exact integers and in this order:
 //! 1. carried = residual + delta, each entry clamped to +-2^40 units.
@@ -32,6 +32,7 @@ mod mask;
 mod name;
 mod payload;
 mod quantise;
+mod sums;
 mod values;
 
 use std::ops::Range;
@@ -42,6 +43,7 @@ pub use layers::{Coarse, LayerHashes, LayerPolicy, Layers, LayersError};
 pub use mask::MaskKey;
 pub use name::EncodingNameError;
 pub use payload::CodedError;
+pub use sums::{SumScale, SumsError, decode_sums, encode_sums, sums_bytes_max};
 
 use crate::norm::NormBound;
 use crate::parameters::Parameters;

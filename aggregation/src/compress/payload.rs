@@ -193,7 +193,7 @@ impl Encoding {
 }
 
 /// The tensors of a schema, in rows of their last dimension.
-fn rows(schema: &Schema) -> Vec<Rows> {
+pub(super) fn rows(schema: &Schema) -> Vec<Rows> {
     let rows = |(tensor, values): (&TensorSpec, Range<usize>)| {
         let last = tensor.shape().last().and_then(|&side| usize::try_from(side).ok());
         Rows { width: last.unwrap_or(values.len()), values }

@@ -144,7 +144,7 @@ fn width(value: u32) -> usize {
 }
 
 /// Codes the lowest `count` bits of `value`, each under those before it.
-fn tree<C: Coder>(
+pub(super) fn tree<C: Coder>(
     coder: &mut C,
     models: &mut [Bit],
     count: u32,

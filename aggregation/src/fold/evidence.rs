@@ -74,13 +74,17 @@ pub enum InputVerdict {
 }
 
 impl Fold {
-    /// The evidence of the term of `epoch`; none where there is no quorum.
+    /// The evidence of the term of `epoch`; none where there is no quorum, or the payload of an
+    /// input is not held: what an input does to a term shows in it alone, not in a sum.
     ///
     /// Cost: the Gram matrix again where the recipe asks for it, or a sort of each column.
     pub fn evidence(&self, epoch: Epoch) -> Option<Evidence> {
         let block = block_of(epoch, self.recipe.pool);
         let mut plans = self.planner().plans(block).into_iter();
         let plan = plans.find(|plan| plan.standing.epochs.contains(&epoch))?;
+        if plan.rests_on_heads() {
+            return None;
+        }
         let mut inputs = self.counted(&plan);
         let waiting = plan.standing.waiting.iter();
         inputs.extend(waiting.map(|&slot| InputEvidence { slot, verdict: InputVerdict::Waiting }));
@@ -124,10 +128,10 @@ impl Fold {
             let influences = self.recipe.influence(&group, plan.bearing);
             for (part, influence) in ordered.into_iter().zip(influences) {
                 let part: &Part<'_> = part;
-                inputs.extend(part.iter().map(|admitted| InputEvidence {
-                    slot: admitted.slot(),
+                inputs.extend(part.iter().map(|held| InputEvidence {
+                    slot: held.slot(),
                     verdict: InputVerdict::Counted {
-                        header: admitted.header_hash,
+                        header: held.header_hash(),
                         cohort,
                         influence,
                     },

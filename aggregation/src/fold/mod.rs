@@ -34,18 +34,29 @@
 //! snapshot's model, their updates leave memory, and what comes for them later changes
 //! nothing. The model is then a function of the sealed value and the open slots.
 //!
+//! # Heads and sums
+//!
+//! A header fills its slot without its payload ([`Fold::insert_head`]), and the sum of a
+//! bucket's updates stands in for their payloads ([`Fold::insert_sum`]). A term of which
+//! something lacks is left out of the model, which is then not that of the set:
+//! [`Fold::complete_model`] gives it only if nothing lacks.
+//!
 //! # Bits
 //!
 //! A term's entry is at most `127 * 2^24` units and there are fewer than 2^32
 //! terms, so with M_0 (below 2^32) a model entry stays below 2^63. The training
 //! base replaces an empty term by an own update, which has the same bound.
 
+mod base;
+mod cover;
 mod evidence;
+mod heads;
 mod plan;
 mod pool;
 mod refresh;
 mod release;
 mod sealing;
+mod sums;
 mod vouch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +67,7 @@ use longhaul_dtn::hash::ContentHash;
 use crate::admission::{Admitted, Refusal};
 use crate::chain::{Chains, Equivocation, Put, VoidReason};
 use crate::header::HeaderHash;
+use crate::held::Held;
 use crate::memo::TermMemo;
 use crate::parameters::{ModelId, Parameters};
 use crate::rule::{ENTRY_UNITS_MAX, Recipe, Rooted, TrustRoots};
@@ -64,11 +76,12 @@ use crate::seal::Snapshot;
 use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 use crate::summary::BaseSummary;
-use crate::update::Update;
 
 pub use self::evidence::{CohortEvidence, Evidence, InputEvidence, InputVerdict};
 pub(crate) use self::pool::block_of;
 use self::refresh::Term;
+use self::sums::Sums;
+pub use self::sums::{BucketSlots, BucketSum, SumInserted, SumRefusal};
 
 const SLOTS_CONTEXT: &str = "longhaul 2026 slots of an epoch v1";
 const SET_CONTEXT: &str = "longhaul 2026 update set v2";
@@ -94,6 +107,8 @@ pub struct Fold {
     roots: BTreeMap<Epoch, OnceLock<ContentHash>>,
     /// The terms of each block, as the model contains them.
     terms: BTreeMap<Epoch, Vec<Term>>,
+    /// Sums that stand in for payloads.
+    sums: Sums,
     /// Blocks whose terms may be others now.
     dirty: BTreeSet<Epoch>,
     /// What is closed for good; slots and terms above are of later epochs.
@@ -112,7 +127,7 @@ pub struct Fold {
 /// What inserting an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
-    /// The slot was empty and now counts.
+    /// The slot was empty and now counts, or has its payload now.
     New,
     /// The update was held already; nothing changed.
     Duplicate,
@@ -154,6 +169,7 @@ impl Fold {
             authors: BTreeMap::new(),
             roots: BTreeMap::new(),
             terms: BTreeMap::new(),
+            sums: Sums::default(),
             dirty: BTreeSet::new(),
             sealed: None,
             model,
@@ -212,7 +228,7 @@ impl Fold {
             });
         }
         let slot = Slot { member: author, epoch };
-        if self.chains.holds(slot, header) {
+        if self.chains.holds(slot, header) && !self.chains.lacks_payload(slot) {
             return Err(Refusal::Duplicate);
         }
         match self.chains.void(slot) {
@@ -238,18 +254,28 @@ impl Fold {
             expected,
             "an update is of its fold's schema"
         );
-        let slot = admitted.slot();
+        self.place(Held::Whole(admitted))
+    }
+
+    /// Puts an update or its header into its slot.
+    fn place(&mut self, new: Held) -> Inserted {
+        let slot = new.slot();
         if slot.epoch < self.open_from() {
             return Inserted::Sealed;
         }
-        let known = self.chains.holds(slot, admitted.header_hash);
-        match self.chains.put(Arc::clone(&admitted)) {
+        let mut known = self.chains.holds(slot, new.header_hash());
+        match self.chains.put(new.clone()) {
             Put::Nothing => {}
+            Put::Completed => {
+                known = false;
+                self.sums.drop_needless(slot.epoch, &self.chains);
+                self.mark(slot.epoch);
+            }
             Put::Filled => {
                 self.add_author(slot);
                 self.mark(slot.epoch);
-                if admitted.header.vouch {
-                    let rows = admitted.header.base.summary.epochs(slot.epoch);
+                if new.header().vouch {
+                    let rows = new.header().base.summary.epochs(slot.epoch);
                     let named = rows.filter(|(_, row)| !row.is_empty());
                     named.for_each(|(epoch, _)| self.mark_if_listening(epoch));
                 }
@@ -275,7 +301,8 @@ impl Fold {
         }
     }
 
-    /// The shared model of this set.
+    /// The shared model of this set; where something lacks, what there is of it without the terms
+    /// that it lacks for (see [`Fold::complete_model`]).
     pub fn model(&mut self) -> &Parameters {
         self.settle();
         let outer = self.recipe.outer;
@@ -300,7 +327,7 @@ impl Fold {
         self.floats = None;
     }
 
-    /// The name of the shared model.
+    /// The name of what [`Fold::model`] gives.
     pub fn model_id(&mut self) -> ModelId {
         self.settle();
         if let Some(id) = self.id {
@@ -321,68 +348,6 @@ impl Fold {
         Arc::clone(self.floats.insert(floats))
     }
 
-    /// What `member` trains from: the model plus its own updates that no term
-    /// counts yet, at full weight, among the `window` epochs up to its latest
-    /// slot. A window of at least the federation's epochs takes all of them.
-    /// [`Fold::pending`] gives those alone, to be weighed.
-    ///
-    /// An update that waits in a small cohort is given up once the member has one
-    /// that counts and is more than a base summary's window later: by then the
-    /// member is back with the others, and what it learnt apart from them would stay
-    /// in its base for ever if nobody comes to make that cohort grow.
-    pub fn training_base(&mut self, member: MemberIndex, window: u32) -> Parameters {
-        let mut base = self.model().clone();
-        if let Some(pending) = self.pending(member, window, |_| true) {
-            base.add(&pending);
-        }
-        base
-    }
-
-    /// The sum of the updates of `member` that [`Fold::training_base`] adds to the model and
-    /// whose epoch `takes` accepts, if there are any.
-    pub fn pending(
-        &mut self,
-        member: MemberIndex,
-        window: u32,
-        takes: impl Fn(Epoch) -> bool,
-    ) -> Option<Parameters> {
-        self.settle();
-        let mut pending: Option<Parameters> = None;
-        let (last, _) = self.chains.last(member)?;
-        let mut newest_counted: Option<Epoch> = None;
-        let recent = self.chains.epochs(member).rev();
-        for epoch in recent.take_while(|epoch| last.get() - epoch.get() < window) {
-            let slot = Slot { member, epoch };
-            let Some(own) = self.chains.sound(slot) else { continue };
-            let waits = match self.standing(epoch) {
-                Some(standing) if standing.waiting.binary_search(&slot).is_err() => {
-                    newest_counted.get_or_insert(epoch);
-                    continue;
-                }
-                standing => standing.is_some(),
-            };
-            let back = newest_counted.map(|counted| counted.back(self.setting.summary_window));
-            if takes(epoch) && (!waits || back.is_none_or(|back| epoch >= back)) {
-                let zeros = || Parameters::from_units(vec![0; self.model.len()]);
-                own.update.add_to(pending.get_or_insert_with(zeros));
-            }
-        }
-        pending
-    }
-
-    /// The update in a slot, unless it is empty or void.
-    pub fn update(&self, slot: Slot) -> Option<&Update> {
-        self.chains.sound(slot).map(|admitted| &admitted.update)
-    }
-
-    /// Adds the updates of `member` from the epoch `from` on that are not void,
-    /// whether or not a term counts them.
-    pub fn add_own(&self, member: MemberIndex, from: Epoch, base: &mut Parameters) {
-        let recent = self.chains.epochs(member).filter(|&epoch| epoch >= from);
-        let own = recent.filter_map(|epoch| self.chains.sound(Slot { member, epoch }));
-        own.for_each(|own| own.update.add_to(base));
-    }
-
     /// Where `epoch` stands.
     pub fn term_status(&self, epoch: Epoch) -> TermStatus {
         let Some(authors) = self.authors.get(&epoch) else {
@@ -401,7 +366,8 @@ impl Fold {
         status
     }
 
-    /// True when the slot holds an update that is not void and that a term counts.
+    /// True when the slot holds an update that is not void and that a term counts, or will once
+    /// nothing of it lacks.
     pub fn counts(&self, slot: Slot) -> bool {
         if self.chains.sound(slot).is_none() {
             return false;

@@ -9,13 +9,12 @@
 //! terms, in this fold and in any other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use longhaul_dtn::hash::ContentHash;
 
-use crate::admission::Admitted;
 use crate::chain::Chains;
 use crate::cohort::{Claim, Clustering};
+use crate::held::Held;
 use crate::memo::TermMemo;
 use crate::rule::{
     Bearing, Bucket, Buckets, Claims, Cohorts, Group, Recipe, Rooted, Small, Vector,
@@ -24,13 +23,14 @@ use crate::setting::Setting;
 use crate::slot::{Epoch, MemberIndex, Slot};
 
 use super::pool::Pool;
+use super::sums::Sums;
 use super::vouch::Voices;
 
 const TERM_CONTEXT: &str = "longhaul 2026 term v1";
 const COHORTS_CONTEXT: &str = "longhaul 2026 cohorts v1";
 
 /// What an author contributes to a term: its sound updates, at least one, by epoch.
-pub(super) type Part<'a> = Vec<&'a Arc<Admitted>>;
+pub(super) type Part<'a> = Vec<&'a Held>;
 
 /// What a term is made of.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(super) struct Plan<'a> {
     pub standing: Standing,
     /// What its buckets are drawn from.
     pub drawing: Drawing<'a>,
+    /// What may stand in for payloads.
+    pub sums: &'a Sums,
 }
 
 /// What buckets are drawn from: the first epoch of a term, the number of members, and the trust
@@ -55,12 +57,17 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    fn bucket(self, recipe: &Recipe, part: &Part<'_>) -> Bucket {
+    pub fn bucket(self, recipe: &Recipe, part: &Part<'_>) -> Bucket {
         let latest = part[part.len() - 1];
-        self.bucket_of(recipe, &latest.header.federation, latest.author)
+        self.bucket_of(recipe, &latest.header().federation, latest.author())
     }
 
-    fn bucket_of(self, recipe: &Recipe, federation: &ContentHash, member: MemberIndex) -> Bucket {
+    pub fn bucket_of(
+        self,
+        recipe: &Recipe,
+        federation: &ContentHash,
+        member: MemberIndex,
+    ) -> Bucket {
         let slot = Slot { member, epoch: self.epoch };
         recipe.buckets.of(federation, slot, self.members, self.roots)
     }
@@ -78,6 +85,9 @@ pub(super) struct Standing {
     pub largest_cohort: usize,
     /// True when a cohort is so small that later headers can vouch for its slots.
     pub listens: bool,
+    /// Slots that the term counts and whose payloads are neither held nor in a sum that
+    /// stands in for them: while there are any, the term is not there. Ascending.
+    pub lacks: Box<[Slot]>,
 }
 
 /// All that plans are made from.
@@ -91,6 +101,7 @@ pub(super) struct Planner<'a> {
     pub memo: Option<&'a dyn TermMemo>,
     pub trust: Trust,
     pub roots: &'a [Rooted],
+    pub sums: &'a Sums,
 }
 
 /// Whose slots a small cohort counts where slots are vouched for.
@@ -130,10 +141,14 @@ impl<'a> Planner<'a> {
         let drawing = self.drawing(epochs.first().copied().unwrap_or_default());
         let cohorts = self.with_votes(cohorts, drawing, (&void, bearing), &mut standing);
         standing.epochs = epochs.into();
-        Plan { cohorts, bearing, standing, drawing }
+        let mut plan = Plan { cohorts, bearing, standing, drawing, sums: self.sums };
+        if !self.chains.bare().is_empty() {
+            plan.standing.lacks = plan.lacks(self.recipe);
+        }
+        plan
     }
 
-    fn drawing(&self, epoch: Epoch) -> Drawing<'a> {
+    pub fn drawing(&self, epoch: Epoch) -> Drawing<'a> {
         Drawing { epoch, members: self.setting.members, roots: self.roots }
     }
 
@@ -156,7 +171,7 @@ impl<'a> Planner<'a> {
                 parts.iter().map(|part| drawing.bucket(self.recipe, part)).collect();
             if let Some(update) = parts.iter().flatten().next() {
                 let of =
-                    |&member| drawing.bucket_of(self.recipe, &update.header.federation, member);
+                    |&member| drawing.bucket_of(self.recipe, &update.header().federation, member);
                 buckets.extend(void.iter().map(of));
             }
             buckets.len() >= least
@@ -241,13 +256,13 @@ impl<'a> Planner<'a> {
     fn numbers(&self, parts: &[Part<'a>], clustering: Clustering) -> Vec<usize> {
         let latest = || parts.iter().map(|part| part[part.len() - 1]);
         let assign = || {
-            let claims = latest().map(|it| (it.header.epoch, &it.header.base.summary));
+            let claims = latest().map(|it| (it.epoch(), &it.header().base.summary));
             clustering.assign(&claims.collect::<Vec<Claim<'_>>>())
         };
         let Some(memo) = self.memo else { return assign() };
         let mut bytes = self.recipe_id.as_bytes().to_vec();
         bytes.extend_from_slice(&number_bytes(clustering.join_below.unwrap_or(0)));
-        latest().for_each(|it| bytes.extend_from_slice(it.header_hash.as_hash().as_bytes()));
+        latest().for_each(|it| bytes.extend_from_slice(it.header_hash().as_hash().as_bytes()));
         let key = ContentHash::derive(COHORTS_CONTEXT, &bytes);
         let read = |number: &i32| usize::try_from(*number).expect("numbers count from zero");
         if let Some(numbers) = memo.get(&key) {
@@ -280,14 +295,14 @@ impl<'a> Plan<'a> {
             bytes.extend_from_slice(&number_bytes(cohort.len()));
             for part in cohort {
                 bytes.extend_from_slice(&number_bytes(part.len()));
-                let headers = part.iter().map(|it| it.header_hash);
+                let headers = part.iter().map(|it| it.header_hash());
                 headers.for_each(|it| bytes.extend_from_slice(it.as_hash().as_bytes()));
             }
         }
         Some(ContentHash::derive(TERM_CONTEXT, &bytes))
     }
 
-    /// Computes the term; something counts.
+    /// Computes the term from payloads; something counts.
     pub fn term(&self, recipe: &Recipe) -> Vec<i32> {
         let groups: Vec<_> =
             self.cohorts.iter().map(|parts| self.group(recipe, &Self::ordered(parts))).collect();
@@ -297,7 +312,7 @@ impl<'a> Plan<'a> {
     /// The parts in the order of their hashes, so that no place in the member list breaks ties.
     pub fn ordered<'b>(parts: &'b [Part<'a>]) -> Vec<&'b Part<'a>> {
         let mut parts: Vec<&Part<'a>> = parts.iter().collect();
-        parts.sort_by_key(|part| part[part.len() - 1].header_hash);
+        parts.sort_by_key(|part| part[part.len() - 1].header_hash());
         parts
     }
 
@@ -308,13 +323,13 @@ impl<'a> Plan<'a> {
         recipe.vectors(&buckets, self.bearing)
     }
 
-    /// What the rule sees of a cohort.
+    /// What the rule sees of a cohort; all payloads are held.
     pub fn group(&self, recipe: &Recipe, parts: &[&Part<'a>]) -> Group<'a> {
         let vector = |part: &&Part<'a>| {
-            let updates: Vec<_> = part.iter().map(|admitted| &admitted.update).collect();
+            let updates: Vec<_> = part.iter().filter_map(|held| held.update()).collect();
             Vector::of(&updates)
         };
-        let claims = |part: &&Part<'a>| Claims::of(&part[part.len() - 1].header);
+        let claims = |part: &&Part<'a>| Claims::of(part[part.len() - 1].header());
         Group {
             vectors: parts.iter().map(vector).collect(),
             claims: parts.iter().map(claims).collect(),

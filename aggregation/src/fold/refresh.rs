@@ -70,7 +70,8 @@ impl Fold {
         let mut added = Vec::new();
         let mut terms = Vec::new();
         for plan in self.planner().plans(block) {
-            let entries = plan.key(&self.recipe_id).map(|key| {
+            let key = plan.key(&self.recipe_id).filter(|_| plan.standing.lacks.is_empty());
+            let entries = key.map(|key| {
                 let held = old.remove(&key);
                 let entries = held.unwrap_or_else(|| {
                     let new = self.entries(&plan, key);
@@ -97,7 +98,7 @@ impl Fold {
     ///
     /// A peer that vouches says that a model with the slots in it does well. What
     /// waits is not in the model, so its loss says nothing about them; this one's
-    /// does. Cost: the terms of the epochs in which slots wait.
+    /// does; it leaves out what a term lacks payloads of. Cost: the terms of the epochs in which slots wait.
     pub fn trial_model(&mut self, before: Epoch, window: u32) -> Option<Parameters> {
         self.settle();
         let first = before.back(window);
@@ -116,7 +117,7 @@ impl Fold {
             counted.for_each(|(_, entries)| trial.subtract_term(entries));
             let mut terms = Vec::new();
             for plan in planner.plans(block) {
-                let key = plan.key(&self.recipe_id);
+                let key = plan.key(&self.recipe_id).filter(|_| plan.standing.lacks.is_empty());
                 let entries = key.map(|key| (key, self.entries(&plan, key)));
                 entries.iter().for_each(|(_, entries)| trial.add_term(entries));
                 terms.push(Term { standing: plan.standing, entries });
@@ -128,8 +129,12 @@ impl Fold {
         Some(release::released(trial, self.recipe.outer, terms))
     }
 
-    /// The entries of a term, from the memo if that has them.
+    /// The entries of a term, from the memo if that has them. What rests on sums is
+    /// nobody else's: a memo holds what was made of payloads.
     fn entries(&self, plan: &Plan<'_>, key: ContentHash) -> Arc<[i32]> {
+        if plan.rests_on_heads() {
+            return plan.term_of_sums(&self.recipe, &self.schema).into();
+        }
         let Some(memo) = &self.memo else {
             return plan.term(&self.recipe).into();
         };
@@ -150,6 +155,7 @@ impl Fold {
             memo: self.memo.as_deref(),
             trust: Trust::Vouched,
             roots: &self.rooted,
+            sums: &self.sums,
         }
     }
 }

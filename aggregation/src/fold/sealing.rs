@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use super::Fold;
+use super::refresh::Term;
 use crate::header::HeaderHash;
 use crate::seal::{SealedSlot, Snapshot};
 use crate::slot::{Epoch, Slot};
@@ -31,11 +32,25 @@ impl Fold {
     /// What a seal of all epochs before `end` would close, as far as this set says.
     ///
     /// Two folds with the same slots before `end`, and in the window behind it, say the same.
-    /// Cost: a copy of the model, and those terms that are not computed yet.
+    /// Where something lacks ([`Fold::lacking`]) it says nothing that anybody may propose:
+    /// [`Fold::complete_candidate`] gives none then. Cost: a copy of the model, and those terms that are not computed yet.
     ///
     /// # Panics
     /// If `end` is not behind what is sealed, or cuts a block of pooled epochs.
     pub fn candidate(&self, end: Epoch) -> Snapshot {
+        self.closed(end).0
+    }
+
+    /// The same, if nothing lacks of the terms before `end`.
+    ///
+    /// # Panics
+    /// As [`Fold::candidate`].
+    pub fn complete_candidate(&self, end: Epoch) -> Option<Snapshot> {
+        let (snapshot, is_complete) = self.closed(end);
+        is_complete.then_some(snapshot)
+    }
+
+    fn closed(&self, end: Epoch) -> (Snapshot, bool) {
         assert!(end > self.open_from(), "a seal goes further than the one before");
         assert_eq!(super::block_of(end, self.recipe.pool), end, "blocks are sealed whole");
         let mut seen = self.clone();
@@ -52,7 +67,9 @@ impl Fold {
         seen.settle();
         let mut slots = self.sealed.as_ref().map_or(Vec::new(), |it| it.slots().to_vec());
         slots.extend(seen.open_slots().take_while(|slot| slot.epoch < end));
-        Snapshot::new(end, slots, seen.model, &self.schema)
+        let lacks = |term: &Term| !term.standing.lacks.is_empty();
+        let is_complete = !seen.terms.values().flatten().any(lacks);
+        (Snapshot::new(end, slots, seen.model, &self.schema), is_complete)
     }
 
     /// Closes all epochs before the snapshot's end as it says, whatever was held of them;
@@ -72,6 +89,7 @@ impl Fold {
         self.authors = self.authors.split_off(&end);
         self.roots = self.roots.split_off(&end);
         self.terms = self.terms.split_off(&end);
+        self.sums.seal(end);
         self.dirty = self.dirty.split_off(&end);
         for epoch in self.chains.seal(end, snapshot.anchors()) {
             self.mark_verdict(epoch);

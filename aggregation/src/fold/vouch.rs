@@ -49,8 +49,8 @@ impl Voices {
         let mut heard: Vec<Option<MemberIndex>> = Vec::new();
         speakers.retain(|(member, _)| !liars.contains(member));
         for (member, later) in speakers {
-            let admitted = planner.chains.sound(Slot { member, epoch: later });
-            let Some(header) = admitted.map(|it| &it.header).filter(|it| it.vouch) else {
+            let held = planner.chains.sound(Slot { member, epoch: later });
+            let Some(header) = held.map(|it| it.header()).filter(|it| it.vouch) else {
                 continue;
             };
             for named in header.base.summary.row(later, epoch) {

@@ -36,9 +36,11 @@ use longhaul_dtn::hash::{ContentHash, mix64};
 
 use super::recipe::read_u16;
 use super::vector::{BLOCK, Block, Sum, Vector, Weighted, for_each_block};
-use super::{Bearing, Clip, Group, Mix, Recipe, Rule, Samples, Staleness, WEIGHT_ONE};
+use super::{
+    Bearing, Clip, Group, Mix, PoolSpan, Recipe, Rule, Samples, Staleness, WEIGHT_ONE, to_term,
+};
 use crate::round::Divisor;
-use crate::slot::Slot;
+use crate::slot::{Epoch, MemberIndex, Slot};
 
 const BUCKET_CONTEXT: &str = "longhaul 2026 bucket v1";
 const DRAWN: u64 = 1;
@@ -116,6 +118,22 @@ impl Buckets {
                 Some(it) => shuffled(it.root, it.place.into(), it.members.into(), most),
             },
         }
+    }
+
+    /// True if these members' slots of an epoch are of one bucket, among so many members with these trust
+    /// roots, as it is drawn, however few write.
+    pub fn are_together(
+        self,
+        federation: &ContentHash,
+        epoch: Epoch,
+        members: &[MemberIndex],
+        (count, roots): (usize, &TrustRoots),
+    ) -> bool {
+        let roots = Rooted::all(roots);
+        let bucket =
+            |&member: &MemberIndex| self.of(federation, Slot { member, epoch }, count, &roots);
+        let buckets: Vec<Bucket> = members.iter().map(bucket).collect();
+        buckets.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// The votes that members under these roots can have.
@@ -228,7 +246,7 @@ impl Recipe {
     }
 
     /// The places of a cohort's vectors by bucket; each alone where too few buckets are filled.
-    pub(super) fn places(&self, buckets: &[Bucket], bearing: Bearing) -> Vec<Vec<usize>> {
+    pub(crate) fn places(&self, buckets: &[Bucket], bearing: Bearing) -> Vec<Vec<usize>> {
         let found = places(buckets);
         let drawn = matches!(self.buckets, Buckets::Drawn(_));
         match drawn && found.len() < self.least_vectors(bearing.remaining()) {
@@ -259,6 +277,37 @@ impl Recipe {
     }
 }
 
+impl Recipe {
+    /// True where a bucket's mean depends on nothing but the sum of its updates and their number:
+    /// each counts as it is, and all of an epoch stand together. Then the sum can stand in
+    /// for the updates.
+    pub fn takes_sums(&self) -> bool {
+        self.buckets != Buckets::None
+            && self.clip == Clip::None
+            && self.cohorts.is_none()
+            && self.pool == PoolSpan::ONE
+            && self.weighs_alike()
+    }
+
+    /// The term of buckets that are known by sum and number of their updates, in their order: what
+    /// [`Recipe::term`] finds from the updates where the recipe takes sums. Chunks start at `starts`.
+    pub(crate) fn term_of_sums(
+        &self,
+        buckets: &[(Vec<i64>, usize)],
+        starts: &[usize],
+        bearing: Bearing,
+    ) -> Vec<i32> {
+        let vector = |(sums, count): &(Vec<i64>, usize)| {
+            let divisor = Divisor::new(i64::try_from(*count).expect("members fit 16 bits"));
+            let mean = |&sum: &i64| to_term(divisor.half_even(sum).into());
+            Vector::Sum(Sum::new(sums.iter().map(mean).collect(), starts))
+        };
+        let authors = buckets.iter().map(|it| it.1).sum();
+        let group = Group { authors, ..Group::fresh(buckets.iter().map(vector).collect()) };
+        self.gathered().term(&[group], bearing)
+    }
+}
+
 /// The mean of weighted vectors, of which there is at least one.
 fn mean(parts: &[Weighted<'_>]) -> Sum {
     let count = i64::try_from(parts.len()).expect("members fit 16 bits");
@@ -286,7 +335,29 @@ fn mean(parts: &[Weighted<'_>]) -> Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::{Epoch, MemberIndex};
+    use crate::rule::{Cohorts, Minimum, Outer, Small};
+
+    #[test]
+    fn sums_stand_in_where_a_mean_needs_nothing_else() {
+        let plain = Recipe::plain(Rule::Median, Clip::None, 3);
+        let drawn = Recipe { buckets: Buckets::Drawn(5), ..plain };
+        let minimum = Minimum::Auto;
+        let cohorts = Cohorts { threshold_permille: 500, minimum, small: Small::Join };
+        let outer = Outer { rate_milli: 700, momentum_permille: 900 };
+        for (recipe, takes) in [
+            (drawn, true),
+            (Recipe { buckets: Buckets::ByRoot(2), ..plain }, true),
+            (Recipe { mix: Mix::NearestNeighbours, outer, ..drawn }, true),
+            (plain, false),
+            (Recipe { clip: Clip::Median, ..drawn }, false),
+            (Recipe { cohorts: Some(cohorts), ..drawn }, false),
+            (Recipe { pool: PoolSpan::new(2).unwrap(), ..drawn }, false),
+            (Recipe { samples: Samples::UpTo(9), ..drawn }, false),
+            (Recipe { staleness: Staleness::Hinge { after: 1, slope: 1 }, ..drawn }, false),
+        ] {
+            assert_eq!(recipe.takes_sums(), takes, "{recipe:?}");
+        }
+    }
 
     fn slot(member: u16, epoch: u32) -> Slot {
         Slot { member: MemberIndex::new(member), epoch: Epoch::new(epoch) }
@@ -313,6 +384,26 @@ mod tests {
                 assert!((each..=each + 1).contains(&filled), "{filled} of {members} in {number}");
             }
         }
+    }
+
+    #[test]
+    fn members_are_together_if_they_are_drawn_into_one_bucket() {
+        let federation = ContentHash::of(b"one");
+        let roots = [7, 7, 0, 7, 9, 0];
+        for (buckets, roots) in [(Buckets::Drawn(2), &[][..]), (Buckets::ByRoot(2), &roots[..])] {
+            let rooted = Rooted::all(roots);
+            for (one, other) in (0..6).flat_map(|one| (0..6).map(move |other| (one, other))) {
+                let members = [one, other].map(MemberIndex::new);
+                let drawn = members.map(|it| {
+                    let slot = Slot { member: it, epoch: Epoch::new(4) };
+                    buckets.of(&federation, slot, 6, &rooted)
+                });
+                let together =
+                    buckets.are_together(&federation, Epoch::new(4), &members, (6, roots));
+                assert_eq!(together, drawn[0] == drawn[1], "{one} {other}");
+            }
+        }
+        assert!(Buckets::None.are_together(&federation, Epoch::FIRST, &[], (6, &[])));
     }
 
     #[test]

@@ -321,7 +321,7 @@ impl Recipe {
     }
 
     /// True if all authors weigh alike before clipping.
-    fn weighs_alike(&self) -> bool {
+    pub(super) fn weighs_alike(&self) -> bool {
         self.staleness == Staleness::Constant && self.samples == Samples::Alike
     }
 

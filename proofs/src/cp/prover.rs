@@ -138,6 +138,30 @@ impl<E: Curve> Prover<E> {
         shown: usize,
         seed: Seed,
     ) -> Result<Committed<E>, ProveError> {
+        let (seed, blinders) = self.blinders(blocks, shown, &seed)?;
+        let blinding = self.key.verifying.blinding;
+        let points: Vec<E::G1> = blocks
+            .iter()
+            .zip(&self.key.blocks)
+            .zip(&blinders)
+            .map(|((values, bases), blinder)| {
+                Grouped::new(values).sum(0, bases) + blinding * blinder.reveal()
+            })
+            .collect();
+        let points = E::G1::normalize_batch(&points);
+        Ok(Committed { points, blinders, values: blocks.concat(), shown, seed })
+    }
+
+    /// The blinders of blocks, and the seed for what follows.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(crate) fn blinders(
+        &self,
+        blocks: &[&[Scalar<E>]],
+        shown: usize,
+        seed: &Seed,
+    ) -> Result<(Seed, Vec<Secret<Scalar<E>>>), ProveError> {
         let layout = self.system.layout();
         let lens = blocks.iter().map(|block| block.len());
         if !lens.eq(layout.blocks.iter().copied()) || shown > layout.showable {
@@ -150,18 +174,8 @@ impl<E: Curve> Prover<E> {
         let blinder = |block: usize| {
             if block < hidden { draw.scalar() } else { Secret::new(Scalar::<E>::zero()) }
         };
-        let blinders: Vec<_> = (0..blocks.len()).map(blinder).collect();
-        let blinding = self.key.verifying.blinding;
-        let points: Vec<E::G1> = blocks
-            .iter()
-            .zip(&self.key.blocks)
-            .zip(&blinders)
-            .map(|((values, bases), blinder)| {
-                Grouped::new(values).sum(0, bases) + blinding * blinder.reveal()
-            })
-            .collect();
-        let points = E::G1::normalize_batch(&points);
-        Ok(Committed { points, blinders, values: blocks.concat(), shown, seed })
+        let blinders = (0..blocks.len()).map(blinder).collect();
+        Ok((seed, blinders))
     }
 
     /// Proves a claim about committed blocks; `complete` makes the witness when it is told the challenge.

@@ -16,8 +16,8 @@ use super::shape::Shape;
 use super::statement::Statement;
 use super::witness::{Chunk, ChunkError};
 use crate::cp::{
-    Claim, Committed, KeyError, PointError, Proof, ProveError, Prover, ProvingKey, StatementId,
-    Verifier, VerifyError, VerifyingKey,
+    Basis, Claim, Committed, KeyError, PointError, Proof, ProveError, Prover, ProvingKey,
+    StatementId, Verifier, VerifyError, VerifyingKey,
 };
 use crate::curve::{Curve, PointOne, Scalar};
 use crate::seed::{Secret, Seed};
@@ -183,6 +183,29 @@ impl<E: Curve> ChunkProver<E> {
         let chunk = Chunk::new(self.shape, entries)?;
         let seed = self.seed_for(&claim(self.shape, statement, None), seed);
         Ok(self.commit(&chunk, NormView::Hidden, seed)?.points()[ENTRIES])
+    }
+
+    /// The blinder of that commitment, for whoever adds it to others ([`crate::s2`]): what follows from seed, statement
+    /// and entries, so that whoever holds these opens it.
+    ///
+    /// # Errors
+    /// Entries that are no chunk of the shape.
+    pub fn blinder(
+        &self,
+        statement: &Statement,
+        entries: &[i8],
+        seed: &Seed,
+    ) -> Result<Secret<Scalar<E>>, BoundedError> {
+        let blocks = Chunk::new(self.shape, entries)?.blocks();
+        let seed = self.seed_for(&claim(self.shape, statement, None), seed);
+        let (_, blinders) =
+            self.prover.blinders(&blocks.each_ref().map(Vec::as_slice), 0, &seed)?;
+        Ok(blinders[ENTRIES].clone())
+    }
+
+    /// The bases of the commitment to the entries.
+    pub fn basis(&self) -> Basis<E> {
+        self.prover.key().basis(ENTRIES)
     }
 
     fn seed_for(&self, claim: &Claim<E>, seed: &Seed) -> Seed {

@@ -5,7 +5,10 @@ use std::fmt;
 use longhaul_aggregation::Update;
 use rayon::prelude::*;
 
-use super::{ProveUpdateError, UpdateProof, UpdateProofError, UpdateProver, UpdateVerifier};
+use super::{
+    AggregateError, AggregateOpening, ProveUpdateError, UpdateProof, UpdateProofError,
+    UpdateProver, UpdateVerifier,
+};
 use crate::curve::Curve;
 use crate::s1::Subject;
 use crate::seed::Seed;
@@ -14,6 +17,15 @@ use crate::seed::Seed;
 pub trait VerifyUpdates: fmt::Debug + Send + Sync {
     /// Says of each proof, read from its bytes, whether it shows that the update is within bounds.
     fn verify_batch(&self, proofs: &[(Subject, &[u8])]) -> Vec<Result<(), UpdateProofError>>;
+
+    /// The exponents of the chunks of the update that a proof is about.
+    ///
+    /// # Errors
+    /// Bytes that are no proof.
+    fn exponents(&self, proof: &[u8]) -> Result<Vec<u8>, UpdateProofError>;
+
+    /// The bytes of what opens a sum.
+    fn opening_bytes(&self) -> usize;
 }
 
 /// Makes proofs about updates, and compares updates with them.
@@ -40,6 +52,24 @@ pub trait ProveUpdates: fmt::Debug + Send + Sync {
         update: &Update,
         seed: &Seed,
     ) -> Result<(), UpdateProofError>;
+
+    /// What opens the sum of updates, as bytes; see [`UpdateProver::aggregate`].
+    ///
+    /// # Errors
+    /// [`AggregateError`].
+    fn aggregate(&self, updates: &[(Subject, &Update, &Seed)]) -> Result<Vec<u8>, AggregateError>;
+
+    /// Checks that the sums are those of the updates that the proofs are about; see [`UpdateProver::verify_aggregate`].
+    /// That the proofs hold is for [`VerifyUpdates::verify_batch`] to say.
+    ///
+    /// # Errors
+    /// [`AggregateError`].
+    fn verify_aggregate(
+        &self,
+        proofs: &[(Subject, &[u8])],
+        sums: &[i64],
+        opening: &[u8],
+    ) -> Result<(), AggregateError>;
 }
 
 impl<E: Curve> VerifyUpdates for UpdateVerifier<E> {
@@ -55,6 +85,15 @@ impl<E: Curve> VerifyUpdates for UpdateVerifier<E> {
             Err(error) => Err(error),
         };
         read.into_iter().map(verdict).collect()
+    }
+
+    fn exponents(&self, proof: &[u8]) -> Result<Vec<u8>, UpdateProofError> {
+        let proof = UpdateProof::<E>::decode(proof, self.shape())?;
+        Ok(proof.commitments().map(|(exponent, _)| exponent.get()).collect())
+    }
+
+    fn opening_bytes(&self) -> usize {
+        AggregateOpening::<E>::bytes(self.shape())
     }
 }
 
@@ -77,5 +116,27 @@ impl<E: Curve> ProveUpdates for UpdateProver<E> {
     ) -> Result<(), UpdateProofError> {
         let proof = UpdateProof::decode(proof, self.verifier().shape())?;
         Self::check_commitments(self, subject, &proof, update, seed)
+    }
+
+    fn aggregate(&self, updates: &[(Subject, &Update, &Seed)]) -> Result<Vec<u8>, AggregateError> {
+        Self::aggregate(self, updates).map(|opening| opening.encode())
+    }
+
+    fn verify_aggregate(
+        &self,
+        proofs: &[(Subject, &[u8])],
+        sums: &[i64],
+        opening: &[u8],
+    ) -> Result<(), AggregateError> {
+        let shape = self.verifier().shape();
+        let opening = AggregateOpening::decode(opening, shape)?;
+        let read = |(update, (subject, bytes)): (usize, &(Subject, &[u8]))| {
+            let proof = UpdateProof::decode(bytes, shape);
+            let proof = proof.map_err(|error| AggregateError::Proof { update, error })?;
+            Ok((*subject, proof))
+        };
+        let proofs: Vec<_> = proofs.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let proofs: Vec<_> = proofs.iter().map(|(subject, proof)| (subject, proof)).collect();
+        Self::verify_aggregate(self, &proofs, sums, &opening)
     }
 }

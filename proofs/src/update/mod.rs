@@ -6,8 +6,10 @@
 //!
 //! Blinders come from a [`Seed`] that whoever has the payload can compute and nobody else ([`opening_seed`]), so that
 //! an opening need not travel: a holder commits again and compares. Two different commitments to one payload are then
-//! a contradiction that its signature proves.
+//! a contradiction that its signature proves. Whoever holds several payloads opens the sum of them (`aggregate.rs`), to
+//! peers that hold their proofs alone.
 
+mod aggregate;
 mod any;
 pub mod keys;
 
@@ -27,6 +29,7 @@ use crate::s1::{
 };
 use crate::seed::Seed;
 
+pub use aggregate::{AggregateError, AggregateOpening, SUMMED_MAX};
 pub use any::{ProveUpdates, VerifyUpdates};
 
 /// Most bytes of a chunk's proof as it travels, on either curve.

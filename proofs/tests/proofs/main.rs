@@ -2,6 +2,8 @@
 //! compiled into each.
 
 #[cfg(test)]
+mod aggregate;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod fuzz;

@@ -33,29 +33,29 @@ fn norm_max() -> NormBound {
 }
 
 /// A federation whose updates have these tensors.
-fn federation(sizes: &[u32]) -> UpdateProver<Bn254> {
+pub fn federation(sizes: &[u32]) -> UpdateProver<Bn254> {
     let shape = UpdateShape::new(&schema(sizes), norm_max());
     UpdateProver::new(shape, [SMALL.clone(), MIDDLE.clone()]).expect("both keys are there")
 }
 
-fn update(sizes: &[u32], salt: usize) -> Update {
+pub fn update(sizes: &[u32], salt: usize) -> Update {
     let schema = schema(sizes);
     let value = |k: usize| ((k * 31 + salt * 17) % 255) as i64 * 20_000 - 2_500_000;
     let delta = (0..sizes.iter().sum::<u32>() as usize).map(value).collect();
     Compressor::new(&schema).compress(&Parameters::from_units(delta), norm_max())
 }
 
-fn about(author: u8) -> Subject {
+pub fn about(author: u8) -> Subject {
     let signer = SecretKey::from_seed(&[author; 32]).peer_id();
     let hashes = [ContentHash::of(b"header"), ContentHash::of(b"payload")];
     subject(ContentHash::of(b"federation"), signer, 12, hashes).expect("an epoch")
 }
 
-fn seed(update: &Update) -> Seed {
+pub fn seed(update: &Update) -> Seed {
     opening_seed(update.payload(), &ContentHash::of(b"header"), None)
 }
 
-const FORMS: [&[u32]; 3] = [&[900], &[40, 1_000], &[40, 1_200, 900]];
+pub const FORMS: [&[u32]; 3] = [&[900], &[40, 1_000], &[40, 1_200, 900]];
 
 /// A proof of so many bytes is made, read back and verified; what is cut is refused.
 fn round_trip(sizes: &[u32], bytes: usize) {
