@@ -445,7 +445,8 @@ pub fn refusal_name(code: u16) -> &'static str {
         _ => {}
     }
     let kind = Refusal::from_code(code).map(|kind| kind.name());
-    kind.or(ProofRefusal::name_of(code)).or(RefuseReason::text_of(code)).unwrap_or("unknown")
+    kind.or(ProofRefusal::name_of(code))
+        .or(AggregateRefusal::name_of(code)).or(RefuseReason::text_of(code)).unwrap_or("unknown")
 }
 
 fn show_rest(f: &mut fmt::Formatter<'_>, what: &str, count: u64, listed: usize) -> fmt::Result {
