@@ -517,6 +517,25 @@ fn makeable(fold: Fold, set: &[Arc<Admitted>], part: &[bool]) -> Vec<BucketSum> 
     found.into_values().collect()
 }
 
+/// All heads, some payloads and most sums, in an order by lot.
+fn some_of(updates: usize, sums: Vec<BucketSum>, picks: &[(u32, u8)]) -> Vec<Step> {
+    let mut steps: Vec<(u32, Step)> = Vec::new();
+    let mut pick = picks.iter().cycle();
+    let mut add = |chance: u8, step: Step| {
+        let &(order, lot) = pick.next().expect("a cycle has no end");
+        if lot < chance {
+            steps.push((order, step));
+        }
+    };
+    for place in 0..updates {
+        add(4, Step::Head(place));
+        add(1, Step::Payload(place));
+    }
+    sums.into_iter().for_each(|sum| add(3, Step::Sum(sum)));
+    steps.sort_by_key(|(order, _)| *order);
+    steps.into_iter().map(|(_, step)| step).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
@@ -535,25 +554,12 @@ proptest! {
         let schema = plans::schema();
         let set = make(&schema, &plans);
         let sums = makeable(rooted(&schema, recipe, setting), &set, &part);
-        let mut steps: Vec<(u32, Step)> = Vec::new();
-        let mut pick = picks.iter().cycle();
-        let mut add = |chance: u8, step: Step| {
-            let &(order, lot) = pick.next().unwrap();
-            if lot < chance {
-                steps.push((order, step));
-            }
-        };
-        for place in 0..set.len() {
-            add(4, Step::Head(place));
-            add(1, Step::Payload(place));
-        }
-        sums.into_iter().for_each(|sum| add(3, Step::Sum(sum)));
-        steps.sort_by_key(|(order, _)| *order);
+        let steps = some_of(set.len(), sums, &picks);
         let mut fold = rooted(&schema, recipe, setting);
         let mut full = rooted(&schema, recipe, setting);
         // Sums that come before their heads are tried again at the end.
         let mut early = Vec::new();
-        for (number, (_, step)) in steps.into_iter().enumerate() {
+        for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Head(place) => {
                     fold.insert_head(HeadOnly::from(&*set[place]));

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use longhaul_aggregation::compress::{SumScale, SumsError, decode_sums, encode_sums};
 use longhaul_aggregation::{
-    Admitted, Buckets, Clip, Epoch, Fold, Previous, Recipe, Refusal, Rule, SumInserted, Update,
-    admit as admit_update,
+    Admitted, Buckets, Clip, Epoch, Fold, MemberIndex, Previous, Recipe, Refusal, Rule,
+    SumInserted, Update, admit as admit_update,
 };
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::hash::ContentHash;
@@ -13,8 +13,8 @@ use longhaul_proofs::s2::SumError;
 use longhaul_proofs::update::AggregateError;
 use longhaul_registry::aggregate::{HEADS_MIN, admit, make};
 use longhaul_registry::{
-    Aggregate, AggregateRefusal, FederationId, HeadRefusal, MakeAggregateError, Manifest,
-    ProofCurve, ProofRefusal, SignedManifest, TermsError,
+    Aggregate, AggregateHeader, AggregateRefusal, FederationId, HeadRefusal, MakeAggregateError,
+    Manifest, ProofCurve, ProofRefusal, SignedManifest, TermsError,
 };
 use proptest::prelude::*;
 
@@ -407,13 +407,116 @@ fn updates_without_proofs_make_none() {
 #[test]
 fn every_refusal_has_a_code_and_a_name() {
     let names: std::collections::BTreeSet<_> =
-        (218..=228).map(|code| AggregateRefusal::name_of(code).unwrap()).collect();
-    assert_eq!(names.len(), 11);
-    assert_eq!((AggregateRefusal::name_of(217), AggregateRefusal::name_of(229)), (None, None));
+        (218..=230).map(|code| AggregateRefusal::name_of(code).unwrap()).collect();
+    assert_eq!(names.len(), 13);
+    assert_eq!((AggregateRefusal::name_of(217), AggregateRefusal::name_of(231)), (None, None));
     assert!(
-        (200..=228).all(|code| ProofRefusal::name_of(code).is_none()
+        (200..=230).all(|code| ProofRefusal::name_of(code).is_none()
             || AggregateRefusal::name_of(code).is_none())
     );
+}
+
+/// The bundle of the larger bucket's aggregate, signed by a member, and its payload.
+fn sent(world: &World) -> (BundleHead, Vec<u8>) {
+    let bytes = world.make(&world.bucket(true)).unwrap();
+    let found = admit(&world.manifest, &*prover(&world.manifest), &bytes).unwrap();
+    let now = world.manifest.manifest().epoch_start(Epoch::new(1));
+    let head = world.manifest.aggregate_bundle(&key(5), (&bytes, &found), 3, now).unwrap();
+    (head, bytes)
+}
+
+/// A bundle of member 5 around an aggregate, with another header.
+fn relabelled(change: impl FnOnce(&mut AggregateHeader)) -> BundleHead {
+    let (head, bytes) = sent(&WORLD);
+    let mut header = AggregateHeader::decode(head.header()).unwrap();
+    change(&mut header);
+    let draft = WORLD.manifest.draft((head.created(), head.sequence()), header.encode(), &bytes);
+    BundleHead::seal(draft.unwrap(), &key(5)).unwrap()
+}
+
+#[test]
+fn an_aggregate_travels_in_a_bundle_of_any_member() {
+    let (head, bytes) = sent(&WORLD);
+    let read = BundleHead::decode(&head.encode(), &WORLD.manifest.bundle_limits()).unwrap();
+    assert_eq!(read.sequence(), 1 << 60 | 3);
+    assert!(AggregateHeader::is_one(read.header()) && !WORLD.manifest.needs_proof(&read));
+    assert_eq!(WORLD.manifest.check_proofs(&[&read]), [Ok(())]);
+    let header = WORLD.manifest.screen_aggregate(&read).unwrap();
+    assert_eq!((header.members.len(), header.epoch), (3, EPOCH));
+    assert_eq!(header.payload, ContentHash::of(&bytes));
+    let prover = prover(&WORLD.manifest);
+    let found = WORLD.manifest.admit_aggregate(&*prover, &read, &bytes).unwrap();
+    let members: Vec<_> = found.sum.slots.iter().map(|slot| slot.0).collect();
+    assert_eq!(members, header.members);
+    assert!(!AggregateHeader::is_one(WORLD.made[0].0.head.header()));
+}
+
+#[test]
+fn its_header_has_one_form() {
+    let (head, _) = sent(&WORLD);
+    let (bytes, header) = (head.header(), AggregateHeader::decode(head.header()).unwrap());
+    assert_eq!(header.encode(), bytes);
+    assert!(bytes.len() <= WORLD.manifest.bundle_limits().header_bytes_max);
+    for end in 0..bytes.len() {
+        assert!(AggregateHeader::decode(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 1;
+        if let Ok(found) = AggregateHeader::decode(&bytes) {
+            assert_eq!(found.encode(), bytes, "at {at}");
+            assert_ne!(found, header);
+        }
+    }
+    let mut descending = header.clone();
+    descending.members.reverse();
+    let mut twice = header;
+    twice.members[1] = twice.members[0];
+    for header in [descending, twice] {
+        assert!(AggregateHeader::decode(&header.encode()).is_err());
+    }
+}
+
+#[test]
+fn a_head_that_promises_no_aggregate_is_refused() {
+    let other = FederationId::from_hash(ContentHash::of(b"another"));
+    let code = |change: &dyn Fn(&mut AggregateHeader)| {
+        WORLD.manifest.screen_aggregate(&relabelled(change)).unwrap_err().code()
+    };
+    assert_eq!(code(&|it| it.federation = other), 222);
+    assert_eq!(code(&|it| it.members.truncate(1)), 223);
+    assert_eq!(code(&|it| it.members = (0..4).map(MemberIndex::new).collect()), 223);
+    let of = |(head, _): (&BundleHead, _)| {
+        WORLD.manifest.manifest().member_index(&head.signer()).unwrap()
+    };
+    let mut mixed = [of(WORLD.bucket(true)[0]), of(WORLD.bucket(false)[0])];
+    mixed.sort_unstable();
+    assert_eq!(code(&|it| it.members = mixed.to_vec()), 225);
+    assert_eq!(code(&|it| it.members[2] = MemberIndex::new(5)), 230);
+    assert_eq!(code(&|it| it.epoch = Epoch::new(8)), 230);
+    assert_eq!(code(&|it| it.payload = ContentHash::of(b"another")), 230);
+    assert_eq!(WORLD.manifest.screen_aggregate(&relabelled(|_| {})).map(|_| ()), Ok(()));
+    let update = WORLD.manifest.screen_aggregate(&WORLD.made[0].0.head).unwrap_err();
+    assert_eq!(update.code(), 220);
+}
+
+#[test]
+fn strangers_send_no_aggregates() {
+    let (head, bytes) = sent(&WORLD);
+    let number = (head.created(), head.sequence());
+    let draft = WORLD.manifest.draft(number, head.header().to_vec(), &bytes).unwrap();
+    let stranger = BundleHead::seal(draft, &key(9)).unwrap();
+    let refused = AggregateRefusal::Stranger(key(9).peer_id());
+    assert_eq!(WORLD.manifest.screen_aggregate(&stranger), Err(refused));
+}
+
+#[test]
+fn head_and_payload_speak_of_the_same_updates() {
+    let (_, bytes) = sent(&WORLD);
+    let subset = relabelled(|it| it.members.truncate(2));
+    let prover = prover(&WORLD.manifest);
+    let found = WORLD.manifest.admit_aggregate(&*prover, &subset, &bytes).unwrap_err();
+    assert_eq!(found, AggregateRefusal::Header("the updates of others"));
 }
 
 proptest! {
