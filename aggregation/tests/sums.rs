@@ -303,23 +303,31 @@ fn a_sum_whose_payloads_are_held_is_needless() {
 }
 
 #[test]
-fn of_many_sums_of_a_bucket_the_large_ones_are_held() {
+fn of_many_sums_of_a_bucket_those_are_held_that_serve_most() {
     let (_, full, mut bare) = both(PAIRED);
     let slots = full.buckets(Epoch::FIRST).remove(0).slots;
-    let sum = |slots: &[_]| full.bucket_sum(Epoch::FIRST, slots).unwrap();
-    for (pair, expected) in [
-        ([0, 1], SumInserted::New),
-        ([0, 2], SumInserted::New),
-        ([0, 3], SumInserted::New),
-        ([1, 2], SumInserted::New),
-        ([2, 3], SumInserted::Needless),
+    let sum = |places: &[usize]| {
+        let slots: Vec<_> = places.iter().map(|&place| slots[place]).collect();
+        full.bucket_sum(Epoch::FIRST, &slots).unwrap()
+    };
+    let lacking = |fold: &Fold| {
+        let lacking = fold.lacking(Epoch::FIRST);
+        lacking.iter().filter(|it| slots.iter().any(|slot| slot.0 == it.member)).count()
+    };
+    for (places, expected, lacks) in [
+        (&[0, 1][..], SumInserted::New, 2),
+        (&[0, 2], SumInserted::New, 2),
+        (&[0, 3], SumInserted::New, 2),
+        (&[0, 1, 2], SumInserted::New, 1),
+        // There are four; a pair serves no better than those, even where it adds what lacks.
+        (&[2, 3], SumInserted::Needless, 1),
+        (&[0, 1, 2, 3], SumInserted::New, 0),
+        // Nothing lacks any more.
+        (&[1, 2, 3], SumInserted::Needless, 0),
+        (&[3], SumInserted::Needless, 0),
     ] {
-        let pair = pair.map(|place| slots[place]);
-        assert_eq!(bare.insert_sum(sum(&pair)), Ok(expected));
+        assert_eq!((bare.insert_sum(sum(places)), lacking(&bare)), (Ok(expected), lacks));
     }
-    assert_eq!(bare.insert_sum(sum(&slots)), Ok(SumInserted::New));
-    assert_eq!(bare.insert_sum(sum(&slots[..1])), Ok(SumInserted::Needless));
-    assert_eq!(bare.lacking(Epoch::FIRST).len(), 4, "those of the other bucket");
 }
 
 #[test]
