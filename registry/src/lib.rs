@@ -29,7 +29,8 @@ pub mod seal;
 pub mod task;
 
 pub use aggregate::{
-    AdmittedAggregate, Aggregate, AggregateRefusal, HeadRefusal, MakeAggregateError,
+    AdmittedAggregate, Aggregate, AggregateHeader, AggregateRefusal, HeadRefusal,
+    MakeAggregateError, SendAggregateError,
 };
 pub use bounds::Bounds;
 pub use ceremony::{CeremonyPlan, CeremonyPlanError, ContributionHeader, ContributionRefusal};

@@ -27,6 +27,7 @@ use longhaul_proofs::update::{
     subject,
 };
 
+use crate::aggregate::AggregateHeader;
 use crate::manifest::{Manifest, SignedManifest};
 use crate::privacy::KeyHeader;
 
@@ -301,12 +302,13 @@ impl SignedManifest {
     }
 
     /// Whether a bundle has to have a proof: an update has, as far as its head tells. In a private federation
-    /// nothing but keys and updates travels.
+    /// nothing but keys and updates travels. An aggregate has those of its heads inside.
     pub fn needs_proof(&self, head: &BundleHead) -> bool {
         let is_key = head.confidential().is_none() && KeyHeader::is_one(head.header());
         let is_update =
             head.confidential().is_some() || HeaderKind::of(head.header()) == HeaderKind::Update;
-        self.verifier.is_some() && is_update && !is_key
+        let is_aggregate = head.confidential().is_none() && AggregateHeader::is_one(head.header());
+        self.verifier.is_some() && is_update && !is_key && !is_aggregate
     }
 
     /// What the proof in a head is about, with the proof; none where the bundle needs none.

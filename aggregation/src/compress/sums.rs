@@ -322,7 +322,10 @@ mod tests {
         let sums: Vec<i64> =
             (0..10_000).map(|place| (wide(place) * normal(&mut random)) as i64).collect();
         let bytes = encode_sums(&schema, &scales(&[&[0; 20]]), &sums).unwrap();
-        let mixed: Vec<i64> = (0..10_000).map(|place| sums[place * 7_919 % 10_000]).collect();
+        let mut mixed: Vec<(u64, i64)> =
+            sums.into_iter().map(|sum| (random.next_u64(), sum)).collect();
+        mixed.sort_unstable();
+        let mixed: Vec<i64> = mixed.into_iter().map(|it| it.1).collect();
         let other = encode_sums(&schema, &scales(&[&[0; 20]]), &mixed).unwrap();
         assert!(bytes.len() * 10 < other.len() * 9, "{} {}", bytes.len(), other.len());
     }

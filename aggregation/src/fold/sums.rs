@@ -144,8 +144,14 @@ impl Sums {
         }
     }
 
-    /// Takes a sum in, instead of the one that serves least if its bucket has as many as are held.
-    fn insert(&mut self, bucket: Bucket, new: Arc<BucketSum>, chains: &Chains) -> SumInserted {
+    /// Takes a sum in; if its bucket has as many as are held, instead of the one that serves least,
+    /// and only if something lacks that it has.
+    fn insert(
+        &mut self,
+        (bucket, new): (Bucket, Arc<BucketSum>),
+        chains: &Chains,
+        has_what_lacks: bool,
+    ) -> SumInserted {
         let sums = self.0.entry(new.epoch).or_default();
         if sums.iter().any(|(_, sum)| sum.slots == new.slots) {
             return SumInserted::Duplicate;
@@ -153,7 +159,7 @@ impl Sums {
         let mates = sums.iter().enumerate().filter(|(_, (of, _))| *of == bucket);
         let mates: Vec<_> = mates.map(|(place, (_, sum))| (sum.rank(chains), place)).collect();
         if let Some(&(rank, place)) = mates.iter().max().filter(|_| mates.len() >= SUMS_MAX) {
-            if new.rank(chains) >= rank {
+            if !has_what_lacks || new.rank(chains) >= rank {
                 return SumInserted::Needless;
             }
             sums.remove(place);
@@ -183,7 +189,13 @@ impl Fold {
         if !sum.is_needed(&self.chains) {
             return Ok(SumInserted::Needless);
         }
-        let inserted = self.sums.insert(bucket, sum, &self.chains);
+        // What is covered stays so: none gives way to one that adds nothing.
+        let lacks = |(slot, _)| {
+            let standing = self.standing(epoch);
+            standing.is_none_or(|it| it.lacks.binary_search(&slot).is_ok())
+        };
+        let has_what_lacks = sum.all_slots().any(lacks);
+        let inserted = self.sums.insert((bucket, sum), &self.chains, has_what_lacks);
         if inserted == SumInserted::New {
             self.mark(epoch);
         }

@@ -136,6 +136,21 @@ impl Buckets {
         buckets.windows(2).all(|pair| pair[0] == pair[1])
     }
 
+    /// How many members of so many, with these trust roots, are in one bucket at most.
+    pub fn most_together(self, members: usize, roots: &TrustRoots) -> usize {
+        match self {
+            Self::None => members.min(1),
+            Self::Drawn(buckets) => members.div_ceil(usize::from(buckets.max(1))),
+            Self::ByRoot(most) => {
+                let rooted = roots.iter().filter(|&&root| root > 0);
+                let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
+                rooted.for_each(|&root| *sizes.entry(root).or_default() += 1);
+                let largest = sizes.into_values().max().unwrap_or(0);
+                largest.div_ceil(usize::from(most.max(1))).max(members.min(1))
+            }
+        }
+    }
+
     /// The votes that members under these roots can have.
     pub fn votes(self, roots: &TrustRoots) -> usize {
         let mut by_root: BTreeMap<u16, usize> = BTreeMap::new();
@@ -402,6 +417,16 @@ mod tests {
                     buckets.are_together(&federation, Epoch::new(4), &members, (6, roots));
                 assert_eq!(together, drawn[0] == drawn[1], "{one} {other}");
             }
+        }
+        for (buckets, members, roots, most) in [
+            (Buckets::Drawn(2), 5, &[][..], 3),
+            (Buckets::Drawn(8), 200, &[], 25),
+            (Buckets::ByRoot(2), 6, &roots[..], 2),
+            (Buckets::ByRoot(1), 6, &roots[..], 3),
+            (Buckets::ByRoot(3), 2, &[0, 0], 1),
+            (Buckets::None, 9, &[], 1),
+        ] {
+            assert_eq!(buckets.most_together(members, roots), most, "{buckets:?}");
         }
         assert!(Buckets::None.are_together(&federation, Epoch::FIRST, &[], (6, &[])));
     }

@@ -41,6 +41,9 @@ pub struct Committed<E: Curve> {
     seed: Seed,
 }
 
+/// One for each block.
+type Blinders<E> = Vec<Secret<Scalar<E>>>;
+
 /// The parts of a proof that do not depend on how it is blinded.
 struct Sums<E: Curve> {
     a: E::G1,
@@ -161,7 +164,7 @@ impl<E: Curve> Prover<E> {
         blocks: &[&[Scalar<E>]],
         shown: usize,
         seed: &Seed,
-    ) -> Result<(Seed, Vec<Secret<Scalar<E>>>), ProveError> {
+    ) -> Result<(Seed, Blinders<E>), ProveError> {
         let layout = self.system.layout();
         let lens = blocks.iter().map(|block| block.len());
         if !lens.eq(layout.blocks.iter().copied()) || shown > layout.showable {

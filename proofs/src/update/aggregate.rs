@@ -20,7 +20,6 @@ use longhaul_aggregation::Update;
 use super::{
     ProveUpdateError, UpdateProof, UpdateProofError, UpdateProver, UpdateShape, chunk_seed,
 };
-use crate::cp::Basis;
 use crate::curve::{Curve, Scalar};
 use crate::s1::{Exponent, Shape, Subject};
 use crate::s2::{self, SumClaim, SumError, Term, Weight, sum_blinder};
@@ -82,6 +81,13 @@ pub enum AggregateError {
         /// Why.
         error: SumError,
     },
+}
+
+/// The sums of a chunk, and what they are sums of.
+struct Part<'a, E: Curve> {
+    chunk: usize,
+    terms: Vec<Term<E>>,
+    sums: &'a [i64],
 }
 
 impl<E: Curve> fmt::Debug for AggregateOpening<E> {
@@ -186,29 +192,26 @@ impl<E: Curve> UpdateProver<E> {
         if opening.blinders.len() != chunks.len() {
             return Err(AggregateError::Opening);
         }
-        let mut by_shape: BTreeMap<Shape, Vec<(usize, Vec<Term<E>>, &[i64])>> = BTreeMap::new();
+        let mut by_shape: BTreeMap<Shape, Vec<Part<'_, E>>> = BTreeMap::new();
         let mut rest = sums;
         for (chunk, &(shape, entries)) in chunks.iter().enumerate() {
-            let own = rest.split_off(..entries).unwrap_or_default();
+            let sums = rest.split_off(..entries).unwrap_or_default();
             let term = |(_, proof): &(&Subject, &UpdateProof<E>)| {
                 let (exponent, proof) = &proof.chunks[chunk];
                 Term { weight: weight(*exponent), commitment: proof.entries() }
             };
             let terms = proofs.iter().map(term).collect();
-            by_shape.entry(shape).or_default().push((chunk, terms, own));
+            by_shape.entry(shape).or_default().push(Part { chunk, terms, sums });
         }
         for (shape, parts) in by_shape {
-            let basis: Basis<E> = self.provers[&shape].basis();
-            let claims: Vec<SumClaim<'_, E>> = parts
-                .iter()
-                .map(|(chunk, terms, sums)| SumClaim {
-                    terms,
-                    sums,
-                    blinder: &opening.blinders[*chunk],
-                })
-                .collect();
-            s2::verify_sums(&basis, &claims)
-                .map_err(|(at, error)| AggregateError::Chunk { chunk: parts[at].0, error })?;
+            let claims = parts.iter().map(|Part { chunk, terms, sums }| SumClaim {
+                terms,
+                sums,
+                blinder: &opening.blinders[*chunk],
+            });
+            let claims: Vec<SumClaim<'_, E>> = claims.collect();
+            s2::verify_sums(&self.provers[&shape].basis(), &claims)
+                .map_err(|(at, error)| AggregateError::Chunk { chunk: parts[at].chunk, error })?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::file::FileError;
 use super::proofs::ProofsReport;
 use super::{Check, Detection, Verdict};
+use crate::aggregate::AggregateRefusal;
 use crate::manifest::TermsError;
 use crate::privacy::{KeyRefusal, NO_ROOM_CODE, UNREADABLE_CODE};
 use crate::proving::ProofRefusal;
@@ -445,7 +446,10 @@ pub fn refusal_name(code: u16) -> &'static str {
         _ => {}
     }
     let kind = Refusal::from_code(code).map(|kind| kind.name());
-    kind.or(ProofRefusal::name_of(code)).or(RefuseReason::text_of(code)).unwrap_or("unknown")
+    kind.or(ProofRefusal::name_of(code))
+        .or(AggregateRefusal::name_of(code))
+        .or(RefuseReason::text_of(code))
+        .unwrap_or("unknown")
 }
 
 fn show_rest(f: &mut fmt::Formatter<'_>, what: &str, count: u64, listed: usize) -> fmt::Result {

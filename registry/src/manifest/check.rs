@@ -23,7 +23,7 @@ use crate::seal::SNAPSHOT_BYTES_MAX;
 use crate::task::TASK_NAME_BYTES_MAX;
 
 /// More than the blocks of a head take beside header and proof.
-const HEAD_BLOCKS_BYTES_MAX: usize = 2 * 1024;
+pub(crate) const HEAD_BLOCKS_BYTES_MAX: usize = 2 * 1024;
 /// Most bytes of a federation's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most members of a federation.

@@ -27,6 +27,7 @@ use crate::privacy::Privacy;
 use crate::proving::ProofPolicy;
 use crate::task::Task;
 
+pub(crate) use check::HEAD_BLOCKS_BYTES_MAX;
 pub(crate) use encoding::read_peer;
 
 pub use check::{

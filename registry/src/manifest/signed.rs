@@ -210,11 +210,13 @@ impl SignedManifest {
                 .header_limits()
                 .bytes_max()
                 .max(KEY_HEADER_BYTES_MAX)
-                .max(CONTRIBUTION_HEADER_BYTES_MAX),
+                .max(CONTRIBUTION_HEADER_BYTES_MAX)
+                .max(self.aggregate_header_bytes_max()),
             proof_bytes_max: self.manifest.proof_bytes_max(),
             payload_bytes_max: u64::from(bounds.payload_bytes_max)
                 .max(snapshot)
                 .max(key)
+                .max(self.aggregate_bytes_max() as u64)
                 .max(self.contribution_bytes_max()),
             lifetime_max: bounds.bundle_lifetime,
         }

@@ -2,6 +2,8 @@
 //! real transport and aggregation, then attacked.
 
 #[cfg(test)]
+mod aggregate;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod audit_proofs;

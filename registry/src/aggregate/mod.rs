@@ -16,6 +16,8 @@
 //! by member; the sums as [`longhaul_aggregation::compress::encode_sums`] writes them, under the exponents that the proofs show; one
 //! blinder for each chunk.
 
+mod bundle;
+
 use longhaul_aggregation::compress::{
     SumScale, SumsError, decode_sums, encode_sums, sums_bytes_max,
 };
@@ -25,6 +27,7 @@ use longhaul_aggregation::{
 use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::s1::Subject;
 use longhaul_proofs::seed::Seed;
 use longhaul_proofs::update::{
@@ -33,9 +36,11 @@ use longhaul_proofs::update::{
 
 use crate::bounds::PAYLOAD_BYTES_MAX;
 use crate::federation::FederationId;
-use crate::manifest::{SignedManifest, TermsError};
+use crate::manifest::{HEAD_BLOCKS_BYTES_MAX, SignedManifest, TermsError};
 use crate::proving::{ProofRefusal, seed_of};
 use crate::record::HEAD_BYTES_MAX;
+
+pub use bundle::{AggregateHeader, SendAggregateError};
 
 /// Fewest updates of an aggregate: the sum of one is no shorter than the update.
 pub const HEADS_MIN: usize = 2;
@@ -88,9 +93,15 @@ pub enum AggregateRefusal {
     /// It is for another federation; holds that.
     #[error("the aggregate is for federation {0}")]
     Foreign(FederationId),
+    /// Who signed the bundle around it is no member.
+    #[error("{0} signed the bundle, and is no member")]
+    Stranger(PeerId),
+    /// The bundle's header says something else than the payload, or of what there is not.
+    #[error("the header of the aggregate's bundle names {0}")]
+    Header(&'static str),
     /// It has too few or too many heads.
     #[error(
-        "an aggregate of {0} updates, there have to be {HEADS_MIN} or more, and each of another member"
+        "an aggregate of {0} updates; it has {HEADS_MIN} or more, and no more than a bucket has members"
     )]
     Heads(usize),
     /// A head is not that of an update of this epoch, or not in its place.
@@ -178,6 +189,8 @@ impl AggregateRefusal {
             Self::Proof { .. } => 226,
             Self::Sums(_) => 227,
             Self::Sum(_) => 228,
+            Self::Stranger(_) => 229,
+            Self::Header(_) => 230,
         }
     }
 
@@ -195,6 +208,8 @@ impl AggregateRefusal {
             226 => "aggregate-proof",
             227 => "aggregate-sums",
             228 => "aggregate-sum",
+            229 => "aggregate-stranger",
+            230 => "aggregate-header",
             _ => return None,
         })
     }
@@ -236,15 +251,14 @@ impl Aggregate {
         if federation != manifest.id() {
             return Err(AggregateRefusal::Foreign(federation));
         }
-        let above = reader.invalid("a 32-bit number");
-        let epoch = u32::try_from(reader.unsigned(u32::MAX.into())?).map_err(|_| above)?;
+        let epoch = read_u32(&mut reader)?;
         let count = reader.array(bytes.len())?;
         if !(HEADS_MIN..=manifest.summed_max()).contains(&count) {
             return Err(AggregateRefusal::Heads(count));
         }
-        let mut heads = Vec::with_capacity(count);
+        let (mut heads, most) = (Vec::with_capacity(count), manifest.head_bytes_max());
         for _ in 0..count {
-            heads.push(reader.bytes(HEAD_BYTES_MAX)?.to_vec());
+            heads.push(reader.bytes(most)?.to_vec());
         }
         let sums = reader.bytes(sums_bytes_max(&manifest.manifest().schema))?.to_vec();
         let opening = reader.bytes(verifier.opening_bytes())?.to_vec();
@@ -262,14 +276,23 @@ impl SignedManifest {
     /// Most bytes of an aggregate; zero where there are none.
     pub fn aggregate_bytes_max(&self) -> usize {
         let Ok(verifier) = self.sums_verifier() else { return 0 };
-        let heads = self.summed_max().saturating_mul(HEAD_BYTES_MAX + HEAD_FRAME_BYTES);
+        let heads = self.summed_max().saturating_mul(self.head_bytes_max() + HEAD_FRAME_BYTES);
         let sums = sums_bytes_max(&self.manifest().schema) + verifier.opening_bytes();
         heads.saturating_add(sums + AROUND_BYTES_MAX).min(PAYLOAD_BYTES_MAX as usize)
     }
 
     /// Most updates of an aggregate.
     fn summed_max(&self) -> usize {
-        self.manifest().members.len().min(SUMMED_MAX)
+        let manifest = self.manifest();
+        let (members, buckets) = (manifest.members.len(), manifest.recipe.buckets);
+        buckets.most_together(members, &manifest.trust_roots).min(SUMMED_MAX)
+    }
+
+    /// Most bytes of the head of an update.
+    fn head_bytes_max(&self) -> usize {
+        let header = self.admission_policy().header_limits().bytes_max();
+        let blocks = self.manifest().proof_bytes_max() + HEAD_BLOCKS_BYTES_MAX;
+        header.saturating_add(blocks).min(HEAD_BYTES_MAX)
     }
 
     fn sums_verifier(&self) -> Result<&dyn VerifyUpdates, AggregateRefusal> {
@@ -339,7 +362,8 @@ pub fn admit(
     let verifier = manifest.sums_verifier()?;
     let aggregate = Aggregate::decode(bytes, manifest)?;
     let heads = read_heads(manifest, &aggregate)?;
-    check_bucket(manifest, aggregate.epoch, &heads)?;
+    let members: Vec<MemberIndex> = heads.iter().map(|(_, head)| head.author).collect();
+    check_bucket(manifest, aggregate.epoch, &members)?;
     let bare: Vec<&BundleHead> = heads.iter().map(|(head, _)| head).collect();
     for (at, verdict) in manifest.check_proofs(&bare).into_iter().enumerate() {
         verdict.map_err(|error| AggregateRefusal::Proof { at, error })?;
@@ -410,16 +434,20 @@ fn read_head(
     Ok((head, admitted))
 }
 
+fn read_u32(reader: &mut Reader<'_>) -> Result<u32, CodecError> {
+    let above = reader.invalid("a 32-bit number");
+    u32::try_from(reader.unsigned(u32::MAX.into())?).map_err(|_| above)
+}
+
 fn check_bucket(
     manifest: &SignedManifest,
     epoch: Epoch,
-    heads: &[(BundleHead, HeadOnly)],
+    members: &[MemberIndex],
 ) -> Result<(), AggregateRefusal> {
-    let members: Vec<MemberIndex> = heads.iter().map(|(_, head)| head.author).collect();
     let terms = manifest.manifest();
     let (federation, count) = (manifest.id().hash(), terms.members.len());
     let roots = &terms.trust_roots;
-    match terms.recipe.buckets.are_together(&federation, epoch, &members, (count, roots)) {
+    match terms.recipe.buckets.are_together(&federation, epoch, members, (count, roots)) {
         true => Ok(()),
         false => Err(AggregateRefusal::Buckets(epoch)),
     }

@@ -1,0 +1,191 @@
+//! Bundle: how an aggregate travels by itself, and what its head tells of it.
+//!
+//! Whoever made an aggregate, or carries one on, signs a bundle in clear around it. The signature is for the transport, which has an
+//! author for everything: what is inside is judged by itself. The header lists whose updates they are, so that a peer knows from the head
+//! alone whether it needs them, and may ask for the payload or not.
+//!
+//! Header: `["aggregate", federation, epoch, [member, ...], payload hash]`, members as places in the manifest's list, strictly ascending.
+
+use longhaul_aggregation::{Epoch, MemberIndex};
+use longhaul_dtn::bundle::{BundleError, BundleHead};
+use longhaul_dtn::codec::{CodecError, Reader, Writer};
+use longhaul_dtn::hash::ContentHash;
+use longhaul_dtn::identity::SecretKey;
+use longhaul_dtn::time::Timestamp;
+use longhaul_proofs::update::{ProveUpdates, SUMMED_MAX};
+
+use super::{AdmittedAggregate, AggregateRefusal, HEADS_MIN, TAG, admit, check_bucket, read_u32};
+use crate::federation::FederationId;
+use crate::manifest::{SignedManifest, TermsError};
+
+/// Sequence numbers of aggregates begin here: beyond those of updates and votes, before those of contributions.
+const SEQUENCE_FIRST: u64 = 1 << 60;
+const FIELDS: usize = 5;
+/// Bytes of a header beside its members.
+const HEADER_FIXED_BYTES: usize = 96;
+/// Bytes of a member.
+const MEMBER_BYTES: usize = 3;
+
+/// What the bundle of an aggregate says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateHeader {
+    /// The federation.
+    pub federation: FederationId,
+    /// The epoch of the updates.
+    pub epoch: Epoch,
+    /// Whose updates they are; strictly ascending.
+    pub members: Vec<MemberIndex>,
+    /// The hash of the aggregate as a payload.
+    pub payload: ContentHash,
+}
+
+/// Why a bundle is not made around an aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendAggregateError {
+    /// No such bundle can be made.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// It would not travel on the federation's terms.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// Nobody would accept it.
+    #[error(transparent)]
+    Refused(#[from] AggregateRefusal),
+}
+
+impl AggregateHeader {
+    /// The header's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(FIELDS).text(TAG).bytes(self.federation.hash().as_bytes());
+        writer.unsigned(self.epoch.get().into()).array(self.members.len());
+        for member in &self.members {
+            writer.unsigned(member.get().into());
+        }
+        writer.bytes(self.payload.as_bytes());
+        writer.into_bytes()
+    }
+
+    /// Reads them strictly.
+    ///
+    /// # Errors
+    /// Anything that [`encode`](Self::encode) does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        reader.tuple(FIELDS)?;
+        let other = reader.invalid("the word aggregate");
+        if reader.text(TAG.len())? != TAG {
+            return Err(other);
+        }
+        let federation = FederationId::from_hash(ContentHash::from_bytes(reader.fixed()?));
+        let epoch = Epoch::new(read_u32(&mut reader)?);
+        let above = reader.invalid("ascending 16-bit numbers");
+        let count = reader.array(SUMMED_MAX)?;
+        let mut members: Vec<MemberIndex> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let member = reader.unsigned(u16::MAX.into())?;
+            let member = u16::try_from(member).map(MemberIndex::new).ok();
+            let is_next = |it: &MemberIndex| members.last().is_none_or(|last| last < it);
+            members.push(member.filter(is_next).ok_or_else(|| above.clone())?);
+        }
+        let payload = ContentHash::from_bytes(reader.fixed()?);
+        reader.finish()?;
+        Ok(Self { federation, epoch, members, payload })
+    }
+
+    /// True if these bytes begin as such a header does.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        let mut reader = Reader::new(bytes);
+        let tag = reader.tuple(FIELDS).and_then(|()| reader.text(TAG.len()));
+        tag.is_ok_and(|tag| tag == TAG)
+    }
+}
+
+impl SignedManifest {
+    /// Most bytes of the header of an aggregate's bundle; zero where there are none.
+    pub(crate) fn aggregate_header_bytes_max(&self) -> usize {
+        match self.takes_aggregates() {
+            true => HEADER_FIXED_BYTES + MEMBER_BYTES * self.summed_max(),
+            false => 0,
+        }
+    }
+
+    /// The bundle in which a member sends an aggregate; `tries` is how many it has sent of this epoch.
+    ///
+    /// # Errors
+    /// Bytes that are no aggregate in form, or a federation that has none. Whether it holds is for [`super::make`] to see to.
+    pub fn aggregate_bundle(
+        &self,
+        key: &SecretKey,
+        aggregate: (&[u8], &AdmittedAggregate),
+        tries: u16,
+        now: Timestamp,
+    ) -> Result<BundleHead, SendAggregateError> {
+        let (payload, admitted) = aggregate;
+        self.sums_verifier()?;
+        let epoch = admitted.sum.epoch;
+        let header = AggregateHeader {
+            federation: self.id(),
+            epoch,
+            members: admitted.sum.slots.iter().map(|slot| slot.0).collect(),
+            payload: ContentHash::of(payload),
+        };
+        let number = SEQUENCE_FIRST | u64::from(epoch.get()) << 16 | u64::from(tries);
+        let draft = self.draft((now, number), header.encode(), payload)?;
+        let head = BundleHead::seal(draft, key)?;
+        self.check_terms(&head)?;
+        self.screen_aggregate(&head)?;
+        Ok(head)
+    }
+
+    /// Judges the bundle of an aggregate by its head: whether its payload may be one. A pure function of manifest and head.
+    ///
+    /// # Errors
+    /// [`AggregateRefusal`].
+    pub fn screen_aggregate(&self, head: &BundleHead) -> Result<AggregateHeader, AggregateRefusal> {
+        self.sums_verifier()?;
+        let header = AggregateHeader::decode(head.header())?;
+        if header.federation != self.id() {
+            return Err(AggregateRefusal::Foreign(header.federation));
+        }
+        let manifest = self.manifest();
+        if manifest.member_index(&head.signer()).is_none() {
+            return Err(AggregateRefusal::Stranger(head.signer()));
+        }
+        let (count, epochs) = (header.members.len(), manifest.epochs);
+        if !(HEADS_MIN..=self.summed_max()).contains(&count) {
+            return Err(AggregateRefusal::Heads(count));
+        }
+        let is_known = |member: &MemberIndex| member.index() < manifest.members.len();
+        if header.epoch.get() >= epochs || !header.members.iter().all(is_known) {
+            return Err(AggregateRefusal::Header("an epoch or a member that there is not"));
+        }
+        check_bucket(self, header.epoch, &header.members)?;
+        if header.payload != head.payload_hash() {
+            return Err(AggregateRefusal::Header("another payload than the bundle has"));
+        }
+        match usize::try_from(head.payload_len()) {
+            Ok(found) if found <= self.aggregate_bytes_max() => Ok(header),
+            found => Err(AggregateRefusal::Size(found.unwrap_or(usize::MAX))),
+        }
+    }
+
+    /// Judges such a bundle with its payload, which has the hash that the bundle says: see [`super::admit`].
+    ///
+    /// # Errors
+    /// [`AggregateRefusal`].
+    pub fn admit_aggregate(
+        &self,
+        prover: &dyn ProveUpdates,
+        head: &BundleHead,
+        payload: &[u8],
+    ) -> Result<AdmittedAggregate, AggregateRefusal> {
+        let header = self.screen_aggregate(head)?;
+        let found = admit(self, prover, payload)?;
+        let members = found.sum.slots.iter().map(|slot| slot.0);
+        match found.sum.epoch == header.epoch && members.eq(header.members) {
+            true => Ok(found),
+            false => Err(AggregateRefusal::Header("the updates of others")),
+        }
+    }
+}
