@@ -49,9 +49,9 @@ pub use rule::{
 };
 pub use schema::{CHUNK_ENTRIES_MAX, Init, Schema, SchemaError, TensorSpec};
 pub use seal::{
-    AdmittedVote, Attempt, Cast, Due, HeaderKind, Phase, SealPolicy, SealRules, SealValue,
-    SealedSlot, Snapshot, SnapshotError, SnapshotHeader, Tally, VOTE_PAYLOAD, Vote, VoteError,
-    VoteTwins, Voter, admit_vote,
+    AGGREGATE_TAG, AdmittedVote, Attempt, Cast, Due, HeaderKind, Phase, SealPolicy, SealRules,
+    SealValue, SealedSlot, Snapshot, SnapshotError, SnapshotHeader, Tally, VOTE_PAYLOAD, Vote,
+    VoteError, VoteTwins, Voter, admit_vote,
 };
 pub use setting::Setting;
 pub use slot::{Epoch, MEMBERS_MAX, MemberIndex, Slot};

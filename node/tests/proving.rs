@@ -4,6 +4,9 @@
 
 mod world;
 
+#[path = "proving/aggregates.rs"]
+mod aggregates;
+
 use std::sync::Arc;
 
 use longhaul_aggregation::{Compressor, Parameters, Update, UpdateHeader};

@@ -27,7 +27,6 @@ use longhaul_proofs::update::{
     subject,
 };
 
-use crate::aggregate::AggregateHeader;
 use crate::manifest::{Manifest, SignedManifest};
 use crate::privacy::KeyHeader;
 
@@ -307,8 +306,7 @@ impl SignedManifest {
         let is_key = head.confidential().is_none() && KeyHeader::is_one(head.header());
         let is_update =
             head.confidential().is_some() || HeaderKind::of(head.header()) == HeaderKind::Update;
-        let is_aggregate = head.confidential().is_none() && AggregateHeader::is_one(head.header());
-        self.verifier.is_some() && is_update && !is_key && !is_aggregate
+        self.verifier.is_some() && is_update && !is_key
     }
 
     /// What the proof in a head is about, with the proof; none where the bundle needs none.

@@ -80,6 +80,13 @@ pub enum Record {
         /// Who handed it over; none for an own one.
         from: Option<PeerId>,
     },
+    /// The peer made the sum of a bucket's updates, or accepted one in their place.
+    Aggregate {
+        /// The encoded bundle head.
+        head: Vec<u8>,
+        /// Who handed it over; none for an own one.
+        from: Option<PeerId>,
+    },
     /// The peer keeps a bundle that it cannot read, for others.
     Carry {
         /// The encoded bundle head.
@@ -116,6 +123,7 @@ const KEYS: u64 = 7;
 const CARRY: u64 = 8;
 const DROP: u64 = 9;
 const CONTRIBUTION: u64 = 10;
+const AGGREGATE: u64 = 11;
 
 impl Record {
     /// Appends the canonical form.
@@ -156,6 +164,7 @@ impl Record {
             Self::Contribution { head, from } => {
                 write_given(writer, CONTRIBUTION, head, from.as_ref())
             }
+            Self::Aggregate { head, from } => write_given(writer, AGGREGATE, head, from.as_ref()),
             Self::Carry { head, from } => {
                 writer.unsigned(CARRY).map(2);
                 writer.unsigned(1).bytes(head);
@@ -180,7 +189,7 @@ impl Record {
     /// Reads a record strictly.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.tuple(2)?;
-        let unknown = reader.invalid("a kind of record, 0 to 10");
+        let unknown = reader.invalid("a kind of record, 0 to 11");
         match reader.unsigned(u64::MAX)? {
             GENESIS => read_genesis(reader),
             UPDATE => {
@@ -212,6 +221,10 @@ impl Record {
                 let (head, from) = read_given(reader)?;
                 Ok(Self::Contribution { head, from })
             }
+            AGGREGATE => {
+                let (head, from) = read_given(reader)?;
+                Ok(Self::Aggregate { head, from })
+            }
             DROP => {
                 reader.map(1)?;
                 Ok(Self::Drop { bundle: BundleId::from_hash(read_hash(reader, 1)?) })
@@ -230,6 +243,7 @@ impl Record {
             | Self::Vote { .. }
             | Self::Keys { .. }
             | Self::Contribution { .. }
+            | Self::Aggregate { .. }
             | Self::Carry { .. }
             | Self::Drop { .. }
             | Self::Seal { .. } => None,
@@ -248,6 +262,7 @@ impl Record {
             Self::Seal { .. } => "seal",
             Self::Keys { .. } => "keys",
             Self::Contribution { .. } => "contribution",
+            Self::Aggregate { .. } => "aggregate",
             Self::Carry { .. } => "carry",
             Self::Drop { .. } => "drop",
         }
@@ -391,6 +406,8 @@ pub(crate) mod tests {
                 .prop_map(|(head, from)| Record::Keys { head, from }),
             (arb_head(), prop::option::of(arb_peer()))
                 .prop_map(|(head, from)| Record::Contribution { head, from }),
+            (arb_head(), prop::option::of(arb_peer()))
+                .prop_map(|(head, from)| Record::Aggregate { head, from }),
             (arb_head(), arb_peer()).prop_map(|(head, from)| Record::Carry { head, from }),
             arb_hash().prop_map(|id| Record::Drop { bundle: BundleId::from_hash(id) }),
             (any::<[u32; 2]>(), [arb_hash(), arb_hash(), arb_hash()], prop::option::of(arb_peer()))
@@ -448,7 +465,7 @@ pub(crate) mod tests {
     #[test]
     fn refuses_an_unknown_kind() {
         let mut writer = Writer::new();
-        writer.array(2).unsigned(11).map(0);
+        writer.array(2).unsigned(12).map(0);
         assert!(
             decoded(&writer.into_bytes()).unwrap_err().to_string().contains("a kind of record")
         );

@@ -100,6 +100,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         privacy: None,
         proofs: None,
         ceremony: None,
+        aggregates: None,
     }
 }
 

@@ -182,6 +182,8 @@ impl HostCounts {
             Event::Met { .. }
             | Event::Fraud { .. }
             | Event::Contribution { .. }
+            | Event::Aggregate { .. }
+            | Event::NoAggregate { .. }
             | Event::Key { .. }
             | Event::Version { .. } => {}
         }

@@ -158,6 +158,8 @@ impl Carrier {
             | Input::Trained(_)
             | Input::Proven(_)
             | Input::Verified(_)
+            | Input::Summed(_)
+            | Input::SumChecked(_)
             | Input::TrainingFailed { .. }
             | Input::Persisted { .. } => return,
         };

@@ -151,6 +151,22 @@ impl Buckets {
         }
     }
 
+    /// The members whose slots of an epoch are in the bucket of this slot, its own included, as it is drawn however few
+    /// write; ascending.
+    pub fn mates(
+        self,
+        federation: &ContentHash,
+        slot: Slot,
+        (count, roots): (usize, &TrustRoots),
+    ) -> Vec<MemberIndex> {
+        let roots = Rooted::all(roots);
+        let bucket =
+            |member: MemberIndex| self.of(federation, Slot { member, ..slot }, count, &roots);
+        let own = bucket(slot.member);
+        let members = (0..count).filter_map(|index| u16::try_from(index).ok());
+        members.map(MemberIndex::new).filter(|&member| bucket(member) == own).collect()
+    }
+
     /// The votes that members under these roots can have.
     pub fn votes(self, roots: &TrustRoots) -> usize {
         let mut by_root: BTreeMap<u16, usize> = BTreeMap::new();
@@ -372,6 +388,30 @@ mod tests {
         ] {
             assert_eq!(recipe.takes_sums(), takes, "{recipe:?}");
         }
+    }
+
+    #[test]
+    fn mates_are_those_who_are_together() {
+        let federation = ContentHash::of(b"f");
+        let roots = [1, 1, 0, 2, 2, 2, 0, 1];
+        for buckets in [Buckets::None, Buckets::Drawn(3), Buckets::ByRoot(1), Buckets::ByRoot(2)] {
+            let all = (roots.len(), &roots[..]);
+            let mut seen = Vec::new();
+            for member in 0..8 {
+                let slot = slot(member, 7);
+                let mates = buckets.mates(&federation, slot, all);
+                assert!(mates.contains(&slot.member), "{buckets:?}");
+                assert!(buckets.are_together(&federation, slot.epoch, &mates, all));
+                let again = buckets.mates(&federation, Slot { member: mates[0], ..slot }, all);
+                assert_eq!(again, mates);
+                seen.extend(
+                    mates.first().filter(|&&first| first == slot.member).map(|_| mates.len()),
+                );
+            }
+            assert_eq!(seen.iter().sum::<usize>(), roots.len(), "{buckets:?}: each in one bucket");
+        }
+        let alone = Buckets::ByRoot(1).mates(&federation, slot(2, 7), (8, &roots));
+        assert_eq!(alone, [MemberIndex::new(2)]);
     }
 
     fn slot(member: u16, epoch: u32) -> Slot {

@@ -56,6 +56,7 @@ pub use policy::{Attempt, SealPolicy, SealRules};
 pub use snapshot::{SealedSlot, Snapshot, SnapshotError, SnapshotHeader};
 pub use tally::{Cast, Tally, VoteTwins};
 pub use vote::{
-    AdmittedVote, HeaderKind, Phase, SealValue, VOTE_PAYLOAD, Vote, VoteError, admit_vote,
+    AGGREGATE_TAG, AdmittedVote, HeaderKind, Phase, SealValue, VOTE_PAYLOAD, Vote, VoteError,
+    admit_vote,
 };
 pub use voter::{Due, Voter};

@@ -21,6 +21,8 @@ const VERSION: u64 = 1;
 const FIELDS: usize = 8;
 const VOTE_TAG: &str = "vote";
 pub(super) const SNAPSHOT_TAG: &str = "snapshot";
+/// The first word of an aggregate's header.
+pub const AGGREGATE_TAG: &str = "aggregate";
 
 /// What a bundle's header is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub enum HeaderKind {
     Vote,
     /// A snapshot of what is sealed.
     Snapshot,
+    /// The sum of a bucket's updates, in place of them.
+    Aggregate,
 }
 
 /// What is sealed.
@@ -103,10 +107,11 @@ impl HeaderKind {
     /// What the header with these bytes is about.
     pub fn of(header: &[u8]) -> Self {
         let mut reader = Reader::new(header);
-        let tag = reader.array(FIELDS).and_then(|_| reader.text(SNAPSHOT_TAG.len()));
+        let tag = reader.array(FIELDS).and_then(|_| reader.text(AGGREGATE_TAG.len()));
         match tag {
             Ok(VOTE_TAG) => Self::Vote,
             Ok(SNAPSHOT_TAG) => Self::Snapshot,
+            Ok(AGGREGATE_TAG) => Self::Aggregate,
             _ => Self::Update,
         }
     }
@@ -293,5 +298,12 @@ pub(super) mod tests {
         for bytes in [&[][..], &[0x8a, 0x01], &[0x88, 0x61, b'x'], &[0x81, 0x01]] {
             assert_eq!(HeaderKind::of(bytes), HeaderKind::Update, "{bytes:?}");
         }
+        let tagged = |tag| {
+            let mut writer = Writer::new();
+            writer.array(6).text(tag);
+            HeaderKind::of(&writer.into_bytes())
+        };
+        assert_eq!(tagged(AGGREGATE_TAG), HeaderKind::Aggregate);
+        assert_eq!(tagged("aggregate of something"), HeaderKind::Update);
     }
 }

@@ -274,6 +274,11 @@ impl Agent {
         self.inventory.contains(id)
     }
 
+    /// The bundle with this id, if it is accepted and not expired.
+    pub fn get(&self, id: &BundleId) -> Option<&Held> {
+        self.inventory.get(id)
+    }
+
     /// The bundles accepted and not expired, in the order of their ids.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.inventory.held()

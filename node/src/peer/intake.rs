@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal};
+use longhaul_aggregation::{Admitted, HeaderKind, Inserted, MemberIndex, Previous, Refusal, Slot};
 use longhaul_dtn::agent::{self, Held, RefuseReason};
 use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
@@ -52,6 +52,7 @@ impl Peer {
             HeaderKind::Update => {}
             HeaderKind::Vote => return self.judge_vote(held, from),
             HeaderKind::Snapshot => return self.judge_snapshot(&held, from),
+            HeaderKind::Aggregate => return self.judge_aggregate(held, from),
         }
         match self.admit_read(&held, author, clear.clone()) {
             Ok(admitted) => {
@@ -96,6 +97,10 @@ impl Peer {
             return Some((KeyRefusal::CODE, refusal.to_string()));
         }
         if let Err(refusal) = self.manifest.proof_of(head) {
+            return Some((refusal.code(), refusal.to_string()));
+        }
+        if head.confidential().is_none() && HeaderKind::of(head.header()) == HeaderKind::Aggregate {
+            let refusal = self.screen_aggregate(head).err()?;
             return Some((refusal.code(), refusal.to_string()));
         }
         let (len, max) = (head.payload_len(), super::update_bytes_max(self.manifest()));
@@ -161,19 +166,24 @@ impl Peer {
         if Some(author) == self.me {
             self.remember_own(Previous { epoch, header: admitted.header_hash });
         }
+        self.note_for_sums(Slot { member: author, epoch }, bundle);
         match self.fold.insert(admitted) {
-            Inserted::New => self.version_wanted(),
+            Inserted::New => {
+                self.version_wanted();
+                self.look_for_sum(epoch);
+            }
             Inserted::Duplicate | Inserted::Sealed => {}
             Inserted::Void(_) => {
                 self.version_wanted();
                 self.event(Event::Voided { epoch, author });
+                self.offer_anew(epoch);
             }
         }
     }
 
     /// An own slot, signed now or come back from others after the log was lost,
     /// is never signed again, and the next header names the newest.
-    fn remember_own(&mut self, slot: Previous) {
+    pub(super) fn remember_own(&mut self, slot: Previous) {
         if self.last_slot.is_none_or(|last| last.epoch < slot.epoch) {
             self.last_slot = Some(slot);
             self.attempted = self.attempted.max(Some(slot.epoch));

@@ -13,8 +13,11 @@ use longhaul_dtn::frame::Terms;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::ceremony::Part;
-use longhaul_registry::{ProofRefusal, SignedEntry, TrainingPlan};
+use longhaul_registry::{
+    AdmittedAggregate, AggregateRefusal, ProofRefusal, SignedEntry, TrainingPlan,
+};
 
+use super::aggregates::{CheckSumRequest, SumRequest, Summed};
 use super::proving::{ProveRequest, Proven, VerifyRequest};
 
 /// Names a [`PersistRequest`]; counts up from zero within one run.
@@ -81,6 +84,10 @@ pub enum Input {
     Proven(Proven),
     /// A [`VerifyRequest`] was carried out; a verdict for each of its proofs.
     Verified(Vec<Result<(), ProofRefusal>>),
+    /// A [`SumRequest`] was carried out.
+    Summed(Summed),
+    /// A [`CheckSumRequest`] was carried out.
+    SumChecked(Result<Arc<AdmittedAggregate>, AggregateRefusal>),
     /// The moment of [`super::Peer::wake_at`] has come.
     Wake,
 }
@@ -125,6 +132,10 @@ pub enum Output {
     Prove(ProveRequest),
     /// Verify proofs about updates of others; answer with [`Input::Verified`].
     Verify(VerifyRequest),
+    /// Make the aggregate of a bucket; answer with [`Input::Summed`].
+    Sum(SumRequest),
+    /// Judge the aggregate of somebody else; answer with [`Input::SumChecked`].
+    CheckSum(CheckSumRequest),
     /// Store durably; answer with [`Input::Persisted`], in order.
     Persist(PersistRequest),
     /// Something that a person or a report may want to know.
@@ -205,6 +216,22 @@ pub enum Event {
         contributor: PeerId,
         /// Who handed it over; this peer itself for an own one, and one from a file.
         from: PeerId,
+    },
+    /// The sum of a bucket's updates was accepted in place of them.
+    Aggregate {
+        /// Their epoch.
+        epoch: Epoch,
+        /// How many they are.
+        updates: usize,
+        /// Who handed it over.
+        from: PeerId,
+    },
+    /// The sum of the own bucket could not be made.
+    NoAggregate {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why, for people.
+        why: String,
     },
     /// A bundle was refused; nothing of it was kept.
     Refused {

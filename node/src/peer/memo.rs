@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_aggregation::{Admitted, TermMemo};
 use longhaul_dtn::bundle::{BundleId, BundleMemo};
+use longhaul_registry::AdmittedAggregate;
 
 /// Pure functions of bytes, computed once for all peers of one federation.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Memo {
     pub admitted: Arc<AdmissionMemo>,
     /// Bundles whose proof holds.
     pub proofs: Arc<ProofMemo>,
+    /// Aggregates that were admitted.
+    pub aggregates: Arc<AggregateMemo>,
     /// Terms of sets.
     pub terms: Arc<dyn TermMemo>,
 }
@@ -60,6 +63,30 @@ impl fmt::Debug for AdmissionMemo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("AdmissionMemo").field("updates", &table.len()).finish()
+    }
+}
+
+/// Aggregates that were admitted, by their bundle. Grows without bound, as the others do.
+#[derive(Default)]
+pub struct AggregateMemo(Mutex<BTreeMap<BundleId, Arc<AdmittedAggregate>>>);
+
+impl AggregateMemo {
+    /// The aggregate of a bundle that was admitted before.
+    pub(super) fn get(&self, id: &BundleId) -> Option<Arc<AdmittedAggregate>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Remembers an aggregate that was admitted.
+    pub(super) fn put(&self, id: BundleId, admitted: &Arc<AdmittedAggregate>) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.insert(id, Arc::clone(admitted));
+    }
+}
+
+impl fmt::Debug for AggregateMemo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("AggregateMemo").field("aggregates", &table.len()).finish()
     }
 }
 

@@ -14,6 +14,7 @@
 //! - whether an update counts is a pure function of the manifest and the
 //!   update (design rule: verdicts never depend on clock, quota or arrival).
 
+mod aggregates;
 mod carried;
 mod ceremony;
 mod guard;
@@ -44,6 +45,7 @@ use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_registry::{LogWriter, Manifest, SignedEntry, SignedManifest};
 
+use aggregates::Aggregates;
 use carried::{Carried, Needed};
 use ceremony::Contributions;
 use guard::Guard;
@@ -52,10 +54,11 @@ use proving::Proving;
 use sealing::Sealing;
 use unpublished::Unpublished;
 
+pub use aggregates::{CheckSumRequest, SumRequest, Summed};
 pub use carried::CARRIED_BYTES_MAX;
 pub use ceremony::Contribution;
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
-pub use memo::{AdmissionMemo, Memo, ProofMemo};
+pub use memo::{AdmissionMemo, AggregateMemo, Memo, ProofMemo};
 pub use needs::{Needs, needs};
 pub use proving::{ProveRequest, Proven, VerifyRequest};
 
@@ -152,6 +155,7 @@ pub struct Peer {
     missing: BTreeMap<BundleId, Epoch>,
     keys: Keys,
     proving: Proving,
+    aggregates: Aggregates,
     carried: Carried,
     needed: Needed,
     contributions: Contributions,
@@ -235,6 +239,7 @@ impl Peer {
             missing: state.missing,
             keys: state.keys,
             proving: Proving::default(),
+            aggregates: state.aggregates,
             carried: state.carried,
             needed: state.needed,
             contributions: state.contributions,
@@ -271,6 +276,8 @@ impl Peer {
             Input::Persisted { ticket } => self.persisted(ticket),
             Input::Proven(proven) => self.proven(proven),
             Input::Verified(verdicts) => self.verified(verdicts),
+            Input::Summed(summed) => self.summed(summed),
+            Input::SumChecked(checked) => self.sum_checked(checked),
             Input::Wake => {}
         }
         self.tick();
@@ -284,8 +291,8 @@ impl Peer {
 
     /// When to give [`Input::Wake`], if nothing else happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let due = [self.agent.wake_at(), self.version_due, self.training_due(), self.voting_due()];
-        due.into_iter().flatten().min()
+        let due = [self.version_due, self.training_due(), self.voting_due(), self.sums_due()];
+        self.agent.wake_at().into_iter().chain(due.into_iter().flatten()).min()
     }
 
     /// The model: a function of the updates held.
@@ -332,6 +339,7 @@ impl Peer {
             self.attempted = self.attempted.max(self.manifest().epoch_at(self.now));
         }
         self.start_voting();
+        self.look_for_sums();
         if self.log.is_empty() {
             self.record_genesis();
         } else if self.recorded != Some(self.fold.set_root()) {
@@ -350,6 +358,7 @@ impl Peer {
         self.drop_surplus();
         self.appraise_again();
         self.vote_if_due();
+        self.sum_if_due();
         self.train_if_due();
         self.record_version_if_due();
     }

@@ -25,7 +25,7 @@ use super::{Event, Input, Memo, Output, Peer};
 /// Most proofs of one batch, so that the first verdict does not wait for long.
 const BATCH_MAX: usize = 128;
 /// The code of a refusal: this peer has no proving keys and cannot compare a payload with its proof.
-const NO_KEYS_CODE: u16 = 208;
+pub(super) const NO_KEYS_CODE: u16 = 208;
 
 /// Codes of refusals for what a payload is: malformed, of another shape, out of range, above the bound, not what was
 /// committed to.
@@ -87,6 +87,13 @@ pub struct VerifyRequest {
 pub struct Proven {
     epoch: Epoch,
     proof: Result<Vec<u8>, String>,
+}
+
+impl Proving {
+    /// What makes proofs and compares payloads with them.
+    pub fn prover(&self) -> Option<Arc<dyn ProveUpdates>> {
+        self.prover.clone()
+    }
 }
 
 impl ProveRequest {

@@ -33,12 +33,13 @@ impl Peer {
     }
 
     /// Records what the fold holds now as a version, unless updates that the log
-    /// names are still to be fetched again (the log would not explain it) or the
+    /// names are still to be fetched again (the log would not explain it), payloads lack that a sum stood for, or the
     /// newest version is of the same set.
     pub fn record_version(&mut self) {
         self.version_due = None;
         let set_root = self.fold.set_root();
-        if !self.missing.is_empty() || self.recorded == Some(set_root) {
+        let lacks = !self.missing.is_empty() || !self.fold.is_complete();
+        if lacks || self.recorded == Some(set_root) {
             return;
         }
         self.recorded = Some(set_root);

@@ -18,6 +18,7 @@ use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::{LogWriter, Record, SignedEntry, SignedManifest, Signing};
 
+use super::aggregates::Aggregates;
 use super::carried::{Carried, Needed};
 use super::ceremony::Contributions;
 use super::privacy::{Keys, Unread};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub carried: Carried,
     /// What payloads are needed for, in a private federation.
     pub needed: Needed,
+    /// What buckets are known by.
+    pub aggregates: Aggregates,
     /// What was contributed to a ceremony.
     pub contributions: Contributions,
     /// See [`Restored::torn`].
@@ -81,6 +84,10 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
             }
             Record::Contribution { head, .. } => {
                 state.contribution(config, head, &restored).map_err(bundle)?;
+            }
+            Record::Aggregate { head, from } => {
+                let head = decode(config, head).map_err(bundle)?;
+                state.sum(config, head, &restored, from.is_none()).map_err(bundle)?;
             }
             Record::Carry { head, from } => {
                 let head = Arc::new(decode(config, head).map_err(bundle)?);
@@ -144,6 +151,7 @@ impl State {
             carried: Carried::default(),
             needed: Needed::default(),
             contributions: Contributions::default(),
+            aggregates: Aggregates::default(),
             torn: restored.torn,
         })
     }
@@ -182,6 +190,7 @@ impl State {
         if let (Some(sealing), Some(me)) = (&mut self.sealing, me) {
             sealing.note(&admitted, (head.id(), head.payload_hash()), me);
         }
+        self.aggregates.hold_update(admitted.slot(), head.id());
         self.fold.insert(admitted);
         self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
         Ok(())
@@ -197,6 +206,35 @@ impl State {
             }
             Unread::Wrong(error) => error.to_string(),
         })
+    }
+
+    /// Takes the sum of a bucket's updates, which was verified when its entry was made.
+    fn sum(
+        &mut self,
+        config: &PeerConfig,
+        head: BundleHead,
+        restored: &Restored,
+        own: bool,
+    ) -> Result<(), String> {
+        let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
+            let header = config.manifest.screen_aggregate(&head);
+            let epoch = header.map_err(|refusal| refusal.to_string())?.epoch;
+            // An own one says nothing that other entries do not name, and perhaps nobody else took it.
+            if !own {
+                self.missing.insert(head.id(), epoch);
+            }
+            return Ok(());
+        };
+        let admitted = config.manifest.readmit_aggregate(&head, payload);
+        let admitted = admitted.map_err(|refusal| refusal.to_string())?;
+        self.aggregates.hold_sum(&admitted);
+        for (_, head) in admitted.heads {
+            self.fold.insert_head(head);
+        }
+        _ = self.fold.insert_sum(admitted.sum);
+        self.missing.remove(&head.id());
+        self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
+        Ok(())
     }
 
     /// Takes a contribution to a ceremony, which was checked when its entry was made.

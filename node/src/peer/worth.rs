@@ -12,6 +12,7 @@ use longhaul_aggregation::{Attempt, Epoch, HeaderKind, UpdateHeader};
 use longhaul_dtn::agent;
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::routing::quota::Value;
+use longhaul_registry::AggregateHeader;
 
 use super::Peer;
 
@@ -43,6 +44,14 @@ impl Peer {
             HeaderKind::Snapshot => {
                 let update = u64::from(self.manifest().bounds.payload_bytes_max).max(1);
                 Value(SEALING.saturating_mul(1 + head.payload_len() / update))
+            }
+            // It stands for as many updates as it says, at the price of little more than one.
+            HeaderKind::Aggregate => {
+                let header = AggregateHeader::decode(head.header());
+                let worth = |it: AggregateHeader| {
+                    self.worth_of(it.epoch).saturating_mul(it.members.len() as u64)
+                };
+                Value(header.map_or(0, worth))
             }
             HeaderKind::Update => {
                 let header = UpdateHeader::decode(head.header(), &self.policy.header_limits());

@@ -296,6 +296,11 @@ impl World {
         self.settle();
     }
 
+    /// The payloads that a peer's disk holds.
+    pub fn payload_files(&self, index: usize) -> BTreeMap<ContentHash, Arc<[u8]>> {
+        self.nodes[index].payloads.clone()
+    }
+
     /// Number of payloads that a peer's disk holds.
     pub fn payloads(&self, index: usize) -> usize {
         self.nodes[index].payloads.len()
@@ -451,6 +456,8 @@ impl World {
                 self.give(index, Input::Trained(trained));
             }
             Output::Prove(request) => self.give(index, request.carry_out()),
+            Output::Sum(request) => self.give(index, request.carry_out()),
+            Output::CheckSum(request) => self.give(index, request.carry_out()),
             Output::Verify(request) if self.nodes[index].verifier_works => {
                 self.nodes[index].batches.push(request.len());
                 self.give(index, request.carry_out());
@@ -556,6 +563,7 @@ fn manifest(count: u8, epochs: u32) -> Manifest {
         privacy: None,
         proofs: None,
         ceremony: None,
+        aggregates: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(10_000),
             payload_bytes_max: 4_096,

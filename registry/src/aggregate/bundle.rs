@@ -14,7 +14,10 @@ use longhaul_dtn::identity::SecretKey;
 use longhaul_dtn::time::Timestamp;
 use longhaul_proofs::update::{ProveUpdates, SUMMED_MAX};
 
-use super::{AdmittedAggregate, AggregateRefusal, HEADS_MIN, TAG, admit, check_bucket, read_u32};
+use super::{
+    AdmittedAggregate, AggregateRefusal, HEADS_MIN, TAG, admit, admit_checked, check_bucket,
+    read_u32,
+};
 use crate::federation::FederationId;
 use crate::manifest::{SignedManifest, TermsError};
 
@@ -91,13 +94,6 @@ impl AggregateHeader {
         let payload = ContentHash::from_bytes(reader.fixed()?);
         reader.finish()?;
         Ok(Self { federation, epoch, members, payload })
-    }
-
-    /// True if these bytes begin as such a header does.
-    pub fn is_one(bytes: &[u8]) -> bool {
-        let mut reader = Reader::new(bytes);
-        let tag = reader.tuple(FIELDS).and_then(|()| reader.text(TAG.len()));
-        tag.is_ok_and(|tag| tag == TAG)
     }
 }
 
@@ -181,7 +177,26 @@ impl SignedManifest {
         payload: &[u8],
     ) -> Result<AdmittedAggregate, AggregateRefusal> {
         let header = self.screen_aggregate(head)?;
-        let found = admit(self, prover, payload)?;
+        Self::compare(header, admit(self, prover, payload)?)
+    }
+
+    /// The same for one that was admitted before, as from the own log: without proofs and sum.
+    ///
+    /// # Errors
+    /// [`AggregateRefusal`].
+    pub fn readmit_aggregate(
+        &self,
+        head: &BundleHead,
+        payload: &[u8],
+    ) -> Result<AdmittedAggregate, AggregateRefusal> {
+        let header = self.screen_aggregate(head)?;
+        Self::compare(header, admit_checked(self, payload)?)
+    }
+
+    fn compare(
+        header: AggregateHeader,
+        found: AdmittedAggregate,
+    ) -> Result<AdmittedAggregate, AggregateRefusal> {
         let members = found.sum.slots.iter().map(|slot| slot.0);
         match found.sum.epoch == header.epoch && members.eq(header.members) {
             true => Ok(found),

@@ -22,7 +22,7 @@ use longhaul_aggregation::compress::{
     SumScale, SumsError, decode_sums, encode_sums, sums_bytes_max,
 };
 use longhaul_aggregation::{
-    BucketSum, Epoch, HeadOnly, MemberIndex, Parameters, Refusal, Update, admit_head,
+    AGGREGATE_TAG, BucketSum, Epoch, HeadOnly, MemberIndex, Parameters, Refusal, Update, admit_head,
 };
 use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
@@ -44,7 +44,7 @@ pub use bundle::{AggregateHeader, SendAggregateError};
 
 /// Fewest updates of an aggregate: the sum of one is no shorter than the update.
 pub const HEADS_MIN: usize = 2;
-const TAG: &str = "aggregate";
+const TAG: &str = AGGREGATE_TAG;
 const VERSION: u64 = 1;
 /// Bytes around heads, sums and opening at most: tag, version, federation, epoch and heads of strings.
 const AROUND_BYTES_MAX: usize = 128;
@@ -78,8 +78,8 @@ pub struct AdmittedAggregate {
 /// Why an aggregate is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AggregateRefusal {
-    /// The recipe takes no sums, or updates are not proved.
-    #[error("the federation has no aggregates: its recipe takes no sums, or it proves nothing")]
+    /// The manifest does not ask for any.
+    #[error("an aggregate, and the manifest has none")]
     NoAggregates,
     /// Updates are encrypted.
     #[error("the federation is private, and an aggregate needs headers in clear")]
@@ -99,6 +99,9 @@ pub enum AggregateRefusal {
     /// The bundle's header says something else than the payload, or of what there is not.
     #[error("the header of the aggregate's bundle names {0}")]
     Header(&'static str),
+    /// A peer holds one of as many updates of the bucket.
+    #[error("a sum of as many updates of this bucket is held")]
+    Needless,
     /// It has too few or too many heads.
     #[error(
         "an aggregate of {0} updates; it has {HEADS_MIN} or more, and no more than a bucket has members"
@@ -191,6 +194,7 @@ impl AggregateRefusal {
             Self::Sum(_) => 228,
             Self::Stranger(_) => 229,
             Self::Header(_) => 230,
+            Self::Needless => 231,
         }
     }
 
@@ -210,6 +214,7 @@ impl AggregateRefusal {
             228 => "aggregate-sum",
             229 => "aggregate-stranger",
             230 => "aggregate-header",
+            231 => "aggregate-needless",
             _ => return None,
         })
     }
@@ -268,7 +273,7 @@ impl Aggregate {
 }
 
 impl SignedManifest {
-    /// True where aggregates travel: updates are proved and in clear, and the recipe takes sums.
+    /// True where aggregates travel: the manifest says so, updates are proved and in clear, and the recipe takes sums.
     pub fn takes_aggregates(&self) -> bool {
         self.sums_verifier().is_ok()
     }
@@ -299,7 +304,8 @@ impl SignedManifest {
         if self.manifest().is_private() {
             return Err(AggregateRefusal::Private);
         }
-        let takes = self.manifest().recipe.takes_sums();
+        // The manifest is sound: its recipe takes sums then.
+        let takes = self.manifest().aggregates.is_some();
         let verifier = self.proof_verifier().filter(|_| takes);
         verifier.map(|it| &**it).ok_or(AggregateRefusal::NoAggregates)
     }
@@ -359,30 +365,52 @@ pub fn admit(
     prover: &dyn ProveUpdates,
     bytes: &[u8],
 ) -> Result<AdmittedAggregate, AggregateRefusal> {
+    let (admitted, opening) = read(manifest, bytes)?;
+    let bare: Vec<&BundleHead> = admitted.heads.iter().map(|(head, _)| head).collect();
+    let mut proofs = Vec::with_capacity(bare.len());
+    for (at, verdict) in manifest.check_proofs(&bare).into_iter().enumerate() {
+        let refused = |error| AggregateRefusal::Proof { at, error };
+        verdict.map_err(refused)?;
+        proofs.push(subject_of(manifest, bare[at]).map_err(refused)?);
+    }
+    prover.verify_aggregate(&proofs, &admitted.sum.sum, &opening)?;
+    Ok(admitted)
+}
+
+/// Reads an aggregate that was admitted before, as from the own log: all that [`admit`] checks but proofs and sum.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_checked(
+    manifest: &SignedManifest,
+    bytes: &[u8],
+) -> Result<AdmittedAggregate, AggregateRefusal> {
+    read(manifest, bytes).map(|it| it.0)
+}
+
+/// What an aggregate says, and the opening that shows it.
+fn read(
+    manifest: &SignedManifest,
+    bytes: &[u8],
+) -> Result<(AdmittedAggregate, Vec<u8>), AggregateRefusal> {
     let verifier = manifest.sums_verifier()?;
     let aggregate = Aggregate::decode(bytes, manifest)?;
     let heads = read_heads(manifest, &aggregate)?;
     let members: Vec<MemberIndex> = heads.iter().map(|(_, head)| head.author).collect();
     check_bucket(manifest, aggregate.epoch, &members)?;
-    let bare: Vec<&BundleHead> = heads.iter().map(|(head, _)| head).collect();
-    for (at, verdict) in manifest.check_proofs(&bare).into_iter().enumerate() {
-        verdict.map_err(|error| AggregateRefusal::Proof { at, error })?;
-    }
-    let mut proofs = Vec::with_capacity(bare.len());
-    let mut exponents = Vec::with_capacity(bare.len());
-    for (at, head) in bare.into_iter().enumerate() {
+    let mut exponents = Vec::with_capacity(heads.len());
+    for (at, (head, _)) in heads.iter().enumerate() {
         let refused = |error| AggregateRefusal::Proof { at, error };
-        let (subject, proof) = subject_of(manifest, head).map_err(refused)?;
+        let (_, proof) = subject_of(manifest, head).map_err(refused)?;
         let shown = verifier.exponents(proof);
         exponents.push(shown.map_err(|error| refused(ProofRefusal::Invalid(error)))?);
-        proofs.push((subject, proof));
     }
     let schema = &manifest.manifest().schema;
     let scales = scales(&exponents, schema.chunks().len());
     let sum = decode_sums(schema, &scales, &aggregate.sums)?;
-    prover.verify_aggregate(&proofs, &sum, &aggregate.opening)?;
     let slots = heads.iter().map(|(_, head)| (head.author, head.header_hash)).collect();
-    Ok(AdmittedAggregate { sum: BucketSum { epoch: aggregate.epoch, slots, sum }, heads })
+    let sum = BucketSum { epoch: aggregate.epoch, slots, sum };
+    Ok((AdmittedAggregate { heads, sum }, aggregate.opening))
 }
 
 /// The scale of each chunk, from the exponents that each update has there.

@@ -183,7 +183,9 @@ fn payload_hashes(
             hashes.push((*snapshot, closes(place, Epoch::FIRST)));
         }
         let keys = match entry.record() {
-            Record::Keys { head, .. } | Record::Contribution { head, .. } => Some(&head[..]),
+            Record::Keys { head, .. }
+            | Record::Contribution { head, .. }
+            | Record::Aggregate { head, .. } => Some(&head[..]),
             _ => None,
         };
         let Some(head) = entry.record().head().or(keys) else { continue };

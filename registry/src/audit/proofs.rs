@@ -74,6 +74,11 @@ impl<'a> Proofs<'a> {
         Self { manifest, prover, seen: BTreeSet::new(), waiting: Vec::new() }
     }
 
+    /// What compares commitments, where there are keys for it.
+    pub const fn prover(&self) -> Option<&'a dyn ProveUpdates> {
+        self.prover
+    }
+
     /// Asks for the proof in the head at `place`; the answer comes with that of other heads.
     pub fn ask(&mut self, place: u64, head: &BundleHead, report: &mut AuditReport) {
         if !self.manifest.needs_proof(head) && head.proof().is_none() {

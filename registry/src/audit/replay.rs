@@ -10,8 +10,9 @@ use longhaul_proofs::update::ProveUpdates;
 use super::evidence::{self, EvidenceReport};
 use super::file::AuditFile;
 use super::report::{AuditReport, EpochReport, EquivocationReport, HeaderReport, ReplayReport};
-use super::verify::{Observer, walk};
+use super::verify::{Observer, insert_aggregate, walk};
 use super::{Check, Expected};
+use crate::aggregate::AdmittedAggregate;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::seal::Cosigned;
@@ -56,6 +57,10 @@ impl Observer for Folding {
         self.fold.insert(admitted);
     }
 
+    fn aggregate(&mut self, admitted: AdmittedAggregate) {
+        insert_aggregate(&mut self.fold, admitted);
+    }
+
     fn seal(&mut self, sealed: &Cosigned) -> bool {
         let value = sealed.snapshot.value();
         if value.end <= self.fold.open_from() {
@@ -77,7 +82,11 @@ impl Observer for Folding {
         if found != *set_root {
             return Err(format!("the version claims set root {set_root}, the log gives {found}"));
         }
-        let found = self.fold.model_id();
+        let Some(found) = self.fold.complete_model_id() else {
+            return Err(
+                "the version claims a model, and payloads lack that it is made of".to_owned()
+            );
+        };
         if found != *model {
             return Err(format!("the version claims model {model}, the updates make {found}"));
         }

@@ -61,6 +61,10 @@ pub struct AuditReport {
     pub keys: u64,
     /// Contributions to a ceremony that the exporter made or took.
     pub contributions: u64,
+    /// Aggregates that the exporter made or accepted.
+    pub aggregates: u64,
+    /// Those whose sums were verified, for which the proving keys have to be there.
+    pub aggregates_verified: u64,
     /// Bundles that the exporter carried without reading them.
     pub carried: u64,
     /// Updates and votes that are encrypted under keys that the auditor does not have.
@@ -237,6 +241,8 @@ impl AuditReport {
             sealed_missing: 0,
             keys: 0,
             contributions: 0,
+            aggregates: 0,
+            aggregates_verified: 0,
             carried: 0,
             closed_count: 0,
             closed_keys: Vec::new(),
@@ -397,6 +403,10 @@ impl AuditReport {
         }
         if self.closed_count > 0 {
             writeln!(f, "unread      {} bundles, signed and whole", self.closed_count)?;
+        }
+        if self.aggregates > 0 {
+            let (all, verified) = (self.aggregates, self.aggregates_verified);
+            writeln!(f, "aggregates  {all}, the sums of {verified} verified")?;
         }
         if self.carried > 0 {
             writeln!(f, "carried     {} bundles for others, unread", self.carried)?;

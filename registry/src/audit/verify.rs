@@ -5,6 +5,8 @@
 //! replay folds (see [`super::replay`]). Payloads are admitted one at a time,
 //! so a verification needs the memory of one update beside the file.
 
+mod aggregate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,11 +20,14 @@ use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::keyring::Keyring;
 use longhaul_proofs::update::ProveUpdates;
 
+pub(super) use aggregate::insert as insert_aggregate;
+
 use super::file::AuditFile;
 use super::proofs::Proofs;
 use super::report::{AuditReport, Contributor, RefusedCount, SealReport, Tip, refusal_name};
 use super::start::{NewestSeal, newest_seal};
 use super::{Check, Detection, Expected};
+use crate::aggregate::AdmittedAggregate;
 use crate::entry::SignedEntry;
 use crate::federation::FederationId;
 use crate::log::Chain;
@@ -34,6 +39,8 @@ use crate::seal::Cosigned;
 pub(super) trait Observer {
     /// An update that passed admission again.
     fn update(&mut self, admitted: Admitted);
+    /// An aggregate that holds, as far as there were keys to tell.
+    fn aggregate(&mut self, admitted: AdmittedAggregate);
     /// A version; what it gives back is a problem.
     fn version(&mut self, claim: &Record) -> Result<(), String>;
     /// A seal whose cosignatures and snapshot hold; true if the updates say the same.
@@ -49,6 +56,7 @@ pub(super) fn verify(
     struct Nothing;
     impl Observer for Nothing {
         fn update(&mut self, _: Admitted) {}
+        fn aggregate(&mut self, _: AdmittedAggregate) {}
         fn version(&mut self, _: &Record) -> Result<(), String> {
             Ok(())
         }
@@ -198,6 +206,9 @@ impl<'a> Walk<'a> {
             seal @ Record::Seal { .. } => self.check_seal(place, seal, observer),
             Record::Keys { head, .. } => self.check_keys(head),
             Record::Contribution { head, .. } => self.check_contribution(head),
+            Record::Aggregate { head, from } => {
+                self.check_aggregate((place, entry), (head, from.is_none()), observer)
+            }
             Record::Carry { head, .. } => self.check_carried(place, head),
             Record::Drop { .. } => Ok(()),
         };
@@ -305,16 +316,6 @@ impl<'a> Walk<'a> {
         };
         let checked = checked.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
         self.report.keys += u64::from(checked);
-        Ok(())
-    }
-
-    /// A contribution to a ceremony; its points are for whoever builds on it.
-    fn check_contribution(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
-        let Some(head) = self.read(head)? else { return Ok(()) };
-        let Some(payload) = self.payload(&head.payload_hash())? else { return Ok(()) };
-        let admitted = self.file.manifest().admit_contribution(&head, &payload);
-        admitted.map_err(|refusal| (Detection::Admission, refusal.to_string()))?;
-        self.report.contributions += 1;
         Ok(())
     }
 

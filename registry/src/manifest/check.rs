@@ -161,6 +161,11 @@ pub enum InvalidManifest {
     /// The ceremony is none.
     #[error("ceremony: {0}")]
     Ceremony(#[from] CeremonyPlanError),
+    /// Buckets can't travel as sums.
+    #[error(
+        "aggregates: {0}; leave them out, or choose buckets, samples alike, no clip, no cohorts, no pool, constant staleness and proofs, neither private nor sealed"
+    )]
+    Aggregates(&'static str),
     /// The proofs of all chunks have no room beside a header.
     #[error(
         "proofs of up to {found} bytes, beside a header there is room for {max}; choose a model of fewer tensors, or fewer members or a smaller summary window"
@@ -268,7 +273,26 @@ impl Manifest {
         self.check_bounds()?;
         self.check_seal()?;
         self.check_privacy()?;
-        self.check_proofs()
+        self.check_proofs()?;
+        self.check_aggregates()
+    }
+
+    fn check_aggregates(&self) -> Result<(), InvalidManifest> {
+        let Some(epochs) = self.aggregates else { return Ok(()) };
+        let wrong = if !self.recipe.takes_sums() {
+            "the recipe needs more of a bucket than its sum"
+        } else if self.proofs.is_none() {
+            "updates are not proved"
+        } else if self.is_private() {
+            "the federation is private"
+        } else if self.seal.is_some() {
+            "epochs are sealed"
+        } else if !(1..=self.epochs).contains(&epochs) {
+            "updates wait for them for at least one epoch, and no longer than there are epochs"
+        } else {
+            return Ok(());
+        };
+        Err(InvalidManifest::Aggregates(wrong))
     }
 
     /// That proofs have room in a head; their keys are checked where they are read.

@@ -29,13 +29,14 @@ const VERSION: u64 = 1;
 /// Pairs of every manifest.
 const PAIRS: usize = 16;
 /// Pairs that a manifest may have beside these.
-const MORE_PAIRS_MAX: usize = 6;
+const MORE_PAIRS_MAX: usize = 7;
 const SEAL: u64 = 16;
 const ENCODING: u64 = 17;
 const TRUST_ROOTS: u64 = 18;
 const PRIVACY: u64 = 19;
 const PROOFS: u64 = 20;
 const CEREMONY: u64 = 21;
+const AGGREGATES: u64 = 22;
 
 impl Manifest {
     /// The canonical body: what is signed and hashed.
@@ -48,6 +49,7 @@ impl Manifest {
             self.privacy.is_some(),
             self.proofs.is_some(),
             self.ceremony.is_some(),
+            self.aggregates.is_some(),
         ];
         let more = more.into_iter().filter(|&is_there| is_there).count();
         writer.map(PAIRS + more).unsigned(0).unsigned(VERSION);
@@ -108,6 +110,9 @@ impl Manifest {
         if let Some(ceremony) = &self.ceremony {
             ceremony.encode(writer.unsigned(CEREMONY));
         }
+        if let Some(epochs) = self.aggregates {
+            writer.unsigned(AGGREGATES).unsigned(epochs.into());
+        }
     }
 
     /// Reads the beginning of a body: the name, and whose signature to expect.
@@ -165,7 +170,8 @@ impl Manifest {
             true => None,
             false => Some(Committee::decode(reader)?),
         };
-        let (seal, encoding, trust_roots, privacy, proofs, ceremony) = read_more(reader, more)?;
+        let (seal, encoding, trust_roots, privacy, proofs, ceremony, aggregates) =
+            read_more(reader, more)?;
         Ok(Self {
             name,
             creator,
@@ -188,6 +194,7 @@ impl Manifest {
             privacy,
             proofs,
             ceremony,
+            aggregates,
         })
     }
 }
@@ -212,6 +219,7 @@ type More = (
     Option<Privacy>,
     Option<ProofPolicy>,
     Option<CeremonyPlan>,
+    Option<u32>,
 );
 
 /// Reads so many of the pairs that not every manifest has.
@@ -222,7 +230,7 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         left -= usize::from(is_next);
         is_next
     };
-    let mut more = (None, Encoding::Int8, Vec::new(), None, None, None);
+    let mut more = (None, Encoding::Int8, Vec::new(), None, None, None, None);
     if is_next(reader, SEAL, false) {
         more.0 = Some(read_seal(reader)?);
     }
@@ -240,9 +248,13 @@ fn read_more(reader: &mut Reader<'_>, mut left: usize) -> Result<More, CodecErro
         reader.key(PROOFS)?;
         more.4 = Some(ProofPolicy::decode(reader)?);
     }
-    if is_next(reader, CEREMONY, true) {
+    if is_next(reader, CEREMONY, false) {
         reader.key(CEREMONY)?;
         more.5 = Some(CeremonyPlan::decode(reader)?);
+    }
+    if is_next(reader, AGGREGATES, true) {
+        reader.key(AGGREGATES)?;
+        more.6 = Some(read_u32(reader)?);
     }
     match left {
         0 => Ok(more),

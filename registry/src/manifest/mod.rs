@@ -83,6 +83,9 @@ pub struct Manifest {
     pub proofs: Option<ProofPolicy>,
     /// What keys its members make together; then nothing is trained. None in all other federations.
     pub ceremony: Option<CeremonyPlan>,
+    /// Buckets travel as sums: for so many epochs after its own an update is offered to the members of its bucket alone, and to
+    /// others only in an aggregate; then to everybody, unless an aggregate has it. None makes no aggregates.
+    pub aggregates: Option<u32>,
 }
 
 impl Manifest {

@@ -103,6 +103,8 @@ pub struct ManifestSummary {
     pub development_keys: bool,
     /// What keys its members make together, in words; none where they train.
     pub ceremony: Option<String>,
+    /// For how many epochs an update travels beyond its bucket in sums alone; none where there are no sums.
+    pub aggregates: Option<u32>,
 }
 
 impl SignedManifest {
@@ -162,6 +164,7 @@ impl SignedManifest {
             proving_keys: keys.iter().map(|key| key.proving.to_string()).collect(),
             development_keys: proofs.is_some_and(|proofs| proofs.development),
             ceremony: manifest.ceremony.as_ref().map(ToString::to_string),
+            aggregates: manifest.aggregates,
         }
     }
 }
@@ -274,6 +277,12 @@ impl ManifestSummary {
                     )?;
                 }
             }
+        }
+        if let Some(epochs) = self.aggregates {
+            writeln!(
+                f,
+                "aggregates  a bucket travels as a sum, whole after {epochs} epochs without one"
+            )?;
         }
         match &self.ceremony {
             None => Ok(()),

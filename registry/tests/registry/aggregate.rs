@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use longhaul_aggregation::compress::{SumScale, SumsError, decode_sums, encode_sums};
 use longhaul_aggregation::{
-    Admitted, Buckets, Clip, Epoch, Fold, MemberIndex, Previous, Recipe, Refusal, Rule,
+    Admitted, Buckets, Clip, Epoch, Fold, HeaderKind, MemberIndex, Previous, Recipe, Refusal, Rule,
     SumInserted, Update, admit as admit_update,
 };
 use longhaul_dtn::bundle::BundleHead;
@@ -26,7 +26,7 @@ const EPOCH: Epoch = Epoch::new(0);
 /// A federation whose buckets are known by their sums.
 fn bucketed(manifest: Manifest) -> Manifest {
     let recipe = Recipe { buckets: Buckets::Drawn(2), ..Recipe::plain(Rule::Mean, Clip::None, 3) };
-    Manifest { recipe, attacker_share_permille: 0, ..manifest }
+    Manifest { recipe, attacker_share_permille: 0, aggregates: Some(2), ..manifest }
 }
 
 /// Five members' updates of epoch 0, and who holds them all.
@@ -148,24 +148,37 @@ fn an_aggregate_has_one_form_whoever_makes_it() {
 }
 
 #[test]
-fn federations_without_sums_in_clear_have_no_aggregates() {
-    let bytes = WORLD.good().encode();
-    let prover = prover(&WORLD.manifest);
-    let alone = proven(manifest(), ProofCurve::Bn254);
-    let unproven = bucketed(manifest());
-    let encrypted = bucketed(proven(private(), ProofCurve::Bn254));
-    for (manifest, refusal) in [
-        (alone, AggregateRefusal::NoAggregates),
-        (unproven, AggregateRefusal::NoAggregates),
-        (encrypted, AggregateRefusal::Private),
-    ] {
-        let manifest = manifest.sign(&key(1)).unwrap();
-        assert_eq!(admit(&manifest, &*prover, &bytes), Err(refusal.clone()));
-        let made = make(&manifest, &*prover, EPOCH, &WORLD.bucket(true));
-        assert_eq!(made, Err(MakeAggregateError::Refused(refusal)));
-        assert_eq!((manifest.takes_aggregates(), manifest.aggregate_bytes_max()), (false, 0));
-    }
+fn federations_that_ask_for_none_have_no_aggregates() {
+    let without = Manifest { aggregates: None, ..bucketed(proven(manifest(), ProofCurve::Bn254)) };
+    let without = without.sign(&key(1)).unwrap();
+    assert_eq!((without.takes_aggregates(), without.aggregate_bytes_max()), (false, 0));
+    let found = admit(&without, &*prover(&without), &WORLD.make(&WORLD.bucket(true)).unwrap());
+    assert_eq!(found.map(drop), Err(AggregateRefusal::NoAggregates));
     assert!(WORLD.manifest.takes_aggregates());
+    assert_eq!(WORLD.manifest.manifest().aggregates, Some(2));
+}
+
+#[test]
+fn aggregates_are_for_federations_with_sums_and_proofs_in_clear() {
+    let good = || bucketed(proven(manifest(), ProofCurve::Bn254));
+    let recipe = Recipe { buckets: Buckets::None, ..good().recipe };
+    let seal = longhaul_aggregation::SealPolicy { window_epochs: 1, every_epochs: 1 };
+    for (wrong, manifest) in [
+        ("more of a bucket", Manifest { recipe, ..good() }),
+        ("not proved", Manifest { proofs: None, ..good() }),
+        ("private", bucketed(proven(private(), ProofCurve::Bn254))),
+        ("at least one epoch", Manifest { aggregates: Some(0), ..good() }),
+        ("no longer than", Manifest { aggregates: Some(good().epochs + 1), ..good() }),
+        ("sealed", Manifest { seal: Some(seal), ..good() }),
+    ] {
+        let found = manifest.sign(&key(1)).map(drop).unwrap_err().to_string();
+        assert!(found.contains(wrong), "{wrong}: {found}");
+    }
+    // It is part of what is signed.
+    let other = Manifest { aggregates: Some(3), ..good() }.sign(&key(1)).unwrap();
+    assert_ne!(other.id(), WORLD.manifest.id());
+    let read = SignedManifest::decode(other.as_bytes()).unwrap();
+    assert_eq!(read.manifest().aggregates, Some(3));
 }
 
 #[test]
@@ -407,11 +420,11 @@ fn updates_without_proofs_make_none() {
 #[test]
 fn every_refusal_has_a_code_and_a_name() {
     let names: std::collections::BTreeSet<_> =
-        (218..=230).map(|code| AggregateRefusal::name_of(code).unwrap()).collect();
-    assert_eq!(names.len(), 13);
-    assert_eq!((AggregateRefusal::name_of(217), AggregateRefusal::name_of(231)), (None, None));
+        (218..=231).map(|code| AggregateRefusal::name_of(code).unwrap()).collect();
+    assert_eq!(names.len(), 14);
+    assert_eq!((AggregateRefusal::name_of(217), AggregateRefusal::name_of(232)), (None, None));
     assert!(
-        (200..=230).all(|code| ProofRefusal::name_of(code).is_none()
+        (200..=231).all(|code| ProofRefusal::name_of(code).is_none()
             || AggregateRefusal::name_of(code).is_none())
     );
 }
@@ -439,7 +452,10 @@ fn an_aggregate_travels_in_a_bundle_of_any_member() {
     let (head, bytes) = sent(&WORLD);
     let read = BundleHead::decode(&head.encode(), &WORLD.manifest.bundle_limits()).unwrap();
     assert_eq!(read.sequence(), 1 << 60 | 3);
-    assert!(AggregateHeader::is_one(read.header()) && !WORLD.manifest.needs_proof(&read));
+    assert!(
+        HeaderKind::of(read.header()) == HeaderKind::Aggregate
+            && !WORLD.manifest.needs_proof(&read)
+    );
     assert_eq!(WORLD.manifest.check_proofs(&[&read]), [Ok(())]);
     let header = WORLD.manifest.screen_aggregate(&read).unwrap();
     assert_eq!((header.members.len(), header.epoch), (3, EPOCH));
@@ -448,7 +464,7 @@ fn an_aggregate_travels_in_a_bundle_of_any_member() {
     let found = WORLD.manifest.admit_aggregate(&*prover, &read, &bytes).unwrap();
     let members: Vec<_> = found.sum.slots.iter().map(|slot| slot.0).collect();
     assert_eq!(members, header.members);
-    assert!(!AggregateHeader::is_one(WORLD.made[0].0.head.header()));
+    assert!(HeaderKind::of(WORLD.made[0].0.head.header()) != HeaderKind::Aggregate);
 }
 
 #[test]

@@ -453,6 +453,8 @@ fn a_report_keeps_its_field_names() {
     let json = serde_json::to_value(&report).unwrap();
     let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
+        "aggregates",
+        "aggregates_verified",
         "carried",
         "check",
         "closed_count",

@@ -71,6 +71,7 @@ pub fn manifest() -> Manifest {
         privacy: None,
         proofs: None,
         ceremony: None,
+        aggregates: None,
     }
 }
 

@@ -39,6 +39,8 @@ impl Engine<'_> {
                 // What proving takes in virtual time is the scenario's `proof_ms`, which passed before.
                 Output::Prove(request) => self.give(now, peer, request.carry_out()),
                 Output::Verify(request) => self.give(now, peer, request.carry_out()),
+                Output::Sum(request) => self.give(now, peer, request.carry_out()),
+                Output::CheckSum(request) => self.give(now, peer, request.carry_out()),
                 Output::Persist(request) => self.persist(now, peer, request),
                 Output::Event(event) => self.note(now, peer, &event),
             }
@@ -145,6 +147,8 @@ impl Engine<'_> {
             peer::Event::Met { .. }
             | peer::Event::Fraud { .. }
             | peer::Event::Contribution { .. }
+            | peer::Event::Aggregate { .. }
+            | peer::Event::NoAggregate { .. }
             | peer::Event::Key { .. }
             | peer::Event::Skipped { .. }
             | peer::Event::Version { .. } => {}

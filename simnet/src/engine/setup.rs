@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use longhaul_dtn::agent::AgentConfig;
 use longhaul_dtn::bundle::{BundleLimits, BundleMemo};
-use longhaul_node::peer::{AdmissionMemo, Memo, Peer, PeerConfig, PeerError, ProofMemo, Restored};
+use longhaul_node::peer::{
+    AdmissionMemo, AggregateMemo, Memo, Peer, PeerConfig, PeerError, ProofMemo, Restored,
+};
 
 use super::sampling::Alone;
 use super::{Engine, Event, Parts};
@@ -80,6 +82,7 @@ fn shared_memo() -> Memo {
         bundles: Arc::new(BundleMemo::default()),
         admitted: Arc::new(AdmissionMemo::default()),
         proofs: Arc::new(ProofMemo::default()),
+        aggregates: Arc::new(AggregateMemo::default()),
         terms: Arc::new(SharedTerms::default()),
     }
 }

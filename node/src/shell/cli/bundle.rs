@@ -434,9 +434,11 @@ pub(super) fn settle(peer: &mut Peer, store: &mut Store) -> anyhow::Result<Vec<R
             }
             Output::Event(Event::Refused { bundle, reason, .. }) => refusals.push((bundle, reason)),
             Output::Verify(request) => peer.handle(clock::now(), request.carry_out()),
+            Output::CheckSum(request) => peer.handle(clock::now(), request.carry_out()),
             Output::Event(_)
             | Output::Train(_)
             | Output::Prove(_)
+            | Output::Sum(_)
             | Output::Transmit { .. }
             | Output::Close { .. } => {}
         }

@@ -308,6 +308,7 @@ pub(in crate::shell) fn make_manifest(
         privacy,
         proofs,
         ceremony: None,
+        aggregates: None,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;

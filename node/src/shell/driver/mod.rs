@@ -270,7 +270,9 @@ impl Driver {
                 }
                 Output::Train(request) => self.work.train(request),
                 Output::Prove(request) => self.work.prove(request),
-                Output::Verify(request) => self.work.verify(request),
+                Output::Verify(request) => self.work.check(move || request.carry_out()),
+                Output::Sum(request) => self.work.check(move || request.carry_out()),
+                Output::CheckSum(request) => self.work.check(move || request.carry_out()),
                 Output::Persist(request) => self.disk.persist(request)?,
                 Output::Event(event) => {
                     if let Event::Voided { author, .. } = &event {
@@ -391,6 +393,13 @@ fn log_event(event: &Event, me: Option<MemberIndex>, file: Option<&Path>) {
         Event::Contribution { part, contributor, from } => {
             let (contributor, from) = (contributor.short(), from.short());
             tracing::info!(%part, contributor, from, "took a contribution; its points are not checked yet");
+        }
+        Event::Aggregate { epoch, updates, from } => {
+            let from = from.short();
+            tracing::debug!(epoch = epoch.get(), updates, %from, "accepted a sum of updates");
+        }
+        Event::NoAggregate { epoch, why } => {
+            tracing::warn!(epoch = epoch.get(), why, "the sum of the own bucket could not be made");
         }
         Event::Published { epoch, .. } => tracing::info!(epoch = epoch.get(), "published"),
         Event::Accepted { epoch, author, from } => {

@@ -11,7 +11,7 @@ use longhaul_aggregation::{Epoch, ModelId, Parameters};
 use longhaul_registry::SignedManifest;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::peer::{Input, ProveRequest, TrainRequest, TrainedModel, VerifyRequest};
+use crate::peer::{Input, ProveRequest, TrainRequest, TrainedModel};
 use crate::shell::task;
 use crate::train::{Evaluation, Split, Trainer};
 
@@ -21,6 +21,9 @@ enum Job {
     Prove(ProveRequest),
     Evaluate { model: ModelId, parameters: Vec<f32> },
 }
+
+/// Something to find out for the peer, on the thread that verifies.
+type Check = Box<dyn FnOnce() -> Input + Send>;
 
 /// What the thread finished.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub(super) enum Done {
 #[derive(Debug)]
 pub(super) struct Work {
     jobs: Sender<Job>,
-    checks: Sender<VerifyRequest>,
+    checks: Sender<Check>,
     trains: bool,
 }
 
@@ -92,9 +95,9 @@ impl Work {
         self.queue(Job::Prove(request));
     }
 
-    /// Queues proofs to be verified; the peer has one batch under way at most.
-    pub(super) fn verify(&self, request: VerifyRequest) {
-        let _ = self.checks.send(request);
+    /// Queues proofs or sums to be verified, or a sum to be made; the peer has one of each under way at most.
+    pub(super) fn check(&self, check: impl FnOnce() -> Input + Send + 'static) {
+        let _ = self.checks.send(Box::new(check));
     }
 
     /// Queues an evaluation; the driver has one under way at most.
@@ -127,10 +130,10 @@ impl Drop for Farewell {
     }
 }
 
-/// Verifies what is asked for until nobody asks any more.
-fn verify(asked: &Receiver<VerifyRequest>, answers: &UnboundedSender<Done>) {
-    while let Ok(request) = asked.recv() {
-        if answers.send(Done::Answer(request.carry_out())).is_err() {
+/// Does what is asked for until nobody asks any more.
+fn verify(asked: &Receiver<Check>, answers: &UnboundedSender<Done>) {
+    while let Ok(check) = asked.recv() {
+        if answers.send(Done::Answer(check())).is_err() {
             return;
         }
     }

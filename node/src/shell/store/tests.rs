@@ -59,6 +59,7 @@ pub(crate) fn manifest(name: &str) -> SignedManifest {
         privacy: None,
         proofs: None,
         ceremony: None,
+        aggregates: None,
         bounds: Bounds {
             norm_max: NormBound::from_milli(1_000),
             payload_bytes_max: u32::try_from(schema.payload_bytes_max()).expect("small"),

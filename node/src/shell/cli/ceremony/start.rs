@@ -138,6 +138,7 @@ fn manifest(args: &StartArgs, key: &SecretKey) -> anyhow::Result<SignedManifest>
         privacy: None,
         proofs: None,
         ceremony: Some(plan),
+        aggregates: None,
     };
     Ok(manifest.sign(key)?)
 }

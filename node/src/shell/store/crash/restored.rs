@@ -40,6 +40,8 @@ impl Alone {
                     }
                     Output::Prove(request) => self.peer.handle(self.now, request.carry_out()),
                     Output::Verify(request) => self.peer.handle(self.now, request.carry_out()),
+                    Output::Sum(request) => self.peer.handle(self.now, request.carry_out()),
+                    Output::CheckSum(request) => self.peer.handle(self.now, request.carry_out()),
                     Output::Transmit { .. } | Output::Close { .. } | Output::Event(_) => {}
                 }
             }

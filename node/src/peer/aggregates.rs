@@ -1,0 +1,465 @@
+//! Aggregates: a bucket's updates travel beyond the bucket as one sum.
+//!
+//! Where the manifest says so, an update is offered to the members of its bucket alone until so many epochs have passed; others
+//! get the sum of the bucket, with heads and proofs ([`longhaul_registry::aggregate`]), and hold the same model. An update of which no sum
+//! has come by then is offered to everybody, and so is one whose sum is of no use any more, since a slot in it turned out to be void.
+//!
+//! Every member of a bucket can make its sum. They take turns, so that one does: a while after the end of the epoch the first
+//! in line, then the next if none came. Who gets an update later makes a further sum, of more slots. A sum is accepted, kept and
+//! passed on if it is of more slots than the best that is held of its bucket; that bounds their number by that of the
+//! bucket's members.
+//!
+//! Making and judging take tens of milliseconds, so they are effects that a later input answers ([`Output::Sum`],
+//! [`Output::CheckSum`]), one of each at a time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use longhaul_aggregation::{Epoch, HeaderHash, MemberIndex, Previous, Slot, Update};
+use longhaul_dtn::agent::{self, Audience, Held};
+use longhaul_dtn::bundle::{BundleHead, BundleId};
+use longhaul_dtn::identity::PeerId;
+use longhaul_dtn::time::{Span, Timestamp};
+use longhaul_proofs::update::ProveUpdates;
+use longhaul_registry::aggregate::{self, HEADS_MIN};
+use longhaul_registry::{
+    AdmittedAggregate, AggregateHeader, AggregateRefusal, Record, SignedManifest,
+};
+
+use super::proving::NO_KEYS_CODE;
+use super::{Event, InStore, Input, Output, Peer};
+
+/// The first in line waits for this part of an epoch after its end, so that what is late still comes.
+const WAIT_PART: u64 = 8;
+/// Each next in line waits for this part longer.
+const TURN_PART: u64 = 16;
+/// No turn is later than this one.
+const TURNS_MAX: usize = 16;
+/// Sums are made for so many epochs beyond those for which updates wait for them.
+const EPOCHS_BEHIND: u32 = 8;
+/// Most aggregates that wait for a judgement.
+const WAITING_MAX: usize = 64;
+
+/// Which buckets are known by which sums, and what is under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Aggregates {
+    /// The bundles of updates that are held whole.
+    bundles: BTreeMap<Epoch, BTreeMap<MemberIndex, BundleId>>,
+    /// The slots of the sums that are held, by epoch.
+    sums: BTreeMap<Epoch, Vec<Vec<(MemberIndex, HeaderHash)>>>,
+    /// The bucket of each member, by epoch.
+    buckets: BTreeMap<Epoch, BTreeMap<MemberIndex, Arc<Bucket>>>,
+    /// When to look for sums to make, if anything is to come.
+    look: Option<Timestamp>,
+    /// The epoch in which it was said last to whom updates are offered.
+    offered: Option<Epoch>,
+    /// The sum that is being made.
+    making: Option<Epoch>,
+    /// How many were made of an epoch.
+    made: BTreeMap<Epoch, u16>,
+    waiting: VecDeque<(Held, PeerId)>,
+    judging: Option<(Held, PeerId)>,
+}
+
+/// The members of a bucket.
+#[derive(Debug)]
+struct Bucket {
+    members: BTreeSet<MemberIndex>,
+    audience: Audience,
+}
+
+/// Makes the aggregate of a bucket; answer with [`SumRequest::carry_out`].
+#[derive(Debug)]
+pub struct SumRequest {
+    manifest: Arc<SignedManifest>,
+    prover: Arc<dyn ProveUpdates>,
+    epoch: Epoch,
+    updates: Vec<(Arc<BundleHead>, Update)>,
+}
+
+/// The answer to a [`SumRequest`].
+#[derive(Debug, Clone)]
+pub struct Summed {
+    epoch: Epoch,
+    aggregate: Result<Arc<[u8]>, String>,
+}
+
+/// Judges an aggregate of somebody else; answer with [`CheckSumRequest::carry_out`].
+#[derive(Debug)]
+pub struct CheckSumRequest {
+    manifest: Arc<SignedManifest>,
+    prover: Arc<dyn ProveUpdates>,
+    held: Held,
+}
+
+impl SumRequest {
+    /// Makes the aggregate, and checks it as its readers will: some 10 ms of one core for each update of 65,000 entries.
+    pub fn carry_out(&self) -> Input {
+        let updates: Vec<_> = self.updates.iter().map(|(head, update)| (&**head, update)).collect();
+        let made = aggregate::make(&self.manifest, &*self.prover, self.epoch, &updates);
+        let aggregate = made.map(Into::into).map_err(|error| error.to_string());
+        Input::Summed(Summed { epoch: self.epoch, aggregate })
+    }
+}
+
+impl CheckSumRequest {
+    /// Judges it: some 60 ms of one core for 20 updates of 65,000 entries.
+    pub fn carry_out(&self) -> Input {
+        let Held { head, payload } = &self.held;
+        let admitted = self.manifest.admit_aggregate(&*self.prover, head, payload);
+        Input::SumChecked(admitted.map(Arc::new))
+    }
+}
+
+impl Aggregates {
+    /// Notes an update that is held whole.
+    pub fn hold_update(&mut self, slot: Slot, bundle: BundleId) {
+        self.bundles.entry(slot.epoch).or_default().insert(slot.member, bundle);
+    }
+
+    /// Notes a sum that is held.
+    pub fn hold_sum(&mut self, admitted: &AdmittedAggregate) {
+        self.sums.entry(admitted.sum.epoch).or_default().push(admitted.sum.slots.clone());
+    }
+
+    fn bucket(&mut self, manifest: &SignedManifest, slot: Slot) -> Arc<Bucket> {
+        let known = self.buckets.entry(slot.epoch).or_default();
+        if let Some(bucket) = known.get(&slot.member) {
+            return bucket.clone();
+        }
+        let terms = manifest.manifest();
+        let all = (terms.members.len(), &terms.trust_roots[..]);
+        let members = terms.recipe.buckets.mates(&manifest.id().hash(), slot, all);
+        let audience = members.iter().filter_map(|&member| terms.member(member)).collect();
+        let members: BTreeSet<MemberIndex> = members.into_iter().collect();
+        let bucket = Arc::new(Bucket { members, audience: Arc::new(audience) });
+        known.extend(bucket.members.iter().map(|&member| (member, bucket.clone())));
+        bucket
+    }
+}
+
+impl Peer {
+    /// Epochs for which updates wait for sums; none where there are no sums.
+    fn sums_wait(&self) -> Option<u32> {
+        self.manifest.manifest().aggregates
+    }
+
+    /// The slots of the sums that are held of an epoch, and whether none of them is void.
+    fn sums(&self, epoch: Epoch) -> impl Iterator<Item = (&Vec<(MemberIndex, HeaderHash)>, bool)> {
+        let sums = self.aggregates.sums.get(&epoch).into_iter().flatten();
+        let is_sound = move |&(member, header): &(MemberIndex, HeaderHash)| {
+            self.fold.holds_header(Slot { member, epoch }, header)
+                && self.fold.void(member, epoch).is_none()
+        };
+        sums.map(move |slots| (slots, slots.iter().all(is_sound)))
+    }
+
+    /// Those of which no slot is void.
+    fn sound_sums(&self, epoch: Epoch) -> impl Iterator<Item = &Vec<(MemberIndex, HeaderHash)>> {
+        self.sums(epoch).filter(|it| it.1).map(|it| it.0)
+    }
+
+    /// To whom an update in this slot is offered; none for everybody.
+    fn audience_of(&mut self, slot: Slot) -> Option<Audience> {
+        let wait = self.sums_wait()?;
+        let bucket = self.aggregates.bucket(&self.manifest, slot);
+        if bucket.members.len() < HEADS_MIN {
+            return None;
+        }
+        let ends = self
+            .manifest()
+            .epoch_start(Epoch::new(slot.epoch.get().saturating_add(wait).saturating_add(1)));
+        let mut waits = self.now < ends;
+        for (slots, is_sound) in self.sums(slot.epoch) {
+            if slots.iter().any(|&(member, _)| member == slot.member) {
+                // One that is of no use any more is no reason to wait.
+                waits = is_sound;
+                if is_sound {
+                    break;
+                }
+            }
+        }
+        waits.then(|| bucket.audience.clone())
+    }
+
+    /// Notes an update that is held whole, before its bundle is on offer.
+    pub(super) fn note_for_sums(&mut self, slot: Slot, bundle: BundleId) {
+        if self.sums_wait().is_none() {
+            return;
+        }
+        self.aggregates.hold_update(slot, bundle);
+        let to = self.audience_of(slot);
+        self.agent.handle(self.now, agent::Input::Audience { id: bundle, to });
+    }
+
+    /// Looks for a sum to make once an update is in the fold.
+    pub(super) fn look_for_sum(&mut self, epoch: Epoch) {
+        if self.sums_wait().is_some()
+            && let Some((due, _)) = self.next_turn(epoch)
+        {
+            self.aggregates.look = Some(self.aggregates.look.map_or(due, |look| look.min(due)));
+        }
+    }
+
+    /// Says anew to whom the updates of an epoch are offered.
+    pub(super) fn offer_anew(&mut self, epoch: Epoch) {
+        let held = self.aggregates.bundles.get(&epoch).cloned().unwrap_or_default();
+        for (member, id) in held {
+            let to = self.audience_of(Slot { member, epoch });
+            self.agent.handle(self.now, agent::Input::Audience { id, to });
+        }
+    }
+
+    /// When to look for sums to make.
+    pub(super) const fn sums_due(&self) -> Option<Timestamp> {
+        if self.aggregates.making.is_some() { None } else { self.aggregates.look }
+    }
+
+    /// Looks for sums to make at the next tick.
+    pub(super) fn look_for_sums(&mut self) {
+        self.aggregates.look = self.sums_wait().map(|_| self.now);
+    }
+
+    /// Makes the sum whose turn has come, and lets go of updates that have waited for one long enough.
+    pub(super) fn sum_if_due(&mut self) {
+        let Some(wait) = self.sums_wait() else { return };
+        self.judge_next();
+        if self.aggregates.look.is_none_or(|at| at > self.now) || self.aggregates.making.is_some() {
+            return;
+        }
+        let now = self.manifest().epoch_or_last(self.now);
+        let first = now.back(wait.saturating_add(EPOCHS_BEHIND));
+        let epochs: Vec<Epoch> =
+            self.aggregates.bundles.range(first..).map(|(epoch, _)| *epoch).collect();
+        if self.aggregates.offered != Some(now) {
+            self.aggregates.offered = Some(now);
+            epochs.iter().for_each(|&epoch| self.offer_anew(epoch));
+        }
+        let next = self.manifest().epoch_start(Epoch::new(now.get() + 1));
+        let next = next.plus(self.part_of_epoch(WAIT_PART));
+        // After the last epoch only what comes is a reason to look.
+        let mut look = (next > self.now).then_some(next);
+        for epoch in epochs {
+            match self.next_turn(epoch) {
+                Some((due, slots)) if due <= self.now => {
+                    if self.ask_for_sum(epoch, &slots) {
+                        // The others are looked for when this one is made.
+                        look = Some(self.now);
+                        break;
+                    }
+                }
+                Some((due, _)) => look = Some(look.map_or(due, |look| look.min(due))),
+                None => {}
+            }
+        }
+        self.aggregates.look = look;
+        self.drain_agent();
+    }
+
+    fn part_of_epoch(&self, part: u64) -> Span {
+        Span::from_ms(self.manifest().epoch_length.ms() / part)
+    }
+
+    /// When it is this peer's turn to sum its own bucket of an epoch, and what it would sum; none if it has nothing to add.
+    fn next_turn(&mut self, epoch: Epoch) -> Option<(Timestamp, Vec<MemberIndex>)> {
+        let member = self.me?;
+        self.proving.prover()?;
+        let bucket = self.aggregates.bucket(&self.manifest, Slot { member, epoch });
+        let held = self.aggregates.bundles.get(&epoch)?;
+        let is_whole = |member: &&MemberIndex| {
+            let slot = Slot { member: **member, epoch };
+            held.contains_key(member) && self.fold.update(slot).is_some()
+        };
+        let slots: Vec<MemberIndex> = bucket.members.iter().filter(is_whole).copied().collect();
+        let best = self.sound_sums(epoch).filter(|sum| bucket.members.contains(&sum[0].0));
+        let best = best.map(Vec::len).max().unwrap_or(0);
+        if slots.len() < HEADS_MIN || slots.len() <= best {
+            return None;
+        }
+        // Who has no slot in it comes last.
+        let own = slots.binary_search(&member).unwrap_or(TURNS_MAX);
+        let turn = (own + epoch.get() as usize) % slots.len().min(TURNS_MAX);
+        let wait =
+            self.part_of_epoch(WAIT_PART).ms() + turn as u64 * self.part_of_epoch(TURN_PART).ms();
+        let ends = self.manifest().epoch_start(Epoch::new(epoch.get() + 1));
+        Some((ends.plus(Span::from_ms(wait)), slots))
+    }
+
+    /// Asks for the sum of these slots, which are held whole; false if a bundle of them is not at hand any more.
+    fn ask_for_sum(&mut self, epoch: Epoch, slots: &[MemberIndex]) -> bool {
+        let Some(prover) = self.proving.prover() else { return false };
+        let mut updates = Vec::with_capacity(slots.len());
+        for &member in slots {
+            let id = self.aggregates.bundles.get(&epoch).and_then(|held| held.get(&member));
+            let head = id.and_then(|id| self.agent.get(id)).map(|held| held.head.clone());
+            let update = self.fold.update(Slot { member, epoch }).cloned();
+            let Some(pair) = head.zip(update) else { return false };
+            updates.push(pair);
+        }
+        let manifest = self.manifest.clone();
+        self.aggregates.making = Some(epoch);
+        self.outputs.push_back(Output::Sum(SumRequest { manifest, prover, epoch, updates }));
+        true
+    }
+
+    /// Signs, keeps and offers the aggregate that was made.
+    pub(super) fn summed(&mut self, summed: Summed) {
+        if self.aggregates.making.take_if(|epoch| *epoch == summed.epoch).is_none() {
+            return;
+        }
+        let epoch = summed.epoch;
+        let made = summed.aggregate.and_then(|payload| {
+            let admitted = aggregate::admit_checked(&self.manifest, &payload);
+            Ok((admitted.map_err(|error| error.to_string())?, payload))
+        });
+        let (admitted, payload) = match made {
+            Ok(made) => made,
+            // It would not be accepted by others either; a look at a later time may find other slots.
+            Err(why) => return self.event(Event::NoAggregate { epoch, why }),
+        };
+        self.look_for_sums();
+        // A better one came meanwhile.
+        let slots = &admitted.sum.slots;
+        if !self.is_better(epoch, slots[0].0, slots.len()) {
+            return;
+        }
+        let made = self.aggregates.made.entry(epoch).or_default();
+        let tries = *made;
+        *made = made.saturating_add(1);
+        let pair = (&payload[..], &admitted);
+        match self.manifest.aggregate_bundle(&self.key, pair, tries, self.now) {
+            Ok(head) => {
+                let held = Held { head: Arc::new(head), payload };
+                let then = InStore::Made { held: held.clone() };
+                self.take_aggregate(&held, None, &admitted, then);
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.event(Event::NoAggregate { epoch, why });
+            }
+        }
+    }
+
+    /// True if a sum of so many slots is of more than the best that is held of the member's bucket.
+    fn is_better(&self, epoch: Epoch, member: MemberIndex, slots: usize) -> bool {
+        let is_mate = |sum: &&Vec<(MemberIndex, HeaderHash)>| {
+            let bucket = self.aggregates.buckets.get(&epoch).and_then(|known| known.get(&sum[0].0));
+            bucket.is_none_or(|bucket| bucket.members.contains(&member))
+        };
+        self.sound_sums(epoch).filter(is_mate).all(|sum| sum.len() < slots)
+    }
+
+    /// Judges a bundle that says that it holds an aggregate, as soon as there is a verdict.
+    pub(super) fn judge_aggregate(&mut self, held: Held, from: PeerId) {
+        let author = self.manifest().member_index(&held.head.author());
+        if let Err(refusal) = self.screen_aggregate(&held.head) {
+            return self.reject(
+                held.head.id(),
+                (from, author),
+                refusal.code(),
+                refusal.to_string(),
+            );
+        }
+        if self.proving.prover().is_none() {
+            let why = "this peer has no proving keys".to_owned();
+            return self.reject(held.head.id(), (from, author), NO_KEYS_CODE, why);
+        }
+        if self.aggregates.waiting.len() >= WAITING_MAX {
+            let why = "too many aggregates at once".to_owned();
+            return self.reject(held.head.id(), (from, author), NO_KEYS_CODE, why);
+        }
+        self.aggregates.waiting.push_back((held, from));
+        self.judge_next();
+    }
+
+    /// Why an aggregate is not wanted, as far as its head tells.
+    pub(super) fn screen_aggregate(
+        &self,
+        head: &BundleHead,
+    ) -> Result<AggregateHeader, AggregateRefusal> {
+        let header = self.manifest.screen_aggregate(head)?;
+        let is_wanted = self.missing.contains_key(&head.id())
+            || self.is_better(header.epoch, header.members[0], header.members.len());
+        if is_wanted { Ok(header) } else { Err(AggregateRefusal::Needless) }
+    }
+
+    /// Asks for the next judgement, or takes what others of this process found.
+    fn judge_next(&mut self) {
+        while self.aggregates.judging.is_none() {
+            let Some((held, from)) = self.aggregates.waiting.pop_front() else { return };
+            let known = self.memo.as_ref().and_then(|memo| memo.aggregates.get(&held.head.id()));
+            if let Some(admitted) = known {
+                self.accept_aggregate(&held, from, &admitted);
+                continue;
+            }
+            let Some(prover) = self.proving.prover() else { return };
+            let request = CheckSumRequest { manifest: self.manifest.clone(), prover, held };
+            self.aggregates.judging = Some((request.held.clone(), from));
+            self.outputs.push_back(Output::CheckSum(request));
+        }
+    }
+
+    /// Goes on with the aggregate that was judged.
+    pub(super) fn sum_checked(
+        &mut self,
+        checked: Result<Arc<AdmittedAggregate>, AggregateRefusal>,
+    ) {
+        let Some((held, from)) = self.aggregates.judging.take() else { return };
+        match checked {
+            Ok(admitted) => {
+                if let Some(memo) = &self.memo {
+                    memo.aggregates.put(held.head.id(), &admitted);
+                }
+                self.accept_aggregate(&held, from, &admitted);
+            }
+            Err(refusal) => {
+                let author = self.manifest().member_index(&held.head.author());
+                self.reject(held.head.id(), (from, author), refusal.code(), refusal.to_string());
+            }
+        }
+        self.judge_next();
+        self.drain_agent();
+    }
+
+    fn accept_aggregate(&mut self, held: &Held, from: PeerId, admitted: &AdmittedAggregate) {
+        let id = held.head.id();
+        let (epoch, slots) = (admitted.sum.epoch, &admitted.sum.slots);
+        // Another one came while it was judged.
+        if let Err(refusal) = self.screen_aggregate(&held.head) {
+            let author = self.manifest().member_index(&held.head.author());
+            return self.reject(id, (from, author), refusal.code(), refusal.to_string());
+        }
+        let updates = slots.len();
+        self.take_aggregate(held, Some(from), admitted, InStore::Carried { bundle: id });
+        self.event(Event::Aggregate { epoch, updates, from });
+    }
+
+    /// Puts an aggregate into the fold and the log.
+    fn take_aggregate(
+        &mut self,
+        held: &Held,
+        from: Option<PeerId>,
+        admitted: &AdmittedAggregate,
+        then: InStore,
+    ) {
+        let epoch = admitted.sum.epoch;
+        self.missing.remove(&held.head.id());
+        for (_, head) in &admitted.heads {
+            if Some(head.author) == self.me {
+                self.remember_own(Previous { epoch, header: head.header_hash });
+            }
+            self.fold.insert_head(head.clone());
+        }
+        // Whether it is of use for this peer's model is for the fold to know; others may need it.
+        _ = self.fold.insert_sum(admitted.sum.clone());
+        let slot = Slot { member: admitted.sum.slots[0].0, epoch };
+        self.aggregates.bucket(&self.manifest, slot);
+        self.aggregates.hold_sum(admitted);
+        self.offer_anew(epoch);
+        self.look_for_sums();
+        self.version_wanted();
+        let record = Record::Aggregate { head: held.head.encode(), from };
+        let payload = (held.head.payload_hash(), held.payload.clone());
+        self.persist(Some(payload), vec![record], then);
+    }
+}
