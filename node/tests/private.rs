@@ -168,6 +168,40 @@ fn what_does_not_go_together_is_refused_with_its_option() {
 }
 
 #[test]
+fn aggregates_are_asked_for_with_buckets_and_proofs() {
+    let root = support::fresh_dir("aggregates-options");
+    let (one, two) = (root.join("one"), root.join("two"));
+    let members: Vec<String> = [&one, &two]
+        .map(|dir| longhaul_ok(&["init", arg(dir)]).trim().to_owned())
+        .iter()
+        .map(|id| format!("{id}@1"))
+        .collect();
+    let (out, keys) = (root.join("manifest"), root.join("keys"));
+    longhaul_ok(&["proofs", "development-keys", "--model", "mlp:63-10", "--out", arg(&keys)]);
+    let new = |args: &[&str]| {
+        let mut all = vec!["manifest", "new", "--dir", arg(&one), "--out", arg(&out)];
+        members.iter().for_each(|member| all.extend(["--member", member.as_str()]));
+        all.extend(["--model", "mlp:63-10", "--data", "idx", "--quorum", "1"]);
+        all.extend(["--attacker-share", "0"]);
+        all.extend(args);
+        longhaul(&all)
+    };
+    let unproved = new(&["--root-buckets", "1", "--aggregates", "2"]);
+    assert_eq!(unproved.status.code(), Some(2));
+    assert!(text(&unproved.stderr).contains("--proofs"), "{}", text(&unproved.stderr));
+    let proved = ["--proofs", arg(&keys), "--development-keys", "--root-buckets", "1"];
+    let whole = new(&[&proved[..], &["--clip-to-median", "--aggregates", "2"]].concat());
+    assert_eq!(whole.status.code(), Some(1));
+    let said = text(&whole.stderr);
+    assert!(said.contains("--aggregates 2") && said.contains("no clip"), "{said}");
+    let good = new(&[&proved[..], &["--aggregates", "2"]].concat());
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    let shown = longhaul_ok(&["manifest", "show", arg(&out)]);
+    assert!(shown.contains("\"aggregates\": 2"), "{shown}");
+    std::fs::remove_dir_all(root).expect("the folder can be removed");
+}
+
+#[test]
 fn a_courier_process_keeps_what_is_proved_and_drops_what_is_forged() {
     let at = std::env::temp_dir().join(format!("longhaul-proofs-{}", std::process::id()));
     let found = longhaul_ok(&["bench", "proofs", "--bundles", "12", "--json", "--at", arg(&at)]);

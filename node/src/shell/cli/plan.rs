@@ -45,6 +45,8 @@ pub(in crate::shell) struct ManifestPlan {
     pub private: bool,
     /// Folder of the proving keys, where updates are proved.
     pub proofs: Option<PathBuf>,
+    /// For how many epochs an update leaves its bucket in a sum alone; none makes no sums.
+    pub aggregates: Option<u32>,
     /// Whether keys of one party are accepted.
     pub development_keys: bool,
     /// Who carries them beside the members.
@@ -110,6 +112,7 @@ impl ManifestPlan {
             trust_roots: Vec::new(),
             private: false,
             proofs: None,
+            aggregates: None,
             development_keys: false,
             couriers: Vec::new(),
             buckets: Buckets::None,
@@ -308,7 +311,7 @@ pub(in crate::shell) fn make_manifest(
         privacy,
         proofs,
         ceremony: None,
-        aggregates: None,
+        aggregates: plan.aggregates,
         schema,
     };
     manifest.validate().map_err(|error| by_option(plan, error))?;
@@ -345,6 +348,10 @@ fn by_option(plan: &ManifestPlan, error: InvalidManifest) -> anyhow::Error {
             return anyhow!(error).context(
                 "--proofs holds a key whose maker can forge proofs; to try it out: --development-keys",
             );
+        }
+        InvalidManifest::Aggregates(_) => {
+            let epochs = plan.aggregates.unwrap_or_default();
+            return anyhow!(error).context(format!("--aggregates {epochs}"));
         }
         InvalidManifest::Recipe(_) => {
             let of_rule =

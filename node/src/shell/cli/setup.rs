@@ -95,7 +95,9 @@ Examples:
   longhaul manifest new --member ID … --attacker-share 0.25 --rule diversity --out safe.manifest
   longhaul manifest new --member ID … --encoding ternary --out narrow.manifest
   longhaul manifest new --member ID … --private --courier ID --out secret.manifest
-  longhaul manifest new --member ID … --private --proofs keys --out proved.manifest";
+  longhaul manifest new --member ID … --private --proofs keys --out proved.manifest
+  longhaul manifest new --member ID@1 --member ID@2 … --root-buckets 1 --proofs keys \\
+      --aggregates 2 --out islands.manifest";
 
 /// Arguments of `manifest new`.
 #[derive(Debug, Args)]
@@ -230,6 +232,10 @@ pub(super) struct NewArgs {
     /// reading them: the folder holds the proving keys (see `longhaul proofs`).
     #[arg(long, value_name = "DIR")]
     proofs: Option<PathBuf>,
+    /// Send the updates of a bucket beyond it as one sum, and whole only where none came for so many epochs: for islands
+    /// behind thin links. Each island is a trust root with --root-buckets 1.
+    #[arg(long, value_name = "EPOCHS", requires = "proofs", value_parser = value_parser!(u32).range(1..))]
+    aggregates: Option<u32>,
     /// Accept proving keys that one party made, who could forge proofs: to try things out.
     #[arg(long, requires = "proofs")]
     development_keys: bool,
@@ -318,6 +324,7 @@ fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
             .map(|(window_epochs, every_epochs)| SealPolicy { window_epochs, every_epochs }),
         private: args.private,
         proofs: args.proofs.clone(),
+        aggregates: args.aggregates,
         development_keys: args.development_keys,
         couriers: args.courier.clone(),
         default_seconds: 0,
