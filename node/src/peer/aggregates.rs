@@ -12,22 +12,25 @@
 //! Making and judging take tens of milliseconds, so they are effects that a later input answers ([`Output::Sum`],
 //! [`Output::CheckSum`]), one of each at a time.
 
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, HeaderHash, MemberIndex, Previous, Slot, Update};
+use longhaul_aggregation::{Epoch, HeaderHash, MemberIndex, Previous, Slot};
 use longhaul_dtn::agent::{self, Audience, Held};
 use longhaul_dtn::bundle::{BundleHead, BundleId};
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_proofs::update::ProveUpdates;
 use longhaul_registry::aggregate::{self, HEADS_MIN};
 use longhaul_registry::{
     AdmittedAggregate, AggregateHeader, AggregateRefusal, Record, SignedManifest,
 };
 
+pub use requests::{CheckSumRequest, SumRequest, Summed};
+
 use super::proving::NO_KEYS_CODE;
-use super::{Event, InStore, Input, Output, Peer};
+use super::{Event, InStore, Output, Peer};
 
 /// The first in line waits for this part of an epoch after its end, so that what is late still comes.
 const WAIT_PART: u64 = 8;
@@ -37,28 +40,39 @@ const TURN_PART: u64 = 16;
 const TURNS_MAX: usize = 16;
 /// Sums are made for so many epochs beyond those for which updates wait for them.
 const EPOCHS_BEHIND: u32 = 8;
-/// Most aggregates that wait for a judgement.
-const WAITING_MAX: usize = 64;
 
 /// Which buckets are known by which sums, and what is under way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aggregates {
     /// The bundles of updates that are held whole.
     bundles: BTreeMap<Epoch, BTreeMap<MemberIndex, BundleId>>,
-    /// The slots of the sums that are held, by epoch.
-    sums: BTreeMap<Epoch, Vec<Vec<(MemberIndex, HeaderHash)>>>,
-    /// The bucket of each member, by epoch.
+    /// The sums that are held, by epoch.
+    sums: BTreeMap<Epoch, Vec<HeldSum>>,
+    /// The bucket of each member, by epoch, for the epochs that are looked at.
     buckets: BTreeMap<Epoch, BTreeMap<MemberIndex, Arc<Bucket>>>,
     /// When to look for sums to make, if anything is to come.
     look: Option<Timestamp>,
     /// The epoch in which it was said last to whom updates are offered.
     offered: Option<Epoch>,
-    /// The sum that is being made.
-    making: Option<Epoch>,
+    /// True if this peer's turn to make a sum is to come.
+    turn_ahead: bool,
+    /// The sum that is being made, and of how many slots.
+    making: Option<(Epoch, usize)>,
     /// How many were made of an epoch.
     made: BTreeMap<Epoch, u16>,
+    /// Of how many slots a sum could not be made, by epoch.
+    failed: BTreeMap<Epoch, usize>,
+    /// What waits for a judgement; the contact machine bounds how many there are.
     waiting: VecDeque<(Held, PeerId)>,
     judging: Option<(Held, PeerId)>,
+}
+
+/// A sum that is held.
+#[derive(Debug, Clone)]
+struct HeldSum {
+    /// The first member of its bucket, whether or not it has a slot in it.
+    bucket: MemberIndex,
+    slots: Vec<(MemberIndex, HeaderHash)>,
 }
 
 /// The members of a bucket.
@@ -68,49 +82,6 @@ struct Bucket {
     audience: Audience,
 }
 
-/// Makes the aggregate of a bucket; answer with [`SumRequest::carry_out`].
-#[derive(Debug)]
-pub struct SumRequest {
-    manifest: Arc<SignedManifest>,
-    prover: Arc<dyn ProveUpdates>,
-    epoch: Epoch,
-    updates: Vec<(Arc<BundleHead>, Update)>,
-}
-
-/// The answer to a [`SumRequest`].
-#[derive(Debug, Clone)]
-pub struct Summed {
-    epoch: Epoch,
-    aggregate: Result<Arc<[u8]>, String>,
-}
-
-/// Judges an aggregate of somebody else; answer with [`CheckSumRequest::carry_out`].
-#[derive(Debug)]
-pub struct CheckSumRequest {
-    manifest: Arc<SignedManifest>,
-    prover: Arc<dyn ProveUpdates>,
-    held: Held,
-}
-
-impl SumRequest {
-    /// Makes the aggregate, and checks it as its readers will: some 10 ms of one core for each update of 65,000 entries.
-    pub fn carry_out(&self) -> Input {
-        let updates: Vec<_> = self.updates.iter().map(|(head, update)| (&**head, update)).collect();
-        let made = aggregate::make(&self.manifest, &*self.prover, self.epoch, &updates);
-        let aggregate = made.map(Into::into).map_err(|error| error.to_string());
-        Input::Summed(Summed { epoch: self.epoch, aggregate })
-    }
-}
-
-impl CheckSumRequest {
-    /// Judges it: some 60 ms of one core for 20 updates of 65,000 entries.
-    pub fn carry_out(&self) -> Input {
-        let Held { head, payload } = &self.held;
-        let admitted = self.manifest.admit_aggregate(&*self.prover, head, payload);
-        Input::SumChecked(admitted.map(Arc::new))
-    }
-}
-
 impl Aggregates {
     /// Notes an update that is held whole.
     pub fn hold_update(&mut self, slot: Slot, bundle: BundleId) {
@@ -118,8 +89,15 @@ impl Aggregates {
     }
 
     /// Notes a sum that is held.
-    pub fn hold_sum(&mut self, admitted: &AdmittedAggregate) {
-        self.sums.entry(admitted.sum.epoch).or_default().push(admitted.sum.slots.clone());
+    pub fn hold_sum(&mut self, manifest: &SignedManifest, admitted: &AdmittedAggregate) {
+        let (epoch, slots) = (admitted.sum.epoch, admitted.sum.slots.clone());
+        let bucket = first_mate(manifest, Slot { member: slots[0].0, epoch });
+        self.sums.entry(epoch).or_default().push(HeldSum { bucket, slots });
+    }
+
+    /// Epochs in which updates of others are held.
+    pub fn epochs(&self) -> Vec<Epoch> {
+        self.bundles.keys().copied().collect()
     }
 
     fn bucket(&mut self, manifest: &SignedManifest, slot: Slot) -> Arc<Bucket> {
@@ -127,15 +105,26 @@ impl Aggregates {
         if let Some(bucket) = known.get(&slot.member) {
             return bucket.clone();
         }
-        let terms = manifest.manifest();
-        let all = (terms.members.len(), &terms.trust_roots[..]);
-        let members = terms.recipe.buckets.mates(&manifest.id().hash(), slot, all);
-        let audience = members.iter().filter_map(|&member| terms.member(member)).collect();
+        let members = mates(manifest, slot);
+        let member = |&member: &MemberIndex| manifest.manifest().member(member);
+        let audience = members.iter().filter_map(member).collect();
         let members: BTreeSet<MemberIndex> = members.into_iter().collect();
         let bucket = Arc::new(Bucket { members, audience: Arc::new(audience) });
         known.extend(bucket.members.iter().map(|&member| (member, bucket.clone())));
         bucket
     }
+}
+
+/// The members whose slots are in the bucket of this one.
+fn mates(manifest: &SignedManifest, slot: Slot) -> Vec<MemberIndex> {
+    let terms = manifest.manifest();
+    let all = (terms.members.len(), &terms.trust_roots[..]);
+    terms.recipe.buckets.mates(&manifest.id().hash(), slot, all)
+}
+
+/// The name of a slot's bucket: its first member.
+fn first_mate(manifest: &SignedManifest, slot: Slot) -> MemberIndex {
+    mates(manifest, slot).first().copied().unwrap_or(slot.member)
 }
 
 impl Peer {
@@ -144,19 +133,20 @@ impl Peer {
         self.manifest.manifest().aggregates
     }
 
-    /// The slots of the sums that are held of an epoch, and whether none of them is void.
-    fn sums(&self, epoch: Epoch) -> impl Iterator<Item = (&Vec<(MemberIndex, HeaderHash)>, bool)> {
+    /// The sums that are held of an epoch, and whether none of their slots is void.
+    fn sums(&self, epoch: Epoch) -> impl Iterator<Item = (&HeldSum, bool)> {
         let sums = self.aggregates.sums.get(&epoch).into_iter().flatten();
         let is_sound = move |&(member, header): &(MemberIndex, HeaderHash)| {
             self.fold.holds_header(Slot { member, epoch }, header)
                 && self.fold.void(member, epoch).is_none()
         };
-        sums.map(move |slots| (slots, slots.iter().all(is_sound)))
+        sums.map(move |sum| (sum, sum.slots.iter().all(is_sound)))
     }
 
-    /// Those of which no slot is void.
-    fn sound_sums(&self, epoch: Epoch) -> impl Iterator<Item = &Vec<(MemberIndex, HeaderHash)>> {
-        self.sums(epoch).filter(|it| it.1).map(|it| it.0)
+    /// The slots of the largest sum of a bucket of which none is void.
+    fn best_sum(&self, epoch: Epoch, bucket: MemberIndex) -> usize {
+        let sound = self.sums(epoch).filter(|(sum, is_sound)| *is_sound && sum.bucket == bucket);
+        sound.map(|(sum, _)| sum.slots.len()).max().unwrap_or(0)
     }
 
     /// To whom an update in this slot is offered; none for everybody.
@@ -170,8 +160,8 @@ impl Peer {
             .manifest()
             .epoch_start(Epoch::new(slot.epoch.get().saturating_add(wait).saturating_add(1)));
         let mut waits = self.now < ends;
-        for (slots, is_sound) in self.sums(slot.epoch) {
-            if slots.iter().any(|&(member, _)| member == slot.member) {
+        for (sum, is_sound) in self.sums(slot.epoch) {
+            if sum.slots.iter().any(|&(member, _)| member == slot.member) {
                 // One that is of no use any more is no reason to wait.
                 waits = is_sound;
                 if is_sound {
@@ -203,6 +193,9 @@ impl Peer {
 
     /// Says anew to whom the updates of an epoch are offered.
     pub(super) fn offer_anew(&mut self, epoch: Epoch) {
+        if self.sums_wait().is_none() {
+            return;
+        }
         let held = self.aggregates.bundles.get(&epoch).cloned().unwrap_or_default();
         for (member, id) in held {
             let to = self.audience_of(Slot { member, epoch });
@@ -227,18 +220,21 @@ impl Peer {
         if self.aggregates.look.is_none_or(|at| at > self.now) || self.aggregates.making.is_some() {
             return;
         }
-        let now = self.manifest().epoch_or_last(self.now);
+        let now = self.clock_epoch();
         let first = now.back(wait.saturating_add(EPOCHS_BEHIND));
         let epochs: Vec<Epoch> =
             self.aggregates.bundles.range(first..).map(|(epoch, _)| *epoch).collect();
         if self.aggregates.offered != Some(now) {
             self.aggregates.offered = Some(now);
             epochs.iter().for_each(|&epoch| self.offer_anew(epoch));
+            self.aggregates.buckets = self.aggregates.buckets.split_off(&first);
         }
-        let next = self.manifest().epoch_start(Epoch::new(now.get() + 1));
+        // Once those of the last epoch have waited, only what comes is a reason to look.
+        let last = self.manifest().epochs.saturating_add(wait).saturating_add(1);
+        let next = self.manifest().epoch_start(Epoch::new(now.get().saturating_add(1)));
         let next = next.plus(self.part_of_epoch(WAIT_PART));
-        // After the last epoch only what comes is a reason to look.
-        let mut look = (next > self.now).then_some(next);
+        let mut look = (now.get() <= last).then_some(next);
+        self.aggregates.turn_ahead = false;
         for epoch in epochs {
             match self.next_turn(epoch) {
                 Some((due, slots)) if due <= self.now => {
@@ -248,12 +244,29 @@ impl Peer {
                         break;
                     }
                 }
-                Some((due, _)) => look = Some(look.map_or(due, |look| look.min(due))),
+                Some((due, _)) => {
+                    look = Some(look.map_or(due, |look| look.min(due)));
+                    self.aggregates.turn_ahead = true;
+                }
                 None => {}
             }
         }
         self.aggregates.look = look;
         self.drain_agent();
+    }
+
+    /// True while a sum is made or judged, or this peer's turn to make one is to come.
+    pub(super) fn is_summing(&self) -> bool {
+        let Aggregates { making, judging, turn_ahead, .. } = &self.aggregates;
+        making.is_some() || judging.is_some() || *turn_ahead
+    }
+
+    /// The epoch of the clock, as if there were no last one.
+    fn clock_epoch(&self) -> Epoch {
+        let terms = self.manifest();
+        let elapsed = self.now.dtn_ms().saturating_sub(terms.start.dtn_ms());
+        let epoch = elapsed / terms.epoch_length.ms().max(1);
+        Epoch::new(u32::try_from(epoch).unwrap_or(u32::MAX))
     }
 
     fn part_of_epoch(&self, part: u64) -> Span {
@@ -271,8 +284,9 @@ impl Peer {
             held.contains_key(member) && self.fold.update(slot).is_some()
         };
         let slots: Vec<MemberIndex> = bucket.members.iter().filter(is_whole).copied().collect();
-        let best = self.sound_sums(epoch).filter(|sum| bucket.members.contains(&sum[0].0));
-        let best = best.map(Vec::len).max().unwrap_or(0);
+        let first = bucket.members.first().copied().unwrap_or(member);
+        let failed = self.aggregates.failed.get(&epoch).copied().unwrap_or(0);
+        let best = self.best_sum(epoch, first).max(failed);
         if slots.len() < HEADS_MIN || slots.len() <= best {
             return None;
         }
@@ -297,27 +311,28 @@ impl Peer {
             updates.push(pair);
         }
         let manifest = self.manifest.clone();
-        self.aggregates.making = Some(epoch);
+        self.aggregates.making = Some((epoch, slots.len()));
         self.outputs.push_back(Output::Sum(SumRequest { manifest, prover, epoch, updates }));
         true
     }
 
     /// Signs, keeps and offers the aggregate that was made.
     pub(super) fn summed(&mut self, summed: Summed) {
-        if self.aggregates.making.take_if(|epoch| *epoch == summed.epoch).is_none() {
-            return;
-        }
-        let epoch = summed.epoch;
+        let making = self.aggregates.making.take_if(|(epoch, _)| *epoch == summed.epoch);
+        let Some((epoch, count)) = making else { return };
+        self.look_for_sums();
         let made = summed.aggregate.and_then(|payload| {
             let admitted = aggregate::admit_checked(&self.manifest, &payload);
             Ok((admitted.map_err(|error| error.to_string())?, payload))
         });
         let (admitted, payload) = match made {
             Ok(made) => made,
-            // It would not be accepted by others either; a look at a later time may find other slots.
-            Err(why) => return self.event(Event::NoAggregate { epoch, why }),
+            // Nobody else would accept it. It is tried again with more slots.
+            Err(why) => {
+                self.aggregates.failed.insert(epoch, count);
+                return self.event(Event::NoAggregate { epoch, why });
+            }
         };
-        self.look_for_sums();
         // A better one came meanwhile.
         let slots = &admitted.sum.slots;
         if !self.is_better(epoch, slots[0].0, slots.len()) {
@@ -335,6 +350,7 @@ impl Peer {
             }
             Err(error) => {
                 let why = error.to_string();
+                self.aggregates.failed.insert(epoch, count);
                 self.event(Event::NoAggregate { epoch, why });
             }
         }
@@ -342,11 +358,8 @@ impl Peer {
 
     /// True if a sum of so many slots is of more than the best that is held of the member's bucket.
     fn is_better(&self, epoch: Epoch, member: MemberIndex, slots: usize) -> bool {
-        let is_mate = |sum: &&Vec<(MemberIndex, HeaderHash)>| {
-            let bucket = self.aggregates.buckets.get(&epoch).and_then(|known| known.get(&sum[0].0));
-            bucket.is_none_or(|bucket| bucket.members.contains(&member))
-        };
-        self.sound_sums(epoch).filter(is_mate).all(|sum| sum.len() < slots)
+        let bucket = first_mate(&self.manifest, Slot { member, epoch });
+        self.best_sum(epoch, bucket) < slots
     }
 
     /// Judges a bundle that says that it holds an aggregate, as soon as there is a verdict.
@@ -362,10 +375,6 @@ impl Peer {
         }
         if self.proving.prover().is_none() {
             let why = "this peer has no proving keys".to_owned();
-            return self.reject(held.head.id(), (from, author), NO_KEYS_CODE, why);
-        }
-        if self.aggregates.waiting.len() >= WAITING_MAX {
-            let why = "too many aggregates at once".to_owned();
             return self.reject(held.head.id(), (from, author), NO_KEYS_CODE, why);
         }
         self.aggregates.waiting.push_back((held, from));
@@ -452,9 +461,7 @@ impl Peer {
         }
         // Whether it is of use for this peer's model is for the fold to know; others may need it.
         _ = self.fold.insert_sum(admitted.sum.clone());
-        let slot = Slot { member: admitted.sum.slots[0].0, epoch };
-        self.aggregates.bucket(&self.manifest, slot);
-        self.aggregates.hold_sum(admitted);
+        self.aggregates.hold_sum(&self.manifest, admitted);
         self.offer_anew(epoch);
         self.look_for_sums();
         self.version_wanted();

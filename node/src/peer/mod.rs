@@ -326,6 +326,10 @@ impl Peer {
     }
 
     fn publish_restored(&mut self) {
+        // Before they are on offer, so that nobody hears of what is not for it.
+        for epoch in self.aggregates.epochs() {
+            self.offer_anew(epoch);
+        }
         for held in std::mem::take(&mut self.restored) {
             self.tell_agent(agent::Input::Publish(held));
         }

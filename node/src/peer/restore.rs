@@ -190,7 +190,9 @@ impl State {
         if let (Some(sealing), Some(me)) = (&mut self.sealing, me) {
             sealing.note(&admitted, (head.id(), head.payload_hash()), me);
         }
-        self.aggregates.hold_update(admitted.slot(), head.id());
+        if manifest.manifest().aggregates.is_some() {
+            self.aggregates.hold_update(admitted.slot(), head.id());
+        }
         self.fold.insert(admitted);
         self.held.push(Held { head: Arc::new(head), payload: payload.clone() });
         Ok(())
@@ -227,7 +229,7 @@ impl State {
         };
         let admitted = config.manifest.readmit_aggregate(&head, payload);
         let admitted = admitted.map_err(|refusal| refusal.to_string())?;
-        self.aggregates.hold_sum(&admitted);
+        self.aggregates.hold_sum(&config.manifest, &admitted);
         for (_, head) in admitted.heads {
             self.fold.insert_head(head);
         }

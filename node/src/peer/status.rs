@@ -64,7 +64,7 @@ impl Peer {
         Status {
             epoch,
             over,
-            drained: over && idle && !self.version_is_due(),
+            drained: over && idle && !self.version_is_due() && !self.is_summing(),
             own_newest: self.last_slot.map(|slot| slot.epoch),
             term_newest: self.newest_term(),
             updates: self.fold.slot_count(),
