@@ -14,17 +14,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use longhaul_aggregation::{
-    BaseClaim, BaseSummary, Compressor, Epoch, MemberIndex, Parameters, Previous, UpdateHeader,
+    BaseClaim, BaseSummary, Compressor, Epoch, MemberIndex, Parameters, Previous, Update,
+    UpdateHeader,
 };
 use longhaul_dtn::agent::{self, Agent, AgentConfig, Held, LinkId};
-use longhaul_dtn::bundle::{BundleDraft, BundleHead};
+use longhaul_dtn::bundle::{BundleDraft, BundleHead, Prepared};
 use longhaul_dtn::eid::Eid;
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Timestamp;
 use longhaul_node::peer::TrainedModel;
+use longhaul_proofs::update::{ProveUpdates, opening_seed, subject};
 use longhaul_registry::SignedManifest;
 
+use crate::federation::Federation;
 use crate::scenario::{Attack, Form};
 use forge::Sight;
 
@@ -47,6 +50,7 @@ pub struct Adversary {
     /// How many names it has.
     names: usize,
     manifest: Arc<SignedManifest>,
+    prover: Option<Arc<dyn ProveUpdates>>,
     key: SecretKey,
     compressor: Compressor,
     last_slot: Option<Previous>,
@@ -119,13 +123,14 @@ pub struct Knowledge<'a> {
 }
 
 impl Adversary {
-    /// The member with `key`, turned hostile.
+    /// A peer, turned hostile.
     pub fn new(
         attack: Attack,
         Place { index, names, epochs }: Place,
-        manifest: Arc<SignedManifest>,
-        key: SecretKey,
+        federation: &Federation,
+        peer: usize,
     ) -> Self {
+        let (manifest, key) = (federation.manifest.clone(), federation.keys[peer].clone());
         let secret = ContentHash::of(&[&b"hand of "[..], key.peer_id().as_bytes()].concat());
         let id = SecretKey::from_seed(secret.as_bytes()).peer_id();
         let limits = manifest.bundle_limits();
@@ -142,6 +147,7 @@ impl Adversary {
             names,
             compressor: Compressor::with(&agreed.schema, agreed.encoding),
             manifest,
+            prover: federation.prover.clone(),
             key,
             last_slot: None,
             past: VecDeque::new(),
@@ -289,8 +295,26 @@ impl Adversary {
             header: header.encode(),
             payload: &payload,
         };
-        let head = BundleHead::seal(draft, &self.key).ok()?;
+        let head = self.sign(draft, update)?;
         Some(Held { head: Arc::new(head), payload })
+    }
+
+    /// Signs a bundle, with a proof about its payload where the federation asks for one: about `update` where the payload
+    /// is none, and without where there is none to be made.
+    fn sign(&self, draft: BundleDraft<'_>, update: Update) -> Option<BundleHead> {
+        let (payload, number) = (draft.payload, draft.sequence);
+        let prepared = Prepared::clear(draft, &self.key).ok()?;
+        let proof = self.prover.as_ref().and_then(|prover| {
+            let manifest = self.manifest.manifest();
+            let is_own = payload == &**update.payload();
+            let signed = Update::decode(payload.into(), &manifest.schema).ok();
+            let update = signed.filter(|_| !is_own).unwrap_or(update);
+            let hashes = [prepared.header_hash(), prepared.payload_hash()];
+            let subject = subject(self.manifest.id().hash(), prepared.signer(), number, hashes)?;
+            let seed = opening_seed(payload, &hashes[0], None);
+            prover.prove(&subject, &update, &seed).ok()
+        });
+        prepared.sign(proof.as_deref()).ok()
     }
 
     fn summary(&self, claim: &Claim) -> BaseSummary {

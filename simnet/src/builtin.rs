@@ -1,12 +1,15 @@
 //! The scenarios that come with the program.
 
 /// Name and text of each: first things first, then faults, then adversaries.
-const ALL: [(&str, &str); 21] = [
+const ALL: [(&str, &str); 24] = [
     ("smoke", include_str!("../scenarios/smoke.toml")),
     ("protocol", include_str!("../scenarios/protocol.toml")),
     ("rare-contacts", include_str!("../scenarios/rare-contacts.toml")),
     ("label-split", include_str!("../scenarios/label-split.toml")),
     ("islands-ferry", include_str!("../scenarios/islands-ferry.toml")),
+    ("proved-ferry", include_str!("../scenarios/proved-ferry.toml")),
+    ("ferry-aggregates", include_str!("../scenarios/ferry-aggregates.toml")),
+    ("ferry-whole", include_str!("../scenarios/ferry-whole.toml")),
     ("flapping-link", include_str!("../scenarios/flapping-link.toml")),
     ("one-way-cut", include_str!("../scenarios/one-way-cut.toml")),
     ("crash-storm", include_str!("../scenarios/crash-storm.toml")),

@@ -14,6 +14,8 @@ use crate::delivery::DeliveryReport;
 use crate::faults::FaultCount;
 use crate::host::Host;
 use crate::metrics::Samples;
+use crate::network::NetworkCounts;
+use crate::proofs::{AggregateCounts, ProofCounts};
 use crate::scenario::{
     AlwaysCheck, Count, EndCheck, EpochCheck, Probability, Scenario, TrainingMode, UncutCheck,
 };
@@ -46,6 +48,12 @@ pub struct Evidence<'a> {
     pub two_faced: usize,
     /// What honest peers sealed, and what they lost to it.
     pub seals: SealEvidence,
+    /// What the network saw.
+    pub network: NetworkCounts,
+    /// What was proved and verified, if the scenario asks for proofs.
+    pub proofs: Option<ProofCounts>,
+    /// What became of aggregates, if the scenario has them.
+    pub aggregates: Option<AggregateCounts>,
 }
 
 /// What honest peers sealed.
@@ -108,6 +116,8 @@ pub fn judge(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<CheckOutcome> 
             found: format!("{different} did"),
         });
     }
+    outcomes.extend(evidence.proofs.map(updates_were_proved));
+    outcomes.extend(evidence.aggregates.map(aggregates_travelled));
     outcomes.extend(evidence.faults.iter().map(fault_acted));
     if let Some(check) = &scenario.checks.always {
         always_check(check, samples, &mut outcomes);
@@ -145,6 +155,25 @@ fn equal_sets_make_equal_models(samples: &Samples) -> CheckOutcome {
         name: "whoever holds the same updates holds the same model".to_owned(),
         passed: different == 0,
         found: format!("{} sets, {different} exceptions", models.len()),
+    }
+}
+
+/// A run that asks for proofs has some, and those of honest authors hold: nobody else makes any that do not.
+fn updates_were_proved(proofs: ProofCounts) -> CheckOutcome {
+    let ProofCounts { made, failed, verified, refused } = proofs;
+    CheckOutcome {
+        name: "updates were proved, and every proof that was made holds".to_owned(),
+        passed: made > 0 && verified > 0 && refused == 0,
+        found: format!("{made} made, {failed} not, {verified} hold, {refused} do not"),
+    }
+}
+
+fn aggregates_travelled(aggregates: AggregateCounts) -> CheckOutcome {
+    let AggregateCounts { made, failed, accepted, .. } = aggregates;
+    CheckOutcome {
+        name: "aggregates were made and accepted".to_owned(),
+        passed: made > 0 && accepted > 0,
+        found: format!("{made} made, {failed} not, accepted {accepted} times"),
     }
 }
 
@@ -228,6 +257,14 @@ fn end_check(
     if check.equal_models {
         outcomes.push(equal_models("end", last, samples));
     }
+    outcomes.extend(check.between_groups_bytes_max.map(|max| {
+        let found = evidence.network.bytes_between_groups;
+        CheckOutcome {
+            name: format!("end: at most {max} bytes between groups"),
+            passed: found <= max,
+            found: found.to_string(),
+        }
+    }));
     seal_checks(check, last, evidence, outcomes);
     outcomes.extend(check.mean_lag_min.map(|min| {
         let lag = samples.mean_lag(scenario.epochs.get());
@@ -342,6 +379,9 @@ mod tests {
             uncut: Some(samples),
             two_faced: 0,
             seals: SealEvidence::default(),
+            network: NetworkCounts { bytes_between_groups: 1_000, ..NetworkCounts::default() },
+            proofs: None,
+            aggregates: None,
         };
         let outcomes = judge(&scenario, &evidence);
         outcomes.into_iter().filter(|it| !it.passed).map(|it| it.name).collect()
@@ -359,6 +399,38 @@ mod tests {
         assert!(failed(by_end(0.8), &good, &[1], &[1, 1]).is_empty());
         let names = failed(by_end(0.85), &good, &[1], &[1, 1]);
         assert_eq!(names, ["end: accuracy at least 0.85"]);
+    }
+
+    #[test]
+    fn what_crosses_between_groups_is_bounded() {
+        let most = |bytes| {
+            let check = EndCheck { between_groups_bytes_max: Some(bytes), ..EndCheck::default() };
+            let checks = Checks { by_end: Some(check), ..Checks::default() };
+            failed(checks, &samples([1.0; 2], [1, 1]), &[], &[1, 1])
+        };
+        assert!(most(1_000).is_empty());
+        assert_eq!(most(999), ["end: at most 999 bytes between groups"]);
+    }
+
+    #[test]
+    fn proofs_that_nobody_made_or_that_do_not_hold_fail() {
+        let sound = ProofCounts { made: 2, failed: 1, verified: 2, refused: 0 };
+        assert!(updates_were_proved(sound).passed);
+        for broken in [
+            ProofCounts { made: 0, ..sound },
+            ProofCounts { verified: 0, ..sound },
+            ProofCounts { refused: 1, ..sound },
+        ] {
+            assert!(!updates_were_proved(broken).passed, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn aggregates_that_never_travelled_fail() {
+        let sound = AggregateCounts { made: 1, failed: 0, accepted: 1, updates: 4 };
+        assert!(aggregates_travelled(sound).passed);
+        assert!(!aggregates_travelled(AggregateCounts { accepted: 0, ..sound }).passed);
+        assert!(!aggregates_travelled(AggregateCounts { made: 0, ..sound }).passed);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The federation of a run: keys and the signed manifest, from the seed alone.
+//! The federation of a run: keys and the signed manifest, from the seed alone, and what makes proofs if it asks for any.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use longhaul_aggregation::{
@@ -9,11 +10,14 @@ use longhaul_aggregation::{
 use longhaul_dtn::identity::{PeerId, SecretKey};
 use longhaul_dtn::time::Span;
 use longhaul_node::train::{ModelError, ModelKind};
+use longhaul_proofs::update::ProveUpdates;
+use longhaul_registry::proving::ProofPolicyError;
 use longhaul_registry::{
     Bounds, Committee, Manifest, ManifestError, Schedule, SignedManifest, Task, TrainingPlan,
 };
 
 use crate::clock::SimTime;
+use crate::proofs;
 use crate::scenario::{self, Scenario, TrainingMode};
 use crate::seeds::{self, Node, Purpose};
 
@@ -33,6 +37,8 @@ pub struct Federation {
     pub keys: Vec<SecretKey>,
     /// What is trained.
     pub model: ModelKind,
+    /// What makes proofs about updates, one for all peers; none where the scenario asks for none.
+    pub prover: Option<Arc<dyn ProveUpdates>>,
 }
 
 /// Why a scenario describes no federation.
@@ -44,6 +50,9 @@ pub enum FederationError {
     /// The manifest refuses some value.
     #[error("the scenario gives no valid manifest: {0}")]
     Manifest(#[from] ManifestError),
+    /// The proving keys do not serve.
+    #[error("proofs: {0}")]
+    Proofs(#[from] ProofPolicyError),
 }
 
 impl Federation {
@@ -53,9 +62,13 @@ impl Federation {
         let key = |node| SecretKey::from_seed(&seeds::bytes(scenario.seed, node, Purpose::Key));
         let keys: Vec<_> = (0..scenario.peers.get()).map(|peer| key(Node::Peer(peer))).collect();
         let creator = key(Node::World);
-        let manifest = manifest(scenario, model.schema(), &keys, creator.peer_id());
+        let mut manifest = manifest(scenario, model.schema(), &keys, creator.peer_id());
+        let proving = proofs::keys(scenario, &manifest.update_shape());
+        manifest.proofs = proving.as_ref().map(proofs::DevelopmentKeys::policy);
         let manifest = Arc::new(manifest.sign(&creator)?);
-        Ok(Self { manifest, keys, model })
+        let read = |hash: &_| proving.as_ref()?.proving_key(hash);
+        let prover = manifest.proof_prover(read)?;
+        Ok(Self { manifest, keys, model, prover })
     }
 }
 
@@ -69,12 +82,7 @@ pub fn check_federation(scenario: &Scenario) -> Result<(), FederationError> {
 }
 
 fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: PeerId) -> Manifest {
-    let mut members: Vec<_> = keys.iter().map(SecretKey::peer_id).collect();
-    if scenario.training.mode == TrainingMode::Transport {
-        // Bare carriers ask the manifest for the lifetime of bundles, no more.
-        members.truncate(CARRIERS_LISTED);
-    }
-    members.sort();
+    let (members, trust_roots) = members(scenario, keys);
     Manifest {
         name: scenario.name.as_str().to_owned(),
         creator,
@@ -90,7 +98,7 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         recipe: recipe(&scenario.recipe),
         attacker_share_permille: scenario.recipe.attackers_permille,
         members,
-        trust_roots: Vec::new(),
+        trust_roots,
         committee: committee(scenario),
         seal: scenario.recipe.seal.map(|seal| SealPolicy {
             window_epochs: seal.window_epochs,
@@ -100,8 +108,24 @@ fn manifest(scenario: &Scenario, schema: Schema, keys: &[SecretKey], creator: Pe
         privacy: None,
         proofs: None,
         ceremony: None,
-        aggregates: None,
+        aggregates: scenario.aggregates.map(|epochs| epochs.get()),
     }
+}
+
+/// The members in the manifest's order, with their trust roots where buckets are by root.
+fn members(scenario: &Scenario, keys: &[SecretKey]) -> (Vec<PeerId>, Vec<u16>) {
+    let groups = scenario.groups();
+    let root = |group: usize| groups[group].trust_root.map_or(0, NonZeroU16::get);
+    let roots = scenario.group_of_peers().into_iter().map(root);
+    let mut members: Vec<_> = keys.iter().map(SecretKey::peer_id).zip(roots).collect();
+    if scenario.training.mode == TrainingMode::Transport {
+        // Bare carriers ask the manifest for the lifetime of bundles, no more.
+        members.truncate(CARRIERS_LISTED);
+    }
+    members.sort_unstable();
+    let (members, roots): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+    let rooted = scenario.recipe.root_buckets.is_some();
+    (members, if rooted { roots } else { Vec::new() })
 }
 
 fn epoch_length(scenario: &Scenario) -> Span {
@@ -163,7 +187,11 @@ pub(crate) fn recipe(recipe: &scenario::Recipe) -> Recipe {
             scenario::Clip::Median => Clip::Median,
             scenario::Clip::Adaptive => Clip::Adaptive,
         },
-        buckets: recipe.buckets.map_or(Buckets::None, Buckets::Drawn),
+        buckets: match (recipe.root_buckets, recipe.buckets) {
+            (Some(most), _) => Buckets::ByRoot(most),
+            (None, Some(buckets)) => Buckets::Drawn(buckets),
+            (None, None) => Buckets::None,
+        },
         mix: match recipe.mix {
             scenario::Mix::None => Mix::None,
             scenario::Mix::NearestNeighbours => Mix::NearestNeighbours,
@@ -214,6 +242,30 @@ mod tests {
         for key in &federation.keys {
             assert!(manifest.member_index(&key.peer_id()).is_some());
         }
+    }
+
+    #[test]
+    fn a_members_trust_root_is_that_of_its_group() {
+        let mut scenario = testing::scenario();
+        scenario.recipe.root_buckets = Some(1);
+        let named = |name: &str, peers: u32, root| scenario::Group {
+            name: name.to_owned().try_into().expect("a name"),
+            peers: peers.try_into().expect("a number"),
+            trust_root: NonZeroU16::new(root),
+            ..scenario.groups().remove(0)
+        };
+        scenario.group = vec![named("west", 2, 7), named("east", 1, 9), named("alone", 1, 0)];
+        let federation = Federation::new(&scenario).expect("a federation");
+        let manifest = federation.manifest.manifest();
+        let root = |key: &SecretKey| {
+            let index = manifest.member_index(&key.peer_id()).expect("a member");
+            manifest.trust_roots[index.index()]
+        };
+        assert_eq!(federation.keys.iter().map(root).collect::<Vec<_>>(), [7, 7, 9, 0]);
+        assert_eq!(manifest.recipe.buckets, Buckets::ByRoot(1));
+        scenario.recipe.root_buckets = None;
+        let federation = Federation::new(&scenario).expect("a federation");
+        assert!(federation.manifest.manifest().trust_roots.is_empty(), "nothing asks for them");
     }
 
     #[test]

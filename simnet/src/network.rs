@@ -37,6 +37,8 @@ pub struct NetworkCounts {
     pub frames_held_back: u64,
     /// Bytes sent, length prefixes included.
     pub bytes: u64,
+    /// Those of them between peers of different groups.
+    pub bytes_between_groups: u64,
 }
 
 /// Contacts, what separates peers, and links.

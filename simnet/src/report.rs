@@ -11,6 +11,7 @@ use crate::delivery::DeliveryReport;
 use crate::faults::FaultCount;
 use crate::metrics::{Sample, Samples, mean};
 use crate::network::NetworkCounts;
+use crate::proofs::{AggregateCounts, ProofCounts};
 
 /// Peers that the printed table shows.
 const PEERS_SHOWN: usize = 24;
@@ -32,6 +33,10 @@ pub struct RunReport {
     pub mean_lag: Option<f64>,
     /// What the network saw.
     pub network: NetworkCounts,
+    /// What was proved and verified, if the scenario asks for proofs.
+    pub proofs: Option<ProofCounts>,
+    /// What became of aggregates, if the scenario has them.
+    pub aggregates: Option<AggregateCounts>,
     /// How often each declared fault and adversary acted.
     pub faults: Vec<FaultCount>,
     /// How updates reached others.
@@ -168,6 +173,10 @@ impl fmt::Display for RunReport {
         self.write_peers(f)?;
         let NetworkCounts { contacts, links, closed, frames, frames_lost, bytes, .. } =
             self.network;
+        let between = match self.network.bytes_between_groups {
+            0 => String::new(),
+            between => format!(", {:.1} MB of it between groups", between as f64 / 1e6),
+        };
         writeln!(
             f,
             "\n{} events in {:.0} simulated seconds{}",
@@ -178,7 +187,7 @@ impl fmt::Display for RunReport {
         writeln!(
             f,
             "{contacts} contacts, {links} links ({closed} closed by a peer), \
-             {frames} frames arrived, {frames_lost} lost, {:.1} MB sent",
+             {frames} frames arrived, {frames_lost} lost, {:.1} MB sent{between}",
             bytes as f64 / 1e6
         )?;
         let within = |share| match self.deliveries.quantile_s(share) {
@@ -193,6 +202,18 @@ impl fmt::Display for RunReport {
             within(0.5),
             within(0.99)
         )?;
+        if let Some(ProofCounts { made, failed, verified, refused }) = self.proofs {
+            writeln!(
+                f,
+                "{made} proofs made, {failed} not to be made; {verified} found to hold, {refused} refused"
+            )?;
+        }
+        if let Some(AggregateCounts { made, failed, accepted, updates }) = self.aggregates {
+            writeln!(
+                f,
+                "{made} aggregates made, {failed} not to be made; accepted {accepted} times, with {updates} updates"
+            )?;
+        }
         if self.seals > 0 {
             writeln!(
                 f,

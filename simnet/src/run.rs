@@ -19,7 +19,7 @@ use crate::metrics::{Sample, Samples};
 use crate::page_data::Detail;
 use crate::pool::{Pool, WorkerLost};
 use crate::report::{EpochReport, PeerReport, RefusalReport, RunReport};
-use crate::scenario::{Scenario, TrainingMode};
+use crate::scenario::{Drain, Proofs, Scenario, TrainingMode};
 use crate::snapshot::{Answers, Remembering};
 use crate::trace::Sink;
 
@@ -147,7 +147,8 @@ pub fn contacts_of(scenario: &Scenario, file: Option<&[u8]>) -> Result<Vec<Conta
         epochs_total: scenario.epochs_total(),
         epoch_us,
         seed: scenario.seed,
-        drain_from_us: (scenario.drain_epochs > 0).then_some(last_us),
+        drain_from_us: (scenario.drain_epochs > 0 && scenario.drain == Drain::AllPairs)
+            .then_some(last_us),
         file,
     };
     contacts::plan(&scenario.contacts, &input)
@@ -162,6 +163,8 @@ fn outcome(
     let Finished { mut hosts, network, faults, links, frames, contacts, seals, .. } = finished;
     let deliveries = finished.deliveries.report(scenario.peers.get());
     let trained: Vec<_> = hosts.iter().map(|host| host.counts.trained).collect();
+    let aggregates = scenario.aggregates.map(|_| finished.aggregates);
+    let proofs = (scenario.proofs != Proofs::None).then_some(finished.proofs);
     let evidence = Evidence {
         samples: &samples,
         faults: &faults,
@@ -170,6 +173,9 @@ fn outcome(
         uncut: uncut.as_ref(),
         two_faced: finished.two_faced,
         seals: SealEvidence::of(&hosts),
+        network: network.counts,
+        proofs,
+        aggregates,
     };
     let checks = checks::judge(scenario, &evidence);
     let has_models = scenario.training.mode != TrainingMode::Transport;
@@ -193,6 +199,8 @@ fn outcome(
         simulated_ms: u64::from(scenario.epochs_total()) * scenario.epoch_us() / 1_000,
         mean_lag: has_models.then(|| samples.mean_lag(scenario.epochs.get())),
         network: network.counts,
+        proofs,
+        aggregates,
         epochs: samples
             .epochs_due()
             .into_iter()

@@ -43,6 +43,8 @@ pub enum Purpose {
     Disk = 11,
     /// The lots by which a committee is drawn.
     Committee = 12,
+    /// The development keys of proofs.
+    Proofs = 13,
 }
 
 /// Opens the stream of `node` for `purpose` under the scenario's `seed`.

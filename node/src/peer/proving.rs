@@ -89,6 +89,13 @@ pub struct Proven {
     proof: Result<Vec<u8>, String>,
 }
 
+impl Proven {
+    /// Whether there is a proof, and not only a reason why there is none.
+    pub const fn is_made(&self) -> bool {
+        self.proof.is_ok()
+    }
+}
+
 impl Proving {
     /// What makes proofs and compares payloads with them.
     pub fn prover(&self) -> Option<Arc<dyn ProveUpdates>> {

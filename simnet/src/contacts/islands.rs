@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copresence::{Stay, Stays};
 use super::pairwise::{Poisson, poisson_among};
-use super::spans::Spans;
+use super::spans::{Spans, Terms};
 use super::{PerHour, PlanError, PlanInput};
 use crate::scenario::{Count, Millis};
 use crate::seeds::{self, Node, Purpose};
@@ -57,6 +57,12 @@ pub struct Ferry {
     pub dwell_ms: Millis,
     /// How long it takes from one to the next.
     pub travel_ms: Millis,
+    /// How many of an island's peers, the first ones, it meets there; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meets: Option<Count>,
+    /// Bytes per second of its contacts in each direction; as the scenario's links when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_bytes_per_s: Option<Count>,
 }
 
 impl Islands {
@@ -96,15 +102,37 @@ pub(super) fn generate(
     }
     stays.for_each_meeting(|met| {
         let pair = met.stays.map(|stay| stay.peer);
-        let docked = pair.iter().any(|&peer| peer >= members);
-        if docked || spec.inside == Inside::Always {
-            spans.meet(pair, met.from_us, met.to_us)?;
-        }
-        Ok(())
+        let [lower, higher] = [pair[0].min(pair[1]), pair[0].max(pair[1])];
+        let ferry = |peer: u16| spec.ferries.get(usize::from(peer.checked_sub(members)?));
+        let place = lower.saturating_sub(spec.block(met.stays[0].place, members).start);
+        let terms = match (ferry(lower), ferry(higher)) {
+            (_, None) if spec.inside != Inside::Always => return Ok(()),
+            (_, None) => Terms::default(),
+            (None, Some(ferry)) if !ferry.meets_place(place) => return Ok(()),
+            (None, Some(ferry)) => ferry.terms(),
+            (Some(one), Some(other)) => one.terms_with(other),
+        };
+        spans.meet_under(terms, [lower, higher], met.from_us, met.to_us)
     })
 }
 
 impl Ferry {
+    /// True if the peer at this place of an island comes to the pier.
+    fn meets_place(&self, place: u16) -> bool {
+        self.meets.is_none_or(|most| u32::from(place) < most.get())
+    }
+
+    fn terms(&self) -> Terms {
+        let rate_bps = self.rate_bytes_per_s.map(|rate| u64::from(rate.get()));
+        Terms { rate_bps, ..Terms::default() }
+    }
+
+    /// Two ferries are in contact at the rate of the slower.
+    fn terms_with(&self, other: &Self) -> Terms {
+        let (own, others) = (self.terms().rate_bps, other.terms().rate_bps);
+        Terms { rate_bps: own.into_iter().chain(others).min(), ..Terms::default() }
+    }
+
     fn dock(&self, peer: u16, stays: &mut Stays<u16>, until_us: u64) -> Result<(), PlanError> {
         let dwell_us = u64::from(self.dwell_ms.get()) * 1_000;
         let travel_us = u64::from(self.travel_ms.get()) * 1_000;
@@ -186,5 +214,35 @@ mod tests {
         let contacts = contacts(text, 8);
         assert!((8..=32).contains(&contacts.len()), "{} contacts", contacts.len());
         assert!(contacts.iter().all(|it| (it.a < 4) == (it.b < 4)));
+    }
+
+    #[test]
+    fn a_ferry_may_meet_few_and_slowly() {
+        let contacts = contacts(
+            "islands = 2\ninside = \"always\"\n\
+             ferries = [{ route = [1, 0], dwell_ms = 1000, travel_ms = 2500, meets = 1,\
+                          rate_bytes_per_s = 500 }]",
+            5,
+        );
+        assert_eq!(times(&contacts, 2, 4), [(0, 1_000), (7_000, 8_000)]);
+        assert_eq!(times(&contacts, 0, 4), [(3_500, 4_500)]);
+        assert_eq!((times(&contacts, 1, 4), times(&contacts, 3, 4)), (vec![], vec![]));
+        let rate = |a: u16, b: u16| contacts.iter().find(|it| (it.a, it.b) == (a, b))?.rate_bps;
+        assert_eq!((rate(2, 4), rate(0, 1)), (Some(500), None));
+    }
+
+    #[test]
+    fn two_ferries_talk_as_fast_as_the_slower() {
+        let ferry = |rate: Option<u32>| Ferry {
+            route: vec![0],
+            dwell_ms: 1_000.try_into().expect("a time"),
+            travel_ms: 1_000.try_into().expect("a time"),
+            meets: None,
+            rate_bytes_per_s: rate.map(Count::new),
+        };
+        let between = |one, other| ferry(one).terms_with(&ferry(other)).rate_bps;
+        assert_eq!(between(Some(7), Some(3)), Some(3));
+        assert_eq!((between(Some(7), None), between(None, None)), (Some(7), None));
+        assert!(ferry(None).meets_place(9));
     }
 }

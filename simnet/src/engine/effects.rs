@@ -37,9 +37,18 @@ impl Engine<'_> {
                 }
                 Output::Train(request) => self.train(now, peer, request),
                 // What proving takes in virtual time is the scenario's `proof_ms`, which passed before.
-                Output::Prove(request) => self.give(now, peer, request.carry_out()),
-                Output::Verify(request) => self.give(now, peer, request.carry_out()),
-                Output::Sum(request) => self.give(now, peer, request.carry_out()),
+                Output::Prove(request) => {
+                    let answer = self.proofs.prove(&request);
+                    self.give(now, peer, answer);
+                }
+                Output::Verify(request) => {
+                    let answer = self.proofs.verify(&request);
+                    self.give(now, peer, answer);
+                }
+                Output::Sum(request) => {
+                    let answer = self.aggregates.sum(&request);
+                    self.give(now, peer, answer);
+                }
                 Output::CheckSum(request) => self.give(now, peer, request.carry_out()),
                 Output::Persist(request) => self.persist(now, peer, request),
                 Output::Event(event) => self.note(now, peer, &event),
@@ -58,6 +67,9 @@ impl Engine<'_> {
         let to = delivery.transit.to;
         let kind = self.frames.entry(Frame::kind_of(&bytes)).or_default();
         (kind.0, kind.1) = (kind.0 + 1, kind.1 + delivery.transit.size_bytes);
+        if self.group_of[usize::from(peer)] != self.group_of[usize::from(to)] {
+            self.network.counts.bytes_between_groups += delivery.transit.size_bytes;
+        }
         self.host(peer).counts.bytes_sent += delivery.transit.size_bytes;
         if let Some(again) = delivery.again {
             self.queue.push(again, Event::Frame { peer: to, link, bytes: bytes.clone() });
@@ -114,6 +126,7 @@ impl Engine<'_> {
         if self.host(peer).adversary.is_none() {
             self.seals.note(now, peer, event);
         }
+        self.aggregates.note(event);
         match event {
             peer::Event::Published { epoch, bundle } => {
                 let member = self.member_of(peer);

@@ -32,6 +32,7 @@ use crate::metrics::Recorder;
 use crate::network::Network;
 use crate::pair::Pair;
 use crate::pool::{Pool, WorkerLost};
+use crate::proofs::{AggregateCounts, ProofCounts};
 use crate::queue::EventQueue;
 use crate::scenario::Scenario;
 use crate::seals::SealLog;
@@ -134,6 +135,8 @@ pub struct Engine<'a> {
     carried: Vec<LinkUse>,
     /// Frames sent and their bytes, by kind.
     frames: BTreeMap<&'static str, (u64, u64)>,
+    proofs: ProofCounts,
+    aggregates: AggregateCounts,
     end: SimTime,
     events_max: Option<u64>,
     plant_bug: bool,
@@ -173,6 +176,10 @@ pub struct Finished {
     pub links: Vec<LinkUse>,
     /// Frames sent and their bytes, by kind.
     pub frames: BTreeMap<&'static str, (u64, u64)>,
+    /// What was proved and verified.
+    pub proofs: ProofCounts,
+    /// What became of aggregates.
+    pub aggregates: AggregateCounts,
     /// The plan that the run followed.
     pub contacts: Vec<Contact>,
     /// Honest peers, with sound disks, that are proved to have signed a slot twice.
@@ -246,6 +253,8 @@ impl<'a> Engine<'a> {
             seals: self.seals,
             links: self.carried,
             frames: self.frames,
+            proofs: self.proofs,
+            aggregates: self.aggregates,
             contacts: self.contacts,
             faults,
             two_faced,

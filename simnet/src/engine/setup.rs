@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::machine::{Carrier, Machine};
 use crate::metrics::Recorder;
 use crate::network::Network;
+use crate::proofs::{AggregateCounts, ProofCounts};
 use crate::queue::EventQueue;
 use crate::scenario::{Crypto, Scenario, TrainingMode};
 use crate::seals::SealLog;
@@ -64,6 +65,8 @@ pub(super) fn engine(scenario: &Scenario, parts: Parts) -> Result<Engine<'_>, Pe
         torn: BTreeMap::new(),
         carried: Vec::new(),
         frames: BTreeMap::new(),
+        proofs: ProofCounts::default(),
+        aggregates: AggregateCounts::default(),
         end: SimTime::from_us(end_us),
         events_max,
         plant_bug,
@@ -158,7 +161,9 @@ pub(super) fn machine(
         return Ok(Machine::Carrier(Box::new(Carrier::new(config, key, lifetime))));
     }
     let config = PeerConfig { manifest, key, nonce, memo };
-    Ok(Machine::Peer(Box::new(Peer::new(config, restored)?)))
+    let mut peer = Peer::new(config, restored)?;
+    peer.set_prover(federation.prover.clone());
+    Ok(Machine::Peer(Box::new(peer)))
 }
 
 fn clock(scenario: &Scenario, peer: u16, model: Option<crate::scenario::ClockModel>) -> PeerClock {
@@ -179,9 +184,8 @@ fn turn_hostile(scenario: &Scenario, federation: &Federation, hosts: &mut [Host]
         let to = declared.for_epochs.map_or(f64::INFINITY, |length| from + length.get());
         let names = hostile.values().filter(|other| **other == index).count();
         let peer = usize::from(peer);
-        let (manifest, key) = (federation.manifest.clone(), federation.keys[peer].clone());
         let place = Place { index, names, epochs: (from, to) };
-        let adversary = Adversary::new(declared.attack, place, manifest, key);
+        let adversary = Adversary::new(declared.attack, place, federation, peer);
         hosts[peer].adversary = Some(Box::new(adversary));
     }
 }

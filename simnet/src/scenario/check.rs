@@ -9,8 +9,8 @@ use longhaul_aggregation::{PoolSpan, RecipeError, SealPolicy, SealRules};
 use longhaul_registry::manifest::EPOCHS_MAX;
 
 use super::{
-    Attack, CELLS_MAX, Contacts, EpochCheck, Partition, Recipe, Rule, Scenario, Select, Shape,
-    Sweep, Timing, TrainingMode, Trim, sweep,
+    Attack, CELLS_MAX, Contacts, Drain, EpochCheck, Partition, Proofs, Recipe, Rule, Scenario,
+    Select, Shape, Sweep, Timing, TrainingMode, Trim, sweep,
 };
 
 /// A value that does not fit the others.
@@ -32,7 +32,10 @@ const SLOTS_MAX: u64 = 10_000_000;
 
 pub(super) fn scenario(scenario: &Scenario) -> Checked {
     size(scenario)?;
+    roots(scenario)?;
     recipe(scenario)?;
+    proofs(scenario)?;
+    aggregates(scenario)?;
     seal(scenario)?;
     contacts(scenario)?;
     data(scenario)?;
@@ -102,6 +105,45 @@ fn trim(recipe: &Recipe) -> Checked {
     }
 }
 
+/// Roots are listed where buckets are by root, and there alone.
+fn roots(scenario: &Scenario) -> Checked {
+    let recipe = &scenario.recipe;
+    let listed = scenario.group.iter().position(|group| group.trust_root.is_some());
+    let Some(most) = recipe.root_buckets else {
+        let key = format!("group[{}].trust_root", listed.unwrap_or_default());
+        return require(listed.is_none(), &key, || {
+            "nothing asks for it: say recipe.root_buckets".to_owned()
+        });
+    };
+    const KEY: &str = "recipe.root_buckets";
+    require(most > 0, KEY, || "a root fills at least one bucket".to_owned())?;
+    require(recipe.buckets.is_none(), KEY, || {
+        "buckets are by lot (recipe.buckets) or by root".to_owned()
+    })?;
+    require(listed.is_some(), KEY, || "no group has a trust_root".to_owned())
+}
+
+/// The manifest would say the same, without naming a line.
+fn aggregates(scenario: &Scenario) -> Checked {
+    const KEY: &str = "aggregates";
+    let Some(waits) = scenario.aggregates.map(|epochs| epochs.get()) else { return Ok(()) };
+    require(scenario.proofs != Proofs::None, KEY, || "updates are not proved".to_owned())?;
+    require(scenario.recipe.seal.is_none(), KEY, || "epochs are sealed".to_owned())?;
+    require(waits <= scenario.epochs.get(), KEY, || {
+        format!("updates wait for {waits} of {} epochs", scenario.epochs.get())
+    })?;
+    require(crate::federation::recipe(&scenario.recipe).takes_sums(), KEY, || {
+        "the recipe needs more of a bucket than its sum".to_owned()
+    })
+}
+
+fn proofs(scenario: &Scenario) -> Checked {
+    let carries = scenario.training.mode == TrainingMode::Transport;
+    require(scenario.proofs == Proofs::None || !carries, "proofs", || {
+        "bare carriers make no updates that one could prove something about".to_owned()
+    })
+}
+
 fn seal(scenario: &Scenario) -> Checked {
     let Some(seal) = &scenario.recipe.seal else { return Ok(()) };
     let (window_epochs, every_epochs) = (seal.window_epochs, seal.every_epochs);
@@ -133,7 +175,9 @@ fn contacts(scenario: &Scenario) -> Checked {
     let (spec, peers) = (&scenario.contacts, scenario.peers.get());
     crate::contacts::check(spec, peers, scenario.epoch_us())
         .map_err(|(key, why)| Misfit { key, why })?;
-    let drains = scenario.drain_epochs > 0 && *spec != Contacts::AllPairs;
+    let drains = scenario.drain_epochs > 0
+        && scenario.drain == Drain::AllPairs
+        && *spec != Contacts::AllPairs;
     require(peers <= ALL_PAIRS_MAX || !drains, "drain_epochs", || {
         format!("{peers} peers cannot all meet at once ({ALL_PAIRS_MAX} can): set it to 0")
     })?;
@@ -319,6 +363,10 @@ fn checks(scenario: &Scenario) -> Checked {
     let synthetic = scenario.training.mode == TrainingMode::Synthetic;
     let no_accuracy = || "synthetic training has no accuracy".to_owned();
     if let Some(check) = &scenario.checks.by_end {
+        let parted = check.between_groups_bytes_max.is_none() || scenario.group.len() > 1;
+        require(parted, "checks.by_end.between_groups_bytes_max", || {
+            "there are no two groups".to_owned()
+        })?;
         let needs = check.accuracy_min.is_some();
         require(!(synthetic && needs), "checks.by_end.accuracy_min", no_accuracy)?;
     }

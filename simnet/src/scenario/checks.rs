@@ -68,6 +68,9 @@ pub struct EndCheck {
     /// Most updates in open epochs that any honest peer holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_max: Option<u32>,
+    /// Most bytes on links between peers of different groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between_groups_bytes_max: Option<u64>,
 }
 
 /// What must hold at the end of an epoch.

@@ -1,5 +1,7 @@
 //! Groups: peers that are alike in data, pace, clock and reliability.
 
+use std::num::NonZeroU16;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Count, Epochs, Label, Millis, Peers, Probability, Scenario, Weight};
@@ -37,6 +39,9 @@ pub struct Group {
     /// (time drift): in each stretch of this length it trains on another quarter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_epochs: Option<Epochs>,
+    /// The number of the trust root under which the manifest lists the peers; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_root: Option<NonZeroU16>,
 }
 
 /// How far a peer's clock may be off the true time.
@@ -94,6 +99,7 @@ impl Group {
             quantity_min: None,
             feature_shift: None,
             drift_epochs: None,
+            trust_root: None,
         }
     }
 }

@@ -55,9 +55,19 @@ pub struct Scenario {
     /// nobody trains, so that all end with the same set; 100,000 at most.
     #[serde(default = "defaults::drain_epochs")]
     pub drain_epochs: u32,
+    /// Who meets whom in those epochs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drain: Drain,
     /// How signatures and hashes are computed; the trace does not depend on it.
     #[serde(default)]
     pub crypto: Crypto,
+    /// Whether authors prove that their updates are within the norm bound.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proofs: Proofs,
+    /// For so many epochs after its own an update is offered to its bucket alone, and to others only in
+    /// an aggregate; there are no aggregates when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregates: Option<Epochs>,
     /// The peers in groups, numbered one group after another; one group of all
     /// when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -106,6 +116,29 @@ pub enum Crypto {
     Memo,
     /// Every peer checks everything itself.
     Real,
+}
+
+/// Who meets whom in the epochs in which nobody trains any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drain {
+    /// Everybody is in contact with everybody.
+    #[default]
+    AllPairs,
+    /// Whoever meets by the plan, which goes on.
+    Planned,
+}
+
+/// Whether authors prove that their updates are within the norm bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proofs {
+    /// They do not.
+    #[default]
+    None,
+    /// They do, on BN254, with keys that are made from the scenario's seed: whoever has the
+    /// scenario could forge with them.
+    Development,
 }
 
 /// The task, as the manifest names it.
@@ -192,7 +225,7 @@ pub struct Training {
     /// Modelled time of one step.
     pub pace_ms: Millis,
     /// Modelled time from the end of training until the update can leave, as proving
-    /// would take it. Nothing is proved: there are no proofs yet.
+    /// would take it. Whether anything is proved is said by [`Scenario::proofs`].
     #[serde(default)]
     pub proof_ms: u32,
 }

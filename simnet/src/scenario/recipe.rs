@@ -23,6 +23,10 @@ pub struct Recipe {
     /// when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u16>,
+    /// How many buckets the members of one trust root fill at most; buckets are not by root when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_buckets: Option<u16>,
     /// How updates weigh by their staleness.
     #[serde(default, skip_serializing_if = "Staleness::is_constant")]
     pub staleness: Staleness,
