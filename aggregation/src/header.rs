@@ -20,6 +20,7 @@ use crate::slot::Epoch;
 use crate::summary::{BaseSummary, SummaryError};
 
 const HEADER_CONTEXT: &str = "longhaul 2026 update header v1";
+const DIGEST_CONTEXT: &str = "longhaul 2026 update header and digest v1";
 const VERSION: u64 = 1;
 const FIELDS: usize = 10;
 
@@ -159,6 +160,14 @@ impl HeaderHash {
     /// `"longhaul 2026 update header v1"`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(ContentHash::derive(HEADER_CONTEXT, bytes))
+    }
+
+    /// The name of this header together with something else that its author signed with it, which has this digest: blake3
+    /// derive-key under `"longhaul 2026 update header and digest v1"`. Where a sum can stand in for an update, a header alone does
+    /// not say which update that is.
+    pub fn with(self, digest: &ContentHash) -> Self {
+        let bytes = [&self.0.as_bytes()[..], digest.as_bytes()].concat();
+        Self(ContentHash::derive(DIGEST_CONTEXT, &bytes))
     }
 
     /// Takes a hash that is a header's already, as read from the wire.

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, HeaderKind, Update};
+use longhaul_aggregation::{Epoch, HeaderHash, HeaderKind, Update};
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -341,6 +341,24 @@ impl SignedManifest {
             true => Err(ProofRefusal::Number { number: head.sequence(), epoch }),
             false => Ok(()),
         }
+    }
+
+    /// The name under which an update fills its slot: that of its header and, where sums can stand in for updates, of what its proof
+    /// commits to. Else two proofs under one header would be two updates that everybody takes for one. The head is an opened one.
+    ///
+    /// # Errors
+    /// A proof that lacks, or is none; whether it holds is not asked.
+    pub fn slot_name(
+        &self,
+        head: &BundleHead,
+        header: HeaderHash,
+    ) -> Result<HeaderHash, ProofRefusal> {
+        let Some(verifier) = self.proof_verifier().filter(|_| self.manifest().aggregates.is_some())
+        else {
+            return Ok(header);
+        };
+        let shown = verifier.shown(head.proof().ok_or(ProofRefusal::Missing)?);
+        Ok(header.with(&shown.map_err(ProofRefusal::Invalid)?.commitments))
     }
 
     /// Checks the proofs of many bundles at once, by their heads.

@@ -31,6 +31,11 @@ impl Fold {
         self.chains.holds(slot, header)
     }
 
+    /// True if something fills the slot, with its payload or without.
+    pub fn is_filled(&self, slot: Slot) -> bool {
+        self.authors.get(&slot.epoch).is_some_and(|it| it.binary_search(&slot.member).is_ok())
+    }
+
     /// True when nothing lacks: the model is that of the set.
     pub fn is_complete(&self) -> bool {
         self.incomplete_epochs().is_empty()

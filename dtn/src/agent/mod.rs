@@ -106,6 +106,11 @@ pub enum Input {
         /// Why, as a refusal would say: the reason's stable code, 100 or above.
         code: u16,
     },
+    /// Bundles that were refused or retired and may be wanted after all: they are fetched again when a contact offers them.
+    Forget {
+        /// Which.
+        ids: Vec<BundleId>,
+    },
     /// What the payload of a bundle is worth whose head came: of two that lack, the one of more
     /// value per byte is asked for first. May change while it is not fetched.
     Worth {
@@ -241,6 +246,7 @@ impl Agent {
             Input::Publish(held) => self.on_publish(now, held),
             Input::Judged { id, verdict } => self.on_judged(now, id, verdict),
             Input::Retire { ids, code } => self.on_retire(now, &ids, code),
+            Input::Forget { ids } => ids.iter().for_each(|id| self.refusals.forget(id)),
             Input::Worth { id, value } => self.on_worth(now, &id, value),
             Input::Audience { id, to } => self.on_audience(id, to),
             Input::Wake => {}

@@ -17,7 +17,7 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use longhaul_aggregation::{Epoch, HeaderHash, MemberIndex, Previous, Slot};
+use longhaul_aggregation::{Epoch, HeaderHash, Inserted, MemberIndex, Previous, Slot, VoidReason};
 use longhaul_dtn::agent::{self, Audience, Held};
 use longhaul_dtn::bundle::{BundleHead, BundleId};
 use longhaul_dtn::identity::PeerId;
@@ -40,12 +40,16 @@ const TURN_PART: u64 = 16;
 const TURNS_MAX: usize = 16;
 /// Sums are made for so many epochs beyond those for which updates wait for them.
 const EPOCHS_BEHIND: u32 = 8;
+/// Most aggregates of an epoch that are remembered as not wanted.
+const NEEDLESS_MAX: usize = 64;
 
 /// Which buckets are known by which sums, and what is under way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aggregates {
-    /// The bundles of updates that are held whole.
-    bundles: BTreeMap<Epoch, BTreeMap<MemberIndex, BundleId>>,
+    /// The bundles of updates that are held whole; several where a member signed several.
+    bundles: BTreeMap<Epoch, BTreeSet<(MemberIndex, BundleId)>>,
+    /// Aggregates that were not wanted, by epoch: they may be once a slot turns out to be void.
+    needless: BTreeMap<Epoch, BTreeSet<BundleId>>,
     /// The sums that are held, by epoch.
     sums: BTreeMap<Epoch, Vec<HeldSum>>,
     /// The bucket of each member, by epoch, for the epochs that are looked at.
@@ -85,7 +89,7 @@ struct Bucket {
 impl Aggregates {
     /// Notes an update that is held whole.
     pub fn hold_update(&mut self, slot: Slot, bundle: BundleId) {
-        self.bundles.entry(slot.epoch).or_default().insert(slot.member, bundle);
+        self.bundles.entry(slot.epoch).or_default().insert((slot.member, bundle));
     }
 
     /// Notes a sum that is held.
@@ -159,17 +163,32 @@ impl Peer {
         let ends = self
             .manifest()
             .epoch_start(Epoch::new(slot.epoch.get().saturating_add(wait).saturating_add(1)));
-        let mut waits = self.now < ends;
-        for (sum, is_sound) in self.sums(slot.epoch) {
-            if sum.slots.iter().any(|&(member, _)| member == slot.member) {
-                // One that is of no use any more is no reason to wait.
-                waits = is_sound;
-                if is_sound {
-                    break;
-                }
-            }
-        }
+        let has = |sum: &HeldSum| sum.slots.iter().any(|&(member, _)| member == slot.member);
+        let spoiled = self.sums(slot.epoch).any(|(sum, is_sound)| !is_sound && has(sum));
+        let waits = match self.now < ends && !spoiled {
+            true => true,
+            false => self.is_known_by_sum(slot, &bucket),
+        };
         waits.then(|| bucket.audience.clone())
+    }
+
+    /// True if others can do without this update: it is in the largest sum of its bucket, and what that sum lacks is held
+    /// whole here, so that they get it beside the sum.
+    fn is_known_by_sum(&self, slot: Slot, bucket: &Bucket) -> bool {
+        let epoch = slot.epoch;
+        let sound = self
+            .sums(epoch)
+            .filter(|(sum, is_sound)| *is_sound && bucket.members.contains(&sum.slots[0].0));
+        let Some((best, _)) = sound.max_by_key(|(sum, _)| sum.slots.len()) else { return false };
+        let in_best = |member: MemberIndex| best.slots.iter().any(|slot| slot.0 == member);
+        let is_served = |&member: &MemberIndex| {
+            let slot = Slot { member, epoch };
+            in_best(member)
+                || !self.fold.is_filled(slot)
+                || self.fold.void(member, epoch).is_some()
+                || self.fold.update(slot).is_some()
+        };
+        in_best(slot.member) && bucket.members.iter().all(is_served)
     }
 
     /// Notes an update that is held whole, before its bundle is on offer.
@@ -200,6 +219,33 @@ impl Peer {
         for (member, id) in held {
             let to = self.audience_of(Slot { member, epoch });
             self.agent.handle(self.now, agent::Input::Audience { id, to });
+        }
+    }
+
+    /// Notes that slots of an author, that of `epoch` perhaps among them, turned out to be void: the sums that have one are of no use, and those that
+    /// were not wanted may be.
+    pub(super) fn author_voided(&mut self, author: MemberIndex, epoch: Epoch) {
+        if self.sums_wait().is_none() {
+            return;
+        }
+        let has = |sum: &HeldSum| sum.slots.iter().any(|slot| slot.0 == author);
+        let named = self.aggregates.sums.iter().filter(|(_, sums)| sums.iter().any(has));
+        let epochs: BTreeSet<Epoch> = named.map(|(epoch, _)| *epoch).chain([epoch]).collect();
+        for epoch in epochs {
+            self.aggregates.failed.remove(&epoch);
+            self.offer_anew(epoch);
+            let ids = self.aggregates.needless.remove(&epoch).unwrap_or_default();
+            self.agent.handle(self.now, agent::Input::Forget { ids: ids.into_iter().collect() });
+        }
+        self.look_for_sums();
+    }
+
+    /// Remembers an aggregate that was not wanted.
+    pub(super) fn note_needless(&mut self, head: &BundleHead) {
+        let Ok(header) = AggregateHeader::decode(head.header()) else { return };
+        let ids = self.aggregates.needless.entry(header.epoch).or_default();
+        if ids.len() < NEEDLESS_MAX {
+            ids.insert(head.id());
         }
     }
 
@@ -237,18 +283,17 @@ impl Peer {
         self.aggregates.turn_ahead = false;
         for epoch in epochs {
             match self.next_turn(epoch) {
-                Some((due, slots)) if due <= self.now => {
-                    if self.ask_for_sum(epoch, &slots) {
-                        // The others are looked for when this one is made.
-                        look = Some(self.now);
-                        break;
-                    }
-                }
-                Some((due, _)) => {
+                Some((due, _)) if due > self.now => {
                     look = Some(look.map_or(due, |look| look.min(due)));
                     self.aggregates.turn_ahead = true;
                 }
-                None => {}
+                Some((_, slots)) if self.ask_for_sum(epoch, &slots) => {
+                    // The others are looked for when this one is made.
+                    look = Some(self.now);
+                    break;
+                }
+                // There is nothing to add, or a bundle is not at hand any more.
+                _ => {}
             }
         }
         self.aggregates.look = look;
@@ -281,7 +326,7 @@ impl Peer {
         let held = self.aggregates.bundles.get(&epoch)?;
         let is_whole = |member: &&MemberIndex| {
             let slot = Slot { member: **member, epoch };
-            held.contains_key(member) && self.fold.update(slot).is_some()
+            held.iter().any(|it| it.0 == **member) && self.fold.update(slot).is_some()
         };
         let slots: Vec<MemberIndex> = bucket.members.iter().filter(is_whole).copied().collect();
         let first = bucket.members.first().copied().unwrap_or(member);
@@ -304,8 +349,9 @@ impl Peer {
         let Some(prover) = self.proving.prover() else { return false };
         let mut updates = Vec::with_capacity(slots.len());
         for &member in slots {
-            let id = self.aggregates.bundles.get(&epoch).and_then(|held| held.get(&member));
-            let head = id.and_then(|id| self.agent.get(id)).map(|held| held.head.clone());
+            let ids = self.aggregates.bundles.get(&epoch).into_iter().flatten();
+            let mut held = ids.filter(|it| it.0 == member).filter_map(|it| self.agent.get(&it.1));
+            let head = held.next().map(|held| held.head.clone());
             let update = self.fold.update(Slot { member, epoch }).cloned();
             let Some(pair) = head.zip(update) else { return false };
             updates.push(pair);
@@ -387,8 +433,15 @@ impl Peer {
         head: &BundleHead,
     ) -> Result<AggregateHeader, AggregateRefusal> {
         let header = self.manifest.screen_aggregate(head)?;
+        let epoch = header.epoch;
+        // What says of a slot what is not known yet is heard, however small: by it twins are found.
+        let is_news = |&(member, name): &(MemberIndex, HeaderHash)| {
+            let is_spent = self.fold.void(member, epoch) == Some(VoidReason::Twin);
+            !is_spent && !self.fold.holds_header(Slot { member, epoch }, name)
+        };
         let is_wanted = self.missing.contains_key(&head.id())
-            || self.is_better(header.epoch, header.members[0], header.members.len());
+            || self.is_better(epoch, header.slots[0].0, header.slots.len())
+            || header.slots.iter().any(is_news);
         if is_wanted { Ok(header) } else { Err(AggregateRefusal::Needless) }
     }
 
@@ -436,6 +489,7 @@ impl Peer {
         // Another one came while it was judged.
         if let Err(refusal) = self.screen_aggregate(&held.head) {
             let author = self.manifest().member_index(&held.head.author());
+            self.note_needless(&held.head);
             return self.reject(id, (from, author), refusal.code(), refusal.to_string());
         }
         let updates = slots.len();
@@ -457,7 +511,10 @@ impl Peer {
             if Some(head.author) == self.me {
                 self.remember_own(Previous { epoch, header: head.header_hash });
             }
-            self.fold.insert_head(head.clone());
+            if let Inserted::Void(_) = self.fold.insert_head(head.clone()) {
+                self.event(Event::Voided { epoch, author: head.author });
+                self.author_voided(head.author, epoch);
+            }
         }
         // Whether it is of use for this peer's model is for the fold to know; others may need it.
         _ = self.fold.insert_sum(admitted.sum.clone());

@@ -12,7 +12,7 @@ use longhaul_dtn::bundle::{BundleError, BundleHead, BundleId};
 use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_registry::privacy::UNREADABLE_CODE;
-use longhaul_registry::{KeyHeader, KeyRefusal, Record, TermsError};
+use longhaul_registry::{AggregateRefusal, KeyHeader, KeyRefusal, Record, TermsError};
 
 use super::privacy::Unread;
 use super::{Event, InStore, Peer};
@@ -81,7 +81,11 @@ impl Peer {
             return self.agent.handle(self.now, worth);
         };
         let author = self.manifest().member_index(&head.author());
-        self.refuse((from, author), Some(head.id()), code, reason);
+        if code == AggregateRefusal::Needless.code() {
+            self.note_needless(head);
+        } else {
+            self.refuse((from, author), Some(head.id()), code, reason);
+        }
         self.agent.handle(self.now, agent::Input::Retire { ids: vec![head.id()], code });
     }
 
@@ -176,7 +180,7 @@ impl Peer {
             Inserted::Void(_) => {
                 self.version_wanted();
                 self.event(Event::Voided { epoch, author });
-                self.offer_anew(epoch);
+                self.author_voided(author, epoch);
             }
         }
     }

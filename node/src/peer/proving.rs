@@ -278,8 +278,11 @@ impl Peer {
     ) -> Result<Arc<Admitted>, (u16, String)> {
         let head = &held.head;
         let admit = || {
-            let admitted = admit(&self.policy, author, head.header(), clear)
+            let mut admitted = admit(&self.policy, author, head.header(), clear)
                 .map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+            let named = self.manifest.slot_name(head, admitted.header_hash);
+            admitted.header_hash =
+                named.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
             self.manifest
                 .check_number(head, admitted.header.epoch)
                 .map_err(|refusal| (refusal.code(), refusal.to_string()))?;

@@ -86,7 +86,6 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
                 state.contribution(config, head, &restored).map_err(bundle)?;
             }
             Record::Aggregate { head, from } => {
-                let head = decode(config, head).map_err(bundle)?;
                 state.sum(config, head, &restored, from.is_none()).map_err(bundle)?;
             }
             Record::Carry { head, from } => {
@@ -184,9 +183,14 @@ impl State {
         let clear = self.keys.ring.open_payload(&head, payload);
         let clear = clear.map_err(|error| error.to_string())?;
         let author = manifest.manifest().member_index(&head.author());
-        let admit = || admit(&policy, author, head.header(), clear);
-        let admitted = Memo::admitted(config.memo.as_ref(), &head.id(), admit)
-            .map_err(|refusal| refusal.to_string())?;
+        let admit = || {
+            let admitted = admit(&policy, author, head.header(), clear);
+            let mut admitted = admitted.map_err(|refusal| refusal.to_string())?;
+            let named = manifest.slot_name(&head, admitted.header_hash);
+            admitted.header_hash = named.map_err(|refusal| refusal.to_string())?;
+            Ok::<_, String>(admitted)
+        };
+        let admitted = Memo::admitted(config.memo.as_ref(), &head.id(), admit)?;
         if let (Some(sealing), Some(me)) = (&mut self.sealing, me) {
             sealing.note(&admitted, (head.id(), head.payload_hash()), me);
         }
@@ -214,10 +218,11 @@ impl State {
     fn sum(
         &mut self,
         config: &PeerConfig,
-        head: BundleHead,
+        head: &[u8],
         restored: &Restored,
         own: bool,
     ) -> Result<(), String> {
+        let head = decode(config, head)?;
         let Some(payload) = restored.payloads.get(&head.payload_hash()) else {
             let header = config.manifest.screen_aggregate(&head);
             let epoch = header.map_err(|refusal| refusal.to_string())?.epoch;
@@ -351,5 +356,6 @@ fn decode(config: &PeerConfig, head: &[u8]) -> Result<BundleHead, String> {
 fn own_slot(manifest: &SignedManifest, head: &BundleHead) -> Result<Previous, String> {
     let limits = manifest.admission_policy().header_limits();
     let header = UpdateHeader::decode(head.header(), &limits).map_err(|error| error.to_string())?;
-    Ok(Previous { epoch: header.epoch, header: header.hash() })
+    let named = manifest.slot_name(head, header.hash()).map_err(|error| error.to_string())?;
+    Ok(Previous { epoch: header.epoch, header: named })
 }

@@ -191,8 +191,12 @@ impl Peer {
             Ok(head) => head,
             Err(error) => return self.event(Event::Skipped { epoch, why: error.to_string() }),
         };
-        let admitted = admit(&self.policy, self.me, &header, update.payload().clone())
+        let mut admitted = admit(&self.policy, self.me, &header, update.payload().clone())
             .expect("an own update is within the manifest's bounds");
+        admitted.header_hash = match self.manifest.slot_name(&head, admitted.header_hash) {
+            Ok(name) => name,
+            Err(error) => return self.event(Event::Skipped { epoch, why: error.to_string() }),
+        };
         let record = Record::Update { head: head.encode() };
         let hash = head.payload_hash();
         self.insert(Arc::new(admitted), head.id(), hash);

@@ -49,7 +49,7 @@ impl Peer {
             HeaderKind::Aggregate => {
                 let header = AggregateHeader::decode(head.header());
                 let worth = |it: AggregateHeader| {
-                    self.worth_of(it.epoch).saturating_mul(it.members.len() as u64)
+                    self.worth_of(it.epoch).saturating_mul(it.slots.len() as u64)
                 };
                 Value(header.map_or(0, worth))
             }

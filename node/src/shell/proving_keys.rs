@@ -32,7 +32,9 @@ fn file_name(hash: &ContentHash) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let size = fs::metadata(path).with_context(|| format!("open {}", plain::path(path)))?.len();
+    let found = fs::metadata(path).with_context(|| format!("open {}", plain::path(path)))?;
+    ensure!(found.is_file(), "{} is no file", plain::path(path));
+    let size = found.len();
     ensure!(
         size <= KEY_BYTES_MAX,
         "{} is no proving key: it has {size} bytes, the largest {KEY_BYTES_MAX}",

@@ -191,12 +191,8 @@ fn a_twin_makes_a_sum_useless_and_the_payloads_come() {
     // Member key(0) signs twice; the other slots of its sum are then asked for whole.
     let mut world = islands(40);
     run(&mut world, 3);
-    let member = world.manifest().manifest().member_index(&world::key(0).peer_id()).unwrap();
-    let (hostile, home, away) = match member.index() {
-        index if WEST.contains(&index) => (index, WEST, EAST),
-        index if EAST.contains(&index) => (index, EAST, WEST),
-        _ => panic!("the ferry has this key; choose another"),
-    };
+    let (hostile, home, away) = liar(&world);
+    let member = index_of(&world, hostile);
     let twin = forged(&mut world, 1, Forgery::None);
     let neighbour = *home.iter().find(|&&index| index != hostile).unwrap();
     world.take(neighbour, &twin);
@@ -214,6 +210,85 @@ fn a_twin_makes_a_sum_useless_and_the_payloads_come() {
     assert!(whole(&world, away[1], &home) >= 2, "the others of that bucket came whole");
     let mut status = |index| world.peer(index).fold().term_status(Epoch::new(1));
     assert_eq!((status(neighbour), status(away[1]).voids), (status(away[1]), 1));
+}
+
+/// The places of the member who lies, its island, and the other one.
+fn liar(world: &World) -> (usize, [usize; 3], [usize; 3]) {
+    let member = world.manifest().manifest().member_index(&world::key(0).peer_id()).unwrap();
+    match member.index() {
+        index if WEST.contains(&index) => (index, WEST, EAST),
+        index if EAST.contains(&index) => (index, EAST, WEST),
+        _ => panic!("the ferry has this key; choose another"),
+    }
+}
+
+#[test]
+fn a_sum_of_another_update_of_a_slot_shows_the_twin() {
+    let mut world = islands(40);
+    let (hostile, home, away) = liar(&world);
+    // Elsewhere its mates hear of another update of the liar in the first epoch, and sum that.
+    let mut elsewhere = islands(40);
+    for &mate in &home {
+        elsewhere.cut(hostile, mate);
+    }
+    elsewhere.run_until(0);
+    let twin = forged(&mut elsewhere, 0, Forgery::None);
+    let mate = *home.iter().find(|&&index| index != hostile).unwrap();
+    elsewhere.take(mate, &twin);
+    elsewhere.deliver(100_000);
+    (0..24).for_each(|_| turn(&mut elsewhere));
+    let payloads = elsewhere.payload_files(mate);
+    let sum = newest_aggregate(&elsewhere, mate, |hash| payloads.get(hash).cloned());
+    run(&mut world, 2);
+    let target = away[1];
+    let held = count(&world, target, "aggregate");
+    assert!(void_at(&mut world, target, hostile).is_none());
+    world.hand_over(target, away[0], sum);
+    assert_eq!(count(&world, target, "aggregate"), held + 1, "of as many slots, and news");
+    assert!(void_at(&mut world, target, hostile).is_some());
+    assert!(!world.peer(target).fold().is_complete(), "no sum is of use");
+    // Its island passes it on, so that home opens the payloads of the others.
+    for _ in 0..4 {
+        turns(&mut world);
+        ferry(&mut world);
+        world.connect(away[0], target);
+        world.deliver(100_000);
+    }
+    for index in [target, mate] {
+        let fold = world.peer(index).fold();
+        assert!(fold.is_complete(), "peer {index}");
+        assert_eq!(fold.term_status(Epoch::new(0)).voids, 1);
+    }
+}
+
+/// What a peer says of the slot of another one in the first epoch.
+fn void_at(world: &mut World, index: usize, of: usize) -> Option<longhaul_aggregation::VoidReason> {
+    let member = index_of(world, of);
+    world.peer(index).fold().void(member, Epoch::new(0))
+}
+
+fn index_of(world: &World, index: usize) -> longhaul_aggregation::MemberIndex {
+    world.manifest().manifest().member_index(&world.key(index).peer_id()).unwrap()
+}
+
+#[test]
+fn a_twin_before_any_sum_is_known_to_all_in_the_end() {
+    let mut world = islands(40);
+    let (hostile, home, away) = liar(&world);
+    world.run_until(0);
+    world.deliver(100_000);
+    let twin = forged(&mut world, 0, Forgery::None);
+    let mate = *home.iter().find(|&&index| index != hostile).unwrap();
+    world.take(mate, &twin);
+    world.deliver(100_000);
+    for _ in 0..3 * WAIT {
+        turns(&mut world);
+        ferry(&mut world);
+    }
+    for index in [mate, away[1], FERRY] {
+        assert!(void_at(&mut world, index, hostile).is_some(), "peer {index}");
+        assert!(world.peer(index).fold().is_complete(), "peer {index}");
+    }
 }
 
 #[test]

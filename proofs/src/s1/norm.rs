@@ -263,6 +263,9 @@ impl<'a, E: Curve> Equation<'a, E> {
     }
 }
 
+/// The bases of a key, and what each counts.
+type Based<E> = ([PointOne<E>; 2], [Scalar<E>; 2]);
+
 /// Adds the places of equations that do not hold, counted from `first`.
 fn find_bad<E: Curve>(equations: &[Weighed<'_, E>], first: usize, bad: &mut Vec<usize>) {
     if hold(equations) {
@@ -279,7 +282,7 @@ fn find_bad<E: Curve>(equations: &[Weighed<'_, E>], first: usize, bad: &mut Vec<
 
 /// Whether the sum of the equations, each times its coefficients, holds.
 fn hold<E: Curve>(equations: &[Weighed<'_, E>]) -> bool {
-    let mut bases: BTreeMap<ContentHash, ([PointOne<E>; 2], [Scalar<E>; 2])> = BTreeMap::new();
+    let mut bases: BTreeMap<ContentHash, Based<E>> = BTreeMap::new();
     let (mut points, mut scalars) = (Vec::new(), Vec::new());
     for (equation, coefficients) in equations {
         let (proof, challenge) = (equation.proof, equation.challenge);

@@ -3,15 +3,29 @@
 use std::fmt;
 
 use longhaul_aggregation::Update;
+use longhaul_dtn::hash::ContentHash;
 use rayon::prelude::*;
 
 use super::{
     AggregateError, AggregateOpening, ProveUpdateError, UpdateProof, UpdateProofError,
     UpdateProver, UpdateVerifier,
 };
+use crate::cp::points::{self, Form};
 use crate::curve::Curve;
 use crate::s1::Subject;
 use crate::seed::Seed;
+
+const COMMITMENTS_CONTEXT: &str = "longhaul 2026 proofs commitments of an update v1";
+
+/// What a proof shows of its update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The exponent of each chunk.
+    pub exponents: Vec<u8>,
+    /// A digest of the exponents and of the commitments to the entries: which update it is, to who cannot see it. An honest
+    /// author's is the same whenever it proves an update again.
+    pub commitments: ContentHash,
+}
 
 /// Checks proofs about updates that it does not see.
 pub trait VerifyUpdates: fmt::Debug + Send + Sync {
@@ -22,7 +36,7 @@ pub trait VerifyUpdates: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Bytes that are no proof.
-    fn exponents(&self, proof: &[u8]) -> Result<Vec<u8>, UpdateProofError>;
+    fn shown(&self, proof: &[u8]) -> Result<Shown, UpdateProofError>;
 
     /// The bytes of what opens a sum.
     fn opening_bytes(&self) -> usize;
@@ -87,9 +101,18 @@ impl<E: Curve> VerifyUpdates for UpdateVerifier<E> {
         read.into_iter().map(verdict).collect()
     }
 
-    fn exponents(&self, proof: &[u8]) -> Result<Vec<u8>, UpdateProofError> {
+    fn shown(&self, proof: &[u8]) -> Result<Shown, UpdateProofError> {
         let proof = UpdateProof::<E>::decode(proof, self.shape())?;
-        Ok(proof.commitments().map(|(exponent, _)| exponent.get()).collect())
+        let mut hasher = blake3::Hasher::new_derive_key(COMMITMENTS_CONTEXT);
+        let (mut exponents, mut bytes) = (Vec::new(), Vec::new());
+        for (exponent, commitment) in proof.commitments() {
+            bytes.clear();
+            points::write(&[commitment], Form::Compressed, &mut bytes);
+            hasher.update(&[exponent.get()]).update(&bytes);
+            exponents.push(exponent.get());
+        }
+        let commitments = ContentHash::from_bytes(*hasher.finalize().as_bytes());
+        Ok(Shown { exponents, commitments })
     }
 
     fn opening_bytes(&self) -> usize {

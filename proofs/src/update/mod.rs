@@ -30,7 +30,7 @@ use crate::s1::{
 use crate::seed::Seed;
 
 pub use aggregate::{AggregateError, AggregateOpening, SUMMED_MAX};
-pub use any::{ProveUpdates, VerifyUpdates};
+pub use any::{ProveUpdates, Shown, VerifyUpdates};
 
 /// Most bytes of a chunk's proof as it travels, on either curve.
 const CHUNK_BYTES_MAX: usize = 448;

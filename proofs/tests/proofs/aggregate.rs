@@ -1,5 +1,6 @@
 //! Sums of proven updates: what opens, and each way in which a sum is not that of the updates.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use ark_bn254::{Bn254, Fr};
@@ -293,10 +294,16 @@ fn the_same_holds_over_bytes() {
     let proofs: Vec<_> = encoded.iter().map(|(subject, it)| (*subject, it.as_slice())).collect();
     assert_eq!(prover.verify_aggregate(&proofs, &FOUR.sums, &opening), Ok(()));
     for ((_, bytes), (_, update, _)) in proofs.iter().zip(&FOUR.updates) {
-        let exponents = update.values().map(|chunk| chunk.exponent).collect();
-        assert_eq!(verifier.exponents(bytes), Ok(exponents));
+        let exponents: Vec<u8> = update.values().map(|chunk| chunk.exponent).collect();
+        assert_eq!(verifier.shown(bytes).unwrap().exponents, exponents);
     }
-    assert!(verifier.exponents(&[]).is_err());
+    assert!(verifier.shown(&[]).is_err());
+    let digests: BTreeSet<_> =
+        proofs.iter().map(|(_, bytes)| verifier.shown(bytes).unwrap().commitments).collect();
+    assert_eq!(digests.len(), proofs.len(), "each is of another update");
+    let (subject, update, seed) = &FOUR.updates[0];
+    let again = prover.prove(subject, update, seed).unwrap();
+    assert_eq!(verifier.shown(&again), verifier.shown(proofs[0].1), "proved again, it is the same");
     let mut cut = proofs.clone();
     cut[2].1 = &cut[2].1[..9];
     let found = prover.verify_aggregate(&cut, &FOUR.sums, &opening).unwrap_err();

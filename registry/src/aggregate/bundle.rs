@@ -4,9 +4,10 @@
 //! author for everything: what is inside is judged by itself. The header lists whose updates they are, so that a peer knows from the head
 //! alone whether it needs them, and may ask for the payload or not.
 //!
-//! Header: `["aggregate", federation, epoch, [member, ...], payload hash]`, members as places in the manifest's list, strictly ascending.
+//! Header: `["aggregate", federation, epoch, [[member, slot name], ...], payload hash]`, members as places in the manifest's list, strictly
+//! ascending, each with the name under which its update fills its slot ([`SignedManifest::slot_name`]).
 
-use longhaul_aggregation::{Epoch, MemberIndex};
+use longhaul_aggregation::{Epoch, HeaderHash, MemberIndex};
 use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -26,8 +27,8 @@ const SEQUENCE_FIRST: u64 = 1 << 60;
 const FIELDS: usize = 5;
 /// Bytes of a header beside its members.
 const HEADER_FIXED_BYTES: usize = 96;
-/// Bytes of a member.
-const MEMBER_BYTES: usize = 3;
+/// Bytes of a member and the name of its update.
+const MEMBER_BYTES: usize = 3 + 34 + 1;
 
 /// What the bundle of an aggregate says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub struct AggregateHeader {
     pub federation: FederationId,
     /// The epoch of the updates.
     pub epoch: Epoch,
-    /// Whose updates they are; strictly ascending.
-    pub members: Vec<MemberIndex>,
+    /// Whose updates they are, and their names; strictly ascending by member.
+    pub slots: Vec<(MemberIndex, HeaderHash)>,
     /// The hash of the aggregate as a payload.
     pub payload: ContentHash,
 }
@@ -61,9 +62,9 @@ impl AggregateHeader {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.array(FIELDS).text(TAG).bytes(self.federation.hash().as_bytes());
-        writer.unsigned(self.epoch.get().into()).array(self.members.len());
-        for member in &self.members {
-            writer.unsigned(member.get().into());
+        writer.unsigned(self.epoch.get().into()).array(self.slots.len());
+        for (member, name) in &self.slots {
+            writer.array(2).unsigned(member.get().into()).bytes(name.as_hash().as_bytes());
         }
         writer.bytes(self.payload.as_bytes());
         writer.into_bytes()
@@ -84,16 +85,19 @@ impl AggregateHeader {
         let epoch = Epoch::new(read_u32(&mut reader)?);
         let above = reader.invalid("ascending 16-bit numbers");
         let count = reader.array(SUMMED_MAX)?;
-        let mut members: Vec<MemberIndex> = Vec::with_capacity(count);
+        let mut slots: Vec<(MemberIndex, HeaderHash)> = Vec::with_capacity(count);
         for _ in 0..count {
+            reader.tuple(2)?;
             let member = reader.unsigned(u16::MAX.into())?;
             let member = u16::try_from(member).map(MemberIndex::new).ok();
-            let is_next = |it: &MemberIndex| members.last().is_none_or(|last| last < it);
-            members.push(member.filter(is_next).ok_or_else(|| above.clone())?);
+            let is_next = |it: &MemberIndex| slots.last().is_none_or(|(last, _)| last < it);
+            let member = member.filter(is_next).ok_or_else(|| above.clone())?;
+            let name = HeaderHash::from_hash(ContentHash::from_bytes(reader.fixed()?));
+            slots.push((member, name));
         }
         let payload = ContentHash::from_bytes(reader.fixed()?);
         reader.finish()?;
-        Ok(Self { federation, epoch, members, payload })
+        Ok(Self { federation, epoch, slots, payload })
     }
 }
 
@@ -123,7 +127,7 @@ impl SignedManifest {
         let header = AggregateHeader {
             federation: self.id(),
             epoch,
-            members: admitted.sum.slots.iter().map(|slot| slot.0).collect(),
+            slots: admitted.sum.slots.clone(),
             payload: ContentHash::of(payload),
         };
         let number = SEQUENCE_FIRST | u64::from(epoch.get()) << 16 | u64::from(tries);
@@ -148,15 +152,16 @@ impl SignedManifest {
         if manifest.member_index(&head.signer()).is_none() {
             return Err(AggregateRefusal::Stranger(head.signer()));
         }
-        let (count, epochs) = (header.members.len(), manifest.epochs);
+        let members: Vec<MemberIndex> = header.slots.iter().map(|slot| slot.0).collect();
+        let (count, epochs) = (members.len(), manifest.epochs);
         if !(HEADS_MIN..=self.summed_max()).contains(&count) {
             return Err(AggregateRefusal::Heads(count));
         }
         let is_known = |member: &MemberIndex| member.index() < manifest.members.len();
-        if header.epoch.get() >= epochs || !header.members.iter().all(is_known) {
+        if header.epoch.get() >= epochs || !members.iter().all(is_known) {
             return Err(AggregateRefusal::Header("an epoch or a member that there is not"));
         }
-        check_bucket(self, header.epoch, &header.members)?;
+        check_bucket(self, header.epoch, &members)?;
         if header.payload != head.payload_hash() {
             return Err(AggregateRefusal::Header("another payload than the bundle has"));
         }
@@ -197,8 +202,7 @@ impl SignedManifest {
         header: AggregateHeader,
         found: AdmittedAggregate,
     ) -> Result<AdmittedAggregate, AggregateRefusal> {
-        let members = found.sum.slots.iter().map(|slot| slot.0);
-        match found.sum.epoch == header.epoch && members.eq(header.members) {
+        match found.sum.epoch == header.epoch && found.sum.slots == header.slots {
             true => Ok(found),
             false => Err(AggregateRefusal::Header("the updates of others")),
         }

@@ -149,6 +149,9 @@ pub enum HeadRefusal {
     /// Its number is not its epoch.
     #[error(transparent)]
     Number(ProofRefusal),
+    /// It has no proof that could be one.
+    #[error(transparent)]
+    Proof(ProofRefusal),
     /// It is for another epoch than the aggregate; holds that.
     #[error("the update is for epoch {0}")]
     Epoch(Epoch),
@@ -402,8 +405,8 @@ fn read(
     for (at, (head, _)) in heads.iter().enumerate() {
         let refused = |error| AggregateRefusal::Proof { at, error };
         let (_, proof) = subject_of(manifest, head).map_err(refused)?;
-        let shown = verifier.exponents(proof);
-        exponents.push(shown.map_err(|error| refused(ProofRefusal::Invalid(error)))?);
+        let shown = verifier.shown(proof);
+        exponents.push(shown.map_err(|error| refused(ProofRefusal::Invalid(error)))?.exponents);
     }
     let schema = &manifest.manifest().schema;
     let scales = scales(&exponents, schema.chunks().len());
@@ -434,7 +437,10 @@ fn read_heads(
     let mut heads: Vec<(BundleHead, HeadOnly)> = Vec::with_capacity(aggregate.heads.len());
     for (at, bytes) in aggregate.heads.iter().enumerate() {
         let found = read_head(manifest, bytes, aggregate.epoch);
-        let (head, admitted) = found.map_err(|error| AggregateRefusal::Head { at, error })?;
+        let (head, admitted) = found.map_err(|error| match error {
+            HeadRefusal::Proof(error) => AggregateRefusal::Proof { at, error },
+            error => AggregateRefusal::Head { at, error },
+        })?;
         if heads.last().is_some_and(|(_, last)| last.author >= admitted.author) {
             return Err(AggregateRefusal::Head { at, error: HeadRefusal::Order });
         }
@@ -451,7 +457,9 @@ fn read_head(
     let head = BundleHead::decode(bytes, &manifest.bundle_limits())?;
     manifest.check_terms(&head)?;
     let author = manifest.manifest().member_index(&head.signer());
-    let admitted = admit_head(&manifest.admission_policy(), author, head.header())?;
+    let mut admitted = admit_head(&manifest.admission_policy(), author, head.header())?;
+    admitted.header_hash =
+        manifest.slot_name(&head, admitted.header_hash).map_err(HeadRefusal::Proof)?;
     if admitted.header.epoch != epoch {
         return Err(HeadRefusal::Epoch(admitted.header.epoch));
     }

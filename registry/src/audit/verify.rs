@@ -251,7 +251,9 @@ impl<'a> Walk<'a> {
         let payload = payload.map_err(|error| (Detection::Admission, error.to_string()))?;
         let member = self.file.manifest().manifest().member_index(&author);
         let admitted = admit(&self.policy, member, head.header(), payload);
-        let admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        let mut admitted = admitted.map_err(|refusal| inadmissible(&author, &refusal))?;
+        let named = self.file.manifest().slot_name(&head, admitted.header_hash);
+        admitted.header_hash = named.map_err(|refusal| (Detection::Proof, refusal.to_string()))?;
         let numbered = self.file.manifest().check_number(&head, admitted.header.epoch);
         numbered.map_err(|refusal| (Detection::Proof, refusal.to_string()))?;
         if is_new {

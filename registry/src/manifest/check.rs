@@ -163,7 +163,7 @@ pub enum InvalidManifest {
     Ceremony(#[from] CeremonyPlanError),
     /// Buckets can't travel as sums.
     #[error(
-        "aggregates: {0}; leave them out, or choose buckets, samples alike, no clip, no cohorts, no pool, constant staleness and proofs, neither private nor sealed"
+        "aggregates: {0}; leave them out, or choose buckets, samples alike, no clip, no cohorts, no pool, constant staleness and proofs, neither private nor sealed, and bundles that live as long as the federation"
     )]
     Aggregates(&'static str),
     /// The proofs of all chunks have no room beside a header.
@@ -287,6 +287,8 @@ impl Manifest {
             "the federation is private"
         } else if self.seal.is_some() {
             "epochs are sealed"
+        } else if self.bounds.bundle_lifetime < self.epoch_length.times(self.epochs.into()) {
+            "bundles live shorter than the federation, and a sum whose slot turns out to be void could not be mended"
         } else if !(1..=self.epochs).contains(&epochs) {
             "updates wait for them for at least one epoch, and no longer than there are epochs"
         } else {

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use longhaul_aggregation::compress::{SumScale, SumsError, decode_sums, encode_sums};
 use longhaul_aggregation::{
-    Admitted, Buckets, Clip, Epoch, Fold, HeaderKind, MemberIndex, Previous, Recipe, Refusal, Rule,
-    SumInserted, Update, admit as admit_update,
+    Admitted, Buckets, Clip, Epoch, Fold, HeaderHash, HeaderKind, MemberIndex, Previous, Recipe,
+    Refusal, Rule, SumInserted, Update, admit as admit_update,
 };
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_dtn::hash::ContentHash;
@@ -100,7 +100,10 @@ impl World {
 fn admitted(manifest: &SignedManifest, made: &Published) -> Admitted {
     let author = manifest.manifest().member_index(&made.head.author());
     let policy = manifest.admission_policy();
-    admit_update(&policy, author, made.head.header(), made.clear.clone()).unwrap()
+    let mut admitted =
+        admit_update(&policy, author, made.head.header(), made.clear.clone()).unwrap();
+    admitted.header_hash = manifest.slot_name(&made.head, admitted.header_hash).unwrap();
+    admitted
 }
 
 fn head_refused(error: HeadRefusal) -> AggregateRefusal {
@@ -458,12 +461,11 @@ fn an_aggregate_travels_in_a_bundle_of_any_member() {
     );
     assert_eq!(WORLD.manifest.check_proofs(&[&read]), [Ok(())]);
     let header = WORLD.manifest.screen_aggregate(&read).unwrap();
-    assert_eq!((header.members.len(), header.epoch), (3, EPOCH));
+    assert_eq!((header.slots.len(), header.epoch), (3, EPOCH));
     assert_eq!(header.payload, ContentHash::of(&bytes));
     let prover = prover(&WORLD.manifest);
     let found = WORLD.manifest.admit_aggregate(&*prover, &read, &bytes).unwrap();
-    let members: Vec<_> = found.sum.slots.iter().map(|slot| slot.0).collect();
-    assert_eq!(members, header.members);
+    assert_eq!(found.sum.slots, header.slots);
     assert!(HeaderKind::of(WORLD.made[0].0.head.header()) != HeaderKind::Aggregate);
 }
 
@@ -485,9 +487,9 @@ fn its_header_has_one_form() {
         }
     }
     let mut descending = header.clone();
-    descending.members.reverse();
+    descending.slots.reverse();
     let mut twice = header;
-    twice.members[1] = twice.members[0];
+    twice.slots[1] = twice.slots[0];
     for header in [descending, twice] {
         assert!(AggregateHeader::decode(&header.encode()).is_err());
     }
@@ -500,15 +502,18 @@ fn a_head_that_promises_no_aggregate_is_refused() {
         WORLD.manifest.screen_aggregate(&relabelled(change)).unwrap_err().code()
     };
     assert_eq!(code(&|it| it.federation = other), 222);
-    assert_eq!(code(&|it| it.members.truncate(1)), 223);
-    assert_eq!(code(&|it| it.members = (0..4).map(MemberIndex::new).collect()), 223);
+    assert_eq!(code(&|it| it.slots.truncate(1)), 223);
+    assert_eq!(
+        code(&|it| it.slots = (0..4).map(|k| (MemberIndex::new(k), it.slots[0].1)).collect()),
+        223
+    );
     let of = |(head, _): (&BundleHead, _)| {
         WORLD.manifest.manifest().member_index(&head.signer()).unwrap()
     };
     let mut mixed = [of(WORLD.bucket(true)[0]), of(WORLD.bucket(false)[0])];
     mixed.sort_unstable();
-    assert_eq!(code(&|it| it.members = mixed.to_vec()), 225);
-    assert_eq!(code(&|it| it.members[2] = MemberIndex::new(5)), 230);
+    assert_eq!(code(&|it| it.slots = mixed.map(|member| (member, it.slots[0].1)).to_vec()), 225);
+    assert_eq!(code(&|it| it.slots[2].0 = MemberIndex::new(5)), 230);
     assert_eq!(code(&|it| it.epoch = Epoch::new(8)), 230);
     assert_eq!(code(&|it| it.payload = ContentHash::of(b"another")), 230);
     assert_eq!(WORLD.manifest.screen_aggregate(&relabelled(|_| {})).map(|_| ()), Ok(()));
@@ -529,10 +534,49 @@ fn strangers_send_no_aggregates() {
 #[test]
 fn head_and_payload_speak_of_the_same_updates() {
     let (_, bytes) = sent(&WORLD);
-    let subset = relabelled(|it| it.members.truncate(2));
+    let subset = relabelled(|it| it.slots.truncate(2));
     let prover = prover(&WORLD.manifest);
     let found = WORLD.manifest.admit_aggregate(&*prover, &subset, &bytes).unwrap_err();
     assert_eq!(found, AggregateRefusal::Header("the updates of others"));
+    // Of the same members, and of other updates.
+    let other = HeaderHash::from_hash(ContentHash::of(b"another update"));
+    let renamed = relabelled(|it| it.slots[1].1 = other);
+    let found = WORLD.manifest.admit_aggregate(&*prover, &renamed, &bytes).unwrap_err();
+    assert_eq!(found, AggregateRefusal::Header("the updates of others"));
+}
+
+/// One header, and proofs about two updates: two names, so that whoever hears of both knows its author for a liar.
+#[test]
+fn two_proofs_under_one_header_are_two_updates() {
+    let (number, published, admitted) = WORLD.second();
+    let named = |manifest: &SignedManifest, head: &BundleHead| {
+        manifest.slot_name(head, HeaderHash::of(head.header())).unwrap()
+    };
+    let again = |about: &Update| {
+        let (prepared, _) =
+            prepare(&WORLD.manifest, &key(number), &admitted.header, &published.clear);
+        prove(&WORLD.manifest, prepared, &published.clear, about)
+    };
+    let (same, other) = (again(&admitted.update), again(WORLD.bucket(true)[0].1));
+    assert_eq!(same.header(), other.header());
+    assert_eq!(named(&WORLD.manifest, &same), admitted.header_hash);
+    assert_ne!(named(&WORLD.manifest, &other), admitted.header_hash);
+    let mut fold = WORLD.manifest.fold();
+    fold.insert(admitted.clone());
+    let mut twin = longhaul_aggregation::HeadOnly::from(admitted);
+    twin.header_hash = named(&WORLD.manifest, &other);
+    fold.insert_head(twin);
+    assert!(fold.void(admitted.author, EPOCH).is_some());
+    // Where no sum stands in for an update, its header says which it is: readers refuse the other.
+    let plain = Manifest { aggregates: None, ..WORLD.manifest.manifest().clone() };
+    let plain = plain.sign(&key(1)).unwrap();
+    assert_eq!(named(&plain, &other), HeaderHash::of(other.header()));
+    let bare = BundleHead::seal(
+        plain.draft((other.created(), 0), other.header().to_vec(), b"x").unwrap(),
+        &key(number),
+    );
+    let found = WORLD.manifest.slot_name(&bare.unwrap(), admitted.header_hash);
+    assert_eq!(found, Err(ProofRefusal::Missing));
 }
 
 proptest! {

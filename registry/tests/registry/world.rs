@@ -127,7 +127,8 @@ impl Author {
         let update = self.compressor.compress_in(&mask, &delta, bound);
         let header = self.header(manifest, fold, Epoch::new(epoch), update.payload());
         let published = seal(manifest, &self.key, &header, update.payload());
-        let header = HeaderHash::of(published.head.header());
+        let named = manifest.slot_name(&published.head, HeaderHash::of(published.head.header()));
+        let header = named.expect("an own proof is one");
         self.previous = Some(Previous { epoch: Epoch::new(epoch), header });
         published
     }
