@@ -20,7 +20,7 @@ use crate::rule::{Bucket, ENTRY_UNITS_MAX};
 use crate::slot::{Epoch, MemberIndex, Slot};
 
 /// Most sums that are held of one bucket of an epoch.
-pub(super) const SUMS_MAX: usize = 8;
+pub(super) const SUMS_MAX: usize = 4;
 
 /// The sum of the updates of some slots of one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,11 +155,6 @@ impl Sums {
         let sums = self.0.entry(new.epoch).or_default();
         if sums.iter().any(|(_, sum)| sum.slots == new.slots) {
             return SumInserted::Duplicate;
-        }
-        // What it says and more, it says better.
-        if new.is_sound(chains) {
-            let is_more = |sum: &BucketSum| sum.slots.iter().any(|slot| !new.slots.contains(slot));
-            sums.retain(|(_, sum)| is_more(sum));
         }
         let mates = sums.iter().enumerate().filter(|(_, (of, _))| *of == bucket);
         let mates: Vec<_> = mates.map(|(place, (_, sum))| (sum.rank(chains), place)).collect();
