@@ -37,7 +37,7 @@ fn ceremony(members: u8) -> World {
 /// What looks like a contribution from outside.
 fn payload(by: &SecretKey, ceremony: ContentHash, number: u8) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer.array(9).unsigned(1).text("bn254").bytes(ceremony.as_bytes());
+    writer.array(9).unsigned(2).text("bn254").bytes(ceremony.as_bytes());
     writer.bytes(ceremony.as_bytes()).bytes(by.peer_id().as_bytes());
     writer.bytes(&[number; 40_000]);
     writer.into_bytes()

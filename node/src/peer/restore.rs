@@ -115,10 +115,7 @@ pub(super) fn replay(config: &PeerConfig, restored: Restored) -> Result<State, P
     let votes = state.sealing.iter().flat_map(Sealing::held_votes);
     state.held.extend(votes.cloned());
     state.held.extend(state.carried.held().cloned());
-    if config.manifest.manifest().is_private() {
-        let heads = state.held.iter().map(|held| &held.head);
-        heads.for_each(|head| state.needed.add(head.payload_hash(), head.id()));
-    }
+    state.note_needed(&config.manifest);
     // An own slot may have come back from others after the log had lost it.
     if let Some((epoch, header)) = me.and_then(|me| state.fold.last_slot(me))
         && state.last_slot.is_none_or(|last| last.epoch < epoch)
@@ -153,6 +150,14 @@ impl State {
             aggregates: Aggregates::default(),
             torn: restored.torn,
         })
+    }
+
+    /// Notes which payloads are needed for what, in a private federation.
+    fn note_needed(&mut self, manifest: &SignedManifest) {
+        if manifest.manifest().is_private() {
+            let heads = self.held.iter().map(|held| &held.head);
+            heads.for_each(|head| self.needed.add(head.payload_hash(), head.id()));
+        }
     }
 
     fn hold(

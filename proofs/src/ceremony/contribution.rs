@@ -2,12 +2,12 @@
 //!
 //! It names the ceremony, its predecessor and its contributor, and holds what it changes and the proofs of
 //! knowledge: a deterministic CBOR array `[version, curve, ceremony, predecessor, contributor, points of G1, points of G2,
-//! commitments, responses]`, points compressed. Its length follows from the stage, so a reader knows it before it
+//! commitments, responses]`, points with both coordinates, commitments compressed. Its length follows from the stage, so a reader knows it before it
 //! reads. It carries no signature: it travels in something signed (a bundle, a record), and
 //! [`Chain::extend`](super::Chain::extend) compares that author with [`Header::contributor`].
 //!
-//! It is read in two steps. The proofs of knowledge need the separators alone, so junk costs a hash and a few points; the
-//! square root for every other point is taken only for who has shown that it multiplied something.
+//! It is read in two steps. The proofs of knowledge need the separators alone, so junk costs a hash and a few points; every
+//! other point is looked at only for who has shown that it multiplied something.
 
 use longhaul_dtn::codec::{Reader, Writer};
 use longhaul_dtn::hash::ContentHash;
@@ -21,7 +21,10 @@ use crate::cp::points::{self, Form, Trust};
 use crate::curve::{Curve, PointOne, PointTwo};
 use crate::seed::{Secret, Seed};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// Both coordinates travel: a contribution is made once and checked by everybody, often more than once, and a square root for each
+/// point is four fifths of a check.
+const FORM: Form = Form::Uncompressed;
 const FIELDS: usize = 9;
 const CURVE_NAME_BYTES_MAX: usize = 16;
 
@@ -58,7 +61,7 @@ impl Header {
     fn read<E: Curve>(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
         reader.tuple(FIELDS)?;
         if reader.unsigned(u64::MAX)? != VERSION {
-            return Err(reader.invalid("version 1").into());
+            return Err(reader.invalid("version 2").into());
         }
         if reader.text(CURVE_NAME_BYTES_MAX)? != E::NAME {
             return Err(Refusal::Curve(E::NAME));
@@ -85,9 +88,9 @@ pub fn hash(bytes: &[u8]) -> ContentHash {
 
 /// Bytes of each part after the header: points of both groups, commitments, responses.
 fn part_bytes<E: Curve>(counts: PointCounts, secrets: usize) -> [usize; 4] {
-    let one = Form::Compressed.size::<PointOne<E>>();
-    let two = Form::Compressed.size::<PointTwo<E>>();
-    [counts.ones * one, counts.twos * two, secrets * one, secrets * SCALAR_BYTES]
+    let (one, two) = (FORM.size::<PointOne<E>>(), FORM.size::<PointTwo<E>>());
+    let commitment = Form::Compressed.size::<PointOne<E>>();
+    [counts.ones * one, counts.twos * two, secrets * commitment, secrets * SCALAR_BYTES]
 }
 
 /// The length of a contribution with so many points and secrets.
@@ -120,10 +123,10 @@ pub(super) fn make<S: Stage>(stage: &S, header: &Header, seed: &Seed) -> Vec<u8>
 pub(super) fn statement<E: Curve>(header: &Header, points: &Points<E>) -> Vec<u8> {
     let mut writer = header.write::<E>();
     let mut bytes = Vec::new();
-    points::write(&points.ones, Form::Compressed, &mut bytes);
+    points::write(&points.ones, FORM, &mut bytes);
     writer.bytes(&bytes);
     bytes.clear();
-    points::write(&points.twos, Form::Compressed, &mut bytes);
+    points::write(&points.twos, FORM, &mut bytes);
     writer.bytes(&bytes);
     writer.into_bytes()
 }
@@ -156,7 +159,7 @@ impl<'a> Unread<'a> {
     ///
     /// No more is allocated than the stage has points.
     pub(super) fn points<S: Stage>(&self, stage: &S) -> Result<S, Refusal> {
-        let (form, trust) = (Form::Compressed, Trust::Stranger);
+        let (form, trust) = (FORM, Trust::Stranger);
         let bases = stage.separators();
         let knowledge = Knowledge::<S::Curve>::read(bases.len(), self.commitments, self.responses)?;
         let size = form.size::<PointOne<S::Curve>>();

@@ -233,11 +233,11 @@ fn only_members_contribute_each_once_and_under_their_own_signature() {
 fn junk_is_refused_before_its_points_are_read() {
     let mut bytes = DRAFT.contribute(peer(2), seed(2));
     let Points { ones, .. } = grow(DRAFT.clone(), &[2]).stage().points();
-    let written = crate::cp::points::Form::Compressed;
+    let written = crate::cp::points::Form::Uncompressed;
     let mut point = Vec::new();
     crate::cp::points::write(&ones[1..2], written, &mut point);
-    let place = bytes.windows(32).position(|window| window == point).unwrap();
-    bytes[place..place + 32].fill(0xff);
+    let place = bytes.windows(64).position(|window| window == point).unwrap();
+    bytes[place..place + 64].fill(0xff);
     assert_eq!(refusal(&DRAFT, &bytes), Some(Refusal::Knowledge));
 }
 
@@ -439,24 +439,24 @@ fn points_are_read_strictly() {
     let bytes = DRAFT.contribute(peer(2), seed(2));
     let mut first = Vec::new();
     let points = grow(DRAFT.clone(), &[2]).stage().points();
-    crate::cp::points::write(&points.ones[..1], crate::cp::points::Form::Compressed, &mut first);
-    let place = bytes.windows(32).position(|window| window == first).unwrap();
-    let with = |point: [u8; 32]| {
+    crate::cp::points::write(&points.ones[..1], crate::cp::points::Form::Uncompressed, &mut first);
+    let place = bytes.windows(64).position(|window| window == first).unwrap();
+    let with = |point: [u8; 64]| {
         let mut changed = bytes.clone();
-        changed[place..place + 32].copy_from_slice(&point);
+        changed[place..place + 64].copy_from_slice(&point);
         refusal(&DRAFT, &changed)
     };
-    let mut identity = [0; 32];
-    identity[31] = 0x40;
+    let mut identity = [0; 64];
+    identity[63] = 0x40;
     assert_eq!(with(identity), Some(Refusal::Point(PointError::Identity)));
-    assert_eq!(with([0xff; 32]), Some(Refusal::Point(PointError::NotInGroup)));
+    assert_eq!(with([0xff; 64]), Some(Refusal::Point(PointError::NotInGroup)));
     // What is no separator is read behind a proof of knowledge that covers it.
     let header =
         Header { ceremony: DRAFT.ceremony(), predecessor: DRAFT.head(), contributor: peer(7) };
     let factors = secrets(&[3, 5, 7, 11]);
     let mut statement = statement(&header, &DRAFT.stage().scaled(&factors).points());
-    let last = statement.len() - (4 * 64 + 3) - 32;
-    statement[last..last + 32].copy_from_slice(&identity);
+    let last = statement.len() - (4 * 128 + 3) - 64;
+    statement[last..last + 64].copy_from_slice(&identity);
     let bases = DRAFT.stage().separators();
     let knowledge = Knowledge::<Bn254>::prove(&bases, &factors, &statement, &seed(7));
     let sealed = seal(statement, &knowledge);

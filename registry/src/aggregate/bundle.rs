@@ -20,7 +20,7 @@ use super::{
     read_u32,
 };
 use crate::federation::FederationId;
-use crate::manifest::{SignedManifest, TermsError};
+use crate::manifest::{InvalidManifest, Manifest, SignedManifest, TermsError};
 
 /// Sequence numbers of aggregates begin here: beyond those of updates and votes, before those of contributions.
 const SEQUENCE_FIRST: u64 = 1 << 60;
@@ -98,6 +98,29 @@ impl AggregateHeader {
         let payload = ContentHash::from_bytes(reader.fixed()?);
         reader.finish()?;
         Ok(Self { federation, epoch, slots, payload })
+    }
+}
+
+impl Manifest {
+    /// That a federation with aggregates is one that can have them.
+    pub(crate) fn check_aggregates(&self) -> Result<(), InvalidManifest> {
+        let Some(epochs) = self.aggregates else { return Ok(()) };
+        let wrong = if !self.recipe.takes_sums() {
+            "the recipe needs more of a bucket than its sum"
+        } else if self.proofs.is_none() {
+            "updates are not proved"
+        } else if self.is_private() {
+            "the federation is private"
+        } else if self.seal.is_some() {
+            "epochs are sealed"
+        } else if self.bounds.bundle_lifetime < self.epoch_length.times(self.epochs.into()) {
+            "bundles live shorter than the federation, and a sum whose slot turns out to be void could not be mended"
+        } else if !(1..=self.epochs).contains(&epochs) {
+            "updates wait for them for at least one epoch, and no longer than there are epochs"
+        } else {
+            return Ok(());
+        };
+        Err(InvalidManifest::Aggregates(wrong))
     }
 }
 

@@ -321,15 +321,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What the exporter carried for others says nothing of its model; its head must be good.
-    fn check_carried(&mut self, place: u64, head: &[u8]) -> Result<(), (Detection, String)> {
-        let head = BundleHead::decode(head, &self.limits)
-            .map_err(|error| (detection_of(&error), error.to_string()))?;
-        self.proofs.ask(place, &head, &mut self.report);
-        self.report.carried += 1;
-        Ok(())
-    }
-
     /// True if the payload is missing and a seal that is there closed its epoch.
     fn is_closed(&self, place: u64, head: &BundleHead) -> bool {
         let limits = self.policy.header_limits();

@@ -277,26 +277,6 @@ impl Manifest {
         self.check_aggregates()
     }
 
-    fn check_aggregates(&self) -> Result<(), InvalidManifest> {
-        let Some(epochs) = self.aggregates else { return Ok(()) };
-        let wrong = if !self.recipe.takes_sums() {
-            "the recipe needs more of a bucket than its sum"
-        } else if self.proofs.is_none() {
-            "updates are not proved"
-        } else if self.is_private() {
-            "the federation is private"
-        } else if self.seal.is_some() {
-            "epochs are sealed"
-        } else if self.bounds.bundle_lifetime < self.epoch_length.times(self.epochs.into()) {
-            "bundles live shorter than the federation, and a sum whose slot turns out to be void could not be mended"
-        } else if !(1..=self.epochs).contains(&epochs) {
-            "updates wait for them for at least one epoch, and no longer than there are epochs"
-        } else {
-            return Ok(());
-        };
-        Err(InvalidManifest::Aggregates(wrong))
-    }
-
     /// That proofs have room in a head; their keys are checked where they are read.
     fn check_proofs(&self) -> Result<(), InvalidManifest> {
         if self.proofs.is_none() {

@@ -40,7 +40,7 @@ fn signed() -> SignedManifest {
 /// The front of a contribution, with junk for points.
 fn contribution(curve: &str, ceremony: ContentHash, by: u8, junk: usize) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer.array(9).unsigned(1).text(curve).bytes(ceremony.as_bytes());
+    writer.array(9).unsigned(2).text(curve).bytes(ceremony.as_bytes());
     writer.bytes(ceremony.as_bytes()).bytes(key(by).peer_id().as_bytes());
     writer.bytes(&vec![7; junk]);
     writer.into_bytes()

@@ -1,16 +1,29 @@
-//! What a log holds beside updates, seals and keys: contributions, and sums that stand for the updates whose heads are in them.
+//! What a log holds beside updates, seals and keys: what was carried, contributions, and sums that stand for the updates whose heads are in them.
 //!
 //! The proofs in the heads are checked with those of all other heads. That a sum is that of the proofs' commitments takes the
 //! manifest's proving keys; an auditor without them takes the exporter's word for the sums, and the report says so.
 
 use longhaul_dtn::bundle::BundleHead;
 
-use super::{Observer, Walk};
+use super::{Observer, Walk, detection_of};
 use crate::aggregate::AdmittedAggregate;
 use crate::audit::Detection;
 use crate::entry::SignedEntry;
 
 impl Walk<'_> {
+    /// What the exporter carried for others says nothing of its model; its head must be good.
+    pub(super) fn check_carried(
+        &mut self,
+        place: u64,
+        head: &[u8],
+    ) -> Result<(), (Detection, String)> {
+        let head = BundleHead::decode(head, &self.limits)
+            .map_err(|error| (detection_of(&error), error.to_string()))?;
+        self.proofs.ask(place, &head, &mut self.report);
+        self.report.carried += 1;
+        Ok(())
+    }
+
     /// A contribution to a ceremony; its points are for whoever builds on it.
     pub(super) fn check_contribution(&mut self, head: &[u8]) -> Result<(), (Detection, String)> {
         let Some(head) = self.read(head)? else { return Ok(()) };
