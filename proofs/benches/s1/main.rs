@@ -195,6 +195,7 @@ fn sums_of_epochs(bencher: Bencher<'_, '_>, epochs: u64) {
     bencher.bench(|| verify_sums(&sums.basis, &claims).expect("the sums"));
 }
 
+// Its setup for 65,000 entries, some 840,000 constraints, takes more than 24 GB.
 #[divan::bench(args = [1_000, 7_800], sample_size = 1, sample_count = 3)]
 fn stock(bencher: Bencher<'_, '_>, entries: usize) {
     let stock = stock::Stock::new(entries);
