@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use longhaul_dtn::codec::{CodecError, Reader, Writer};
 use longhaul_dtn::hash::{ContentHash, ParseHashError};
 
 /// The hash of a manifest's canonical body. Shown as 64 hexadecimal digits.
@@ -59,6 +60,35 @@ impl std::str::FromStr for FederationId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
     }
+}
+
+/// The version of messages that begin with tag, version and federation.
+const FRONT_VERSION: u64 = 1;
+
+/// Writes how a message for one federation begins: what [`read_front`] reads.
+pub(crate) fn write_front<'a>(
+    writer: &'a mut Writer,
+    tag: &str,
+    federation: &FederationId,
+) -> &'a mut Writer {
+    writer.text(tag).unsigned(FRONT_VERSION).bytes(federation.as_hash().as_bytes())
+}
+
+/// Reads how a message for one federation begins: its tag, version 1 and the federation. `word` is what to expect instead of another
+/// tag, for people.
+pub(crate) fn read_front(
+    reader: &mut Reader<'_>,
+    (tag, word): (&str, &'static str),
+) -> Result<FederationId, CodecError> {
+    let other = reader.invalid(word);
+    if reader.text(tag.len())? != tag {
+        return Err(other);
+    }
+    let other = reader.invalid("version 1");
+    if reader.unsigned(u64::MAX)? != FRONT_VERSION {
+        return Err(other);
+    }
+    Ok(FederationId::from_hash(ContentHash::from_bytes(reader.fixed()?)))
 }
 
 #[cfg(test)]

@@ -16,18 +16,16 @@ use std::fmt;
 use longhaul_aggregation::{Epoch, UpdateError, UpdateHeader};
 use longhaul_dtn::bundle::{BundleError, BundleHead, salted_root};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
-use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_dtn::keyring::Keyring;
 use longhaul_proofs::update::{ProveUpdates, UpdateProofError};
 
-use crate::federation::FederationId;
+use crate::federation::{FederationId, read_front, write_front};
 use crate::manifest::{SignedManifest, TermsError};
 use crate::proving::{ProofRefusal, check_commitments_with};
 use crate::record::HEAD_BYTES_MAX;
 
 const TAG: &str = "fraud";
-const VERSION: u64 = 1;
 /// Bytes around head and payload at most: tag, version, federation, salt and heads.
 const AROUND_BYTES_MAX: u64 = 128;
 
@@ -114,8 +112,7 @@ impl FraudProof {
     /// The canonical form.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(6).text(TAG).unsigned(VERSION);
-        writer.bytes(self.federation.as_hash().as_bytes()).bytes(&self.head);
+        write_front(writer.array(6), TAG, &self.federation).bytes(&self.head);
         match &self.salt {
             Some(salt) => writer.bytes(salt),
             None => writer.null(),
@@ -131,15 +128,7 @@ impl FraudProof {
     pub fn decode(bytes: &[u8], manifest: &SignedManifest) -> Result<Self, NoFraud> {
         let mut reader = Reader::new(bytes);
         reader.tuple(6)?;
-        let other = reader.invalid("the word fraud");
-        if reader.text(TAG.len())? != TAG {
-            return Err(other.into());
-        }
-        let other = reader.invalid("version 1");
-        if reader.unsigned(u64::MAX)? != VERSION {
-            return Err(other.into());
-        }
-        let federation = FederationId::from_hash(ContentHash::from_bytes(reader.fixed()?));
+        let federation = read_front(&mut reader, (TAG, "the word fraud"))?;
         if federation != manifest.id() {
             return Err(NoFraud::Foreign(federation));
         }

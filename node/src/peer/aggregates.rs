@@ -6,8 +6,8 @@
 //!
 //! Every member of a bucket can make its sum. They take turns, so that one does: a while after the end of the epoch the first
 //! in line, then the next if none came. Who gets an update later makes a further sum, of more slots. A sum is accepted, kept and
-//! passed on if it is of more slots than the best that is held of its bucket; that bounds their number by that of the
-//! bucket's members.
+//! passed on if it is of more slots than the best that is held of its bucket, or names an update that was not heard of; that
+//! bounds their number by twice that of the bucket's members.
 //!
 //! Making and judging take tens of milliseconds, so they are effects that a later input answers ([`Output::Sum`],
 //! [`Output::CheckSum`]), one of each at a time.
@@ -148,10 +148,15 @@ impl Peer {
         sums.map(move |sum| (sum, sum.slots.iter().all(is_sound)))
     }
 
-    /// The slots of the largest sum of a bucket of which none is void.
-    fn best_sum(&self, epoch: Epoch, bucket: MemberIndex) -> usize {
+    /// The largest sum of a bucket of which no slot is void.
+    fn best_sum(&self, epoch: Epoch, bucket: MemberIndex) -> Option<&HeldSum> {
         let sound = self.sums(epoch).filter(|(sum, is_sound)| *is_sound && sum.bucket == bucket);
-        sound.map(|(sum, _)| sum.slots.len()).max().unwrap_or(0)
+        sound.map(|(sum, _)| sum).max_by_key(|sum| sum.slots.len())
+    }
+
+    /// How many slots it has.
+    fn best_len(&self, epoch: Epoch, bucket: MemberIndex) -> usize {
+        self.best_sum(epoch, bucket).map_or(0, |sum| sum.slots.len())
     }
 
     /// To whom an update in this slot is offered; none for everybody.
@@ -177,10 +182,8 @@ impl Peer {
     /// whole here, so that they get it beside the sum.
     fn is_known_by_sum(&self, slot: Slot, bucket: &Bucket) -> bool {
         let epoch = slot.epoch;
-        let sound = self
-            .sums(epoch)
-            .filter(|(sum, is_sound)| *is_sound && bucket.members.contains(&sum.slots[0].0));
-        let Some((best, _)) = sound.max_by_key(|(sum, _)| sum.slots.len()) else { return false };
+        let first = bucket.members.first().copied().unwrap_or(slot.member);
+        let Some(best) = self.best_sum(epoch, first) else { return false };
         let in_best = |member: MemberIndex| best.slots.iter().any(|slot| slot.0 == member);
         let is_served = |&member: &MemberIndex| {
             let slot = Slot { member, epoch };
@@ -267,7 +270,7 @@ impl Peer {
         if self.aggregates.look.is_none_or(|at| at > self.now) || self.aggregates.making.is_some() {
             return;
         }
-        let now = self.clock_epoch();
+        let now = self.manifest().clock_epoch(self.now);
         let first = now.back(wait.saturating_add(EPOCHS_BEHIND));
         let epochs: Vec<Epoch> =
             self.aggregates.bundles.range(first..).map(|(epoch, _)| *epoch).collect();
@@ -307,14 +310,6 @@ impl Peer {
         making.is_some() || judging.is_some() || *turn_ahead
     }
 
-    /// The epoch of the clock, as if there were no last one.
-    fn clock_epoch(&self) -> Epoch {
-        let terms = self.manifest();
-        let elapsed = self.now.dtn_ms().saturating_sub(terms.start.dtn_ms());
-        let epoch = elapsed / terms.epoch_length.ms().max(1);
-        Epoch::new(u32::try_from(epoch).unwrap_or(u32::MAX))
-    }
-
     fn part_of_epoch(&self, part: u64) -> Span {
         Span::from_ms(self.manifest().epoch_length.ms() / part)
     }
@@ -322,21 +317,16 @@ impl Peer {
     /// True if a sum of so many slots is of more than the best that is held of the member's bucket.
     fn is_better(&self, epoch: Epoch, member: MemberIndex, slots: usize) -> bool {
         let bucket = first_mate(&self.manifest, Slot { member, epoch });
-        self.best_sum(epoch, bucket) < slots
+        self.best_len(epoch, bucket) < slots
     }
 
     /// Judges a bundle that says that it holds an aggregate, as soon as there is a verdict.
     pub(super) fn judge_aggregate(&mut self, held: Held, from: PeerId) {
-        let author = self.manifest().member_index(&held.head.author());
         if let Err(refusal) = self.screen_aggregate(&held.head) {
-            return self.reject(
-                held.head.id(),
-                (from, author),
-                refusal.code(),
-                refusal.to_string(),
-            );
+            return self.refuse_aggregate(&held, from, &refusal);
         }
         if self.proving.prover().is_none() {
+            let author = self.manifest().member_index(&held.head.author());
             let why = "this peer has no proving keys".to_owned();
             return self.reject(held.head.id(), (from, author), NO_KEYS_CODE, why);
         }
@@ -391,26 +381,28 @@ impl Peer {
                 }
                 self.accept_aggregate(&held, from, &admitted);
             }
-            Err(refusal) => {
-                let author = self.manifest().member_index(&held.head.author());
-                self.reject(held.head.id(), (from, author), refusal.code(), refusal.to_string());
-            }
+            Err(refusal) => self.refuse_aggregate(&held, from, &refusal),
         }
         self.judge_next();
         self.drain_agent();
     }
 
+    fn refuse_aggregate(&mut self, held: &Held, from: PeerId, refusal: &AggregateRefusal) {
+        if *refusal == AggregateRefusal::Needless {
+            self.note_needless(&held.head);
+        }
+        let author = self.manifest().member_index(&held.head.author());
+        self.reject(held.head.id(), (from, author), refusal.code(), refusal.to_string());
+    }
+
     fn accept_aggregate(&mut self, held: &Held, from: PeerId, admitted: &AdmittedAggregate) {
-        let id = held.head.id();
-        let (epoch, slots) = (admitted.sum.epoch, &admitted.sum.slots);
         // Another one came while it was judged.
         if let Err(refusal) = self.screen_aggregate(&held.head) {
-            let author = self.manifest().member_index(&held.head.author());
-            self.note_needless(&held.head);
-            return self.reject(id, (from, author), refusal.code(), refusal.to_string());
+            return self.refuse_aggregate(held, from, &refusal);
         }
-        let updates = slots.len();
-        self.take_aggregate(held, Some(from), admitted, InStore::Carried { bundle: id });
+        let (epoch, updates) = (admitted.sum.epoch, admitted.sum.slots.len());
+        let then = InStore::Carried { bundle: held.head.id() };
+        self.take_aggregate(held, Some(from), admitted, then);
         self.event(Event::Aggregate { epoch, updates, from });
     }
 

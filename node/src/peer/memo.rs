@@ -40,53 +40,38 @@ impl Memo {
     }
 }
 
-/// Updates that passed admission, by their bundle, whose id covers author, header
-/// and payload. For one federation only: another has other rules. Grows without
-/// bound: it is for runs that end.
-#[derive(Default)]
-pub struct AdmissionMemo(Mutex<BTreeMap<BundleId, Arc<Admitted>>>);
+/// What was admitted, by its bundle, whose id covers author, header and payload. For one federation only: another has other
+/// rules. Grows without bound: it is for runs that end.
+pub struct AdmittedMemo<T>(Mutex<BTreeMap<BundleId, Arc<T>>>);
 
-impl AdmissionMemo {
-    /// The update of a bundle that was admitted before.
-    fn get(&self, id: &BundleId) -> Option<Arc<Admitted>> {
+/// Updates that passed admission.
+pub type AdmissionMemo = AdmittedMemo<Admitted>;
+/// Aggregates that did.
+pub type AggregateMemo = AdmittedMemo<AdmittedAggregate>;
+
+impl<T> AdmittedMemo<T> {
+    /// What is in a bundle that was admitted before.
+    pub(super) fn get(&self, id: &BundleId) -> Option<Arc<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// Remembers an update that was admitted.
-    pub(super) fn put(&self, id: BundleId, admitted: &Arc<Admitted>) {
+    /// Remembers what was admitted.
+    pub(super) fn put(&self, id: BundleId, admitted: &Arc<T>) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.insert(id, Arc::clone(admitted));
     }
 }
 
-impl fmt::Debug for AdmissionMemo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("AdmissionMemo").field("updates", &table.len()).finish()
+impl<T> Default for AdmittedMemo<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
-/// Aggregates that were admitted, by their bundle. Grows without bound, as the others do.
-#[derive(Default)]
-pub struct AggregateMemo(Mutex<BTreeMap<BundleId, Arc<AdmittedAggregate>>>);
-
-impl AggregateMemo {
-    /// The aggregate of a bundle that was admitted before.
-    pub(super) fn get(&self, id: &BundleId) -> Option<Arc<AdmittedAggregate>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// Remembers an aggregate that was admitted.
-    pub(super) fn put(&self, id: BundleId, admitted: &Arc<AdmittedAggregate>) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.insert(id, Arc::clone(admitted));
-    }
-}
-
-impl fmt::Debug for AggregateMemo {
+impl<T> fmt::Debug for AdmittedMemo<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("AggregateMemo").field("aggregates", &table.len()).finish()
+        f.debug_struct("AdmittedMemo").field("admitted", &table.len()).finish()
     }
 }
 

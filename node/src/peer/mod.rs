@@ -58,7 +58,7 @@ pub use aggregates::{CheckSumRequest, SumRequest, Summed};
 pub use carried::CARRIED_BYTES_MAX;
 pub use ceremony::Contribution;
 pub use io::{Event, Input, Output, PersistRequest, Ticket, TrainRequest, TrainedModel};
-pub use memo::{AdmissionMemo, AggregateMemo, Memo, ProofMemo};
+pub use memo::{AdmissionMemo, AdmittedMemo, AggregateMemo, Memo, ProofMemo};
 pub use needs::{Needs, needs};
 pub use proving::{ProveRequest, Proven, VerifyRequest};
 

@@ -16,8 +16,7 @@ use longhaul_dtn::time::Timestamp;
 use longhaul_proofs::update::{ProveUpdates, SUMMED_MAX};
 
 use super::{
-    AdmittedAggregate, AggregateRefusal, HEADS_MIN, TAG, admit, admit_checked, check_bucket,
-    read_u32,
+    AdmittedAggregate, AggregateRefusal, HEADS_MIN, TAG, check_bucket, read, read_u32, verify,
 };
 use crate::federation::FederationId;
 use crate::manifest::{InvalidManifest, Manifest, SignedManifest, TermsError};
@@ -204,8 +203,7 @@ impl SignedManifest {
         head: &BundleHead,
         payload: &[u8],
     ) -> Result<AdmittedAggregate, AggregateRefusal> {
-        let header = self.screen_aggregate(head)?;
-        Self::compare(header, admit(self, prover, payload)?)
+        verify(self, prover, self.read_aggregate(head, payload)?)
     }
 
     /// The same for one that was admitted before, as from the own log: without proofs and sum.
@@ -217,15 +215,18 @@ impl SignedManifest {
         head: &BundleHead,
         payload: &[u8],
     ) -> Result<AdmittedAggregate, AggregateRefusal> {
-        let header = self.screen_aggregate(head)?;
-        Self::compare(header, admit_checked(self, payload)?)
+        self.read_aggregate(head, payload).map(|it| it.0)
     }
 
-    fn compare(
-        header: AggregateHeader,
-        found: AdmittedAggregate,
-    ) -> Result<AdmittedAggregate, AggregateRefusal> {
-        match found.sum.epoch == header.epoch && found.sum.slots == header.slots {
+    /// What head and payload say, if it is the same, and the opening that shows it.
+    fn read_aggregate(
+        &self,
+        head: &BundleHead,
+        payload: &[u8],
+    ) -> Result<(AdmittedAggregate, Vec<u8>), AggregateRefusal> {
+        let header = self.screen_aggregate(head)?;
+        let found = read(self, payload)?;
+        match found.0.sum.epoch == header.epoch && found.0.sum.slots == header.slots {
             true => Ok(found),
             false => Err(AggregateRefusal::Header("the updates of others")),
         }

@@ -26,7 +26,6 @@ use longhaul_aggregation::{
 };
 use longhaul_dtn::bundle::{BundleError, BundleHead};
 use longhaul_dtn::codec::{CodecError, Reader, Writer};
-use longhaul_dtn::hash::ContentHash;
 use longhaul_dtn::identity::PeerId;
 use longhaul_proofs::s1::Subject;
 use longhaul_proofs::seed::Seed;
@@ -35,7 +34,7 @@ use longhaul_proofs::update::{
 };
 
 use crate::bounds::PAYLOAD_BYTES_MAX;
-use crate::federation::FederationId;
+use crate::federation::{FederationId, read_front, write_front};
 use crate::manifest::{HEAD_BLOCKS_BYTES_MAX, SignedManifest, TermsError};
 use crate::proving::{ProofRefusal, seed_of};
 use crate::record::HEAD_BYTES_MAX;
@@ -45,7 +44,6 @@ pub use bundle::{AggregateHeader, SendAggregateError};
 /// Fewest updates of an aggregate: the sum of one is no shorter than the update.
 pub const HEADS_MIN: usize = 2;
 const TAG: &str = AGGREGATE_TAG;
-const VERSION: u64 = 1;
 /// Bytes around heads, sums and opening at most: tag, version, federation, epoch and heads of strings.
 const AROUND_BYTES_MAX: usize = 128;
 /// Bytes around each head.
@@ -227,8 +225,9 @@ impl Aggregate {
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(7).text(TAG).unsigned(VERSION).bytes(self.federation.hash().as_bytes());
-        writer.unsigned(self.epoch.get().into()).array(self.heads.len());
+        write_front(writer.array(7), TAG, &self.federation)
+            .unsigned(self.epoch.get().into())
+            .array(self.heads.len());
         for head in &self.heads {
             writer.bytes(head);
         }
@@ -247,15 +246,7 @@ impl Aggregate {
         }
         let mut reader = Reader::new(bytes);
         reader.tuple(7)?;
-        let other = reader.invalid("the word aggregate");
-        if reader.text(TAG.len())? != TAG {
-            return Err(other.into());
-        }
-        let other = reader.invalid("version 1");
-        if reader.unsigned(u64::MAX)? != VERSION {
-            return Err(other.into());
-        }
-        let federation = FederationId::from_hash(ContentHash::from_bytes(reader.fixed()?));
+        let federation = read_front(&mut reader, (TAG, "the word aggregate"))?;
         if federation != manifest.id() {
             return Err(AggregateRefusal::Foreign(federation));
         }
@@ -314,7 +305,7 @@ impl SignedManifest {
     }
 }
 
-/// The bytes of the aggregate of a bucket's updates, each with its head, in any order: what
+/// The bytes of the aggregate of a bucket's updates, each with its head, in any order, and what [`admit`] makes of them: what
 /// [`Fold::buckets`](longhaul_aggregation::Fold::buckets) says is whole. It takes some 5 ms for each update and
 /// chunk of 65,000 entries, and as long as [`admit`], which it calls so that nobody sends what nobody accepts.
 ///
@@ -325,7 +316,7 @@ pub fn make(
     prover: &dyn ProveUpdates,
     epoch: Epoch,
     updates: &[(&BundleHead, &Update)],
-) -> Result<Vec<u8>, MakeAggregateError> {
+) -> Result<(Vec<u8>, AdmittedAggregate), MakeAggregateError> {
     manifest.sums_verifier()?;
     let mut updates = updates.to_vec();
     updates.sort_by_key(|(head, _)| manifest.manifest().member_index(&head.signer()));
@@ -354,8 +345,8 @@ pub fn make(
         opening,
     };
     let bytes = aggregate.encode();
-    admit(manifest, prover, &bytes)?;
-    Ok(bytes)
+    let admitted = admit(manifest, prover, &bytes)?;
+    Ok((bytes, admitted))
 }
 
 /// Judges an aggregate: a pure function of the manifest and the bytes. For 20 updates of 65,000 entries some 60 ms of one core:
@@ -368,7 +359,15 @@ pub fn admit(
     prover: &dyn ProveUpdates,
     bytes: &[u8],
 ) -> Result<AdmittedAggregate, AggregateRefusal> {
-    let (admitted, opening) = read(manifest, bytes)?;
+    verify(manifest, prover, read(manifest, bytes)?)
+}
+
+/// Checks the proofs and the sum of what was read.
+fn verify(
+    manifest: &SignedManifest,
+    prover: &dyn ProveUpdates,
+    (admitted, opening): (AdmittedAggregate, Vec<u8>),
+) -> Result<AdmittedAggregate, AggregateRefusal> {
     let bare: Vec<&BundleHead> = admitted.heads.iter().map(|(head, _)| head).collect();
     let mut proofs = Vec::with_capacity(bare.len());
     for (at, verdict) in manifest.check_proofs(&bare).into_iter().enumerate() {
@@ -380,18 +379,7 @@ pub fn admit(
     Ok(admitted)
 }
 
-/// Reads an aggregate that was admitted before, as from the own log: all that [`admit`] checks but proofs and sum.
-///
-/// # Errors
-/// As [`admit`].
-pub fn admit_checked(
-    manifest: &SignedManifest,
-    bytes: &[u8],
-) -> Result<AdmittedAggregate, AggregateRefusal> {
-    read(manifest, bytes).map(|it| it.0)
-}
-
-/// What an aggregate says, and the opening that shows it.
+/// What an aggregate says, and the opening that shows it: all that [`admit`] checks but proofs and sum.
 fn read(
     manifest: &SignedManifest,
     bytes: &[u8],

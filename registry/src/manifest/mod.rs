@@ -102,12 +102,14 @@ impl Manifest {
 
     /// The epoch in which `now` lies; none before the start and after the end.
     pub fn epoch_at(&self, now: Timestamp) -> Option<Epoch> {
-        if now < self.start {
-            return None;
-        }
-        let number = now.since(self.start).ms().checked_div(self.epoch_length.ms())?;
-        let number = u32::try_from(number).ok()?;
-        (number < self.epochs).then(|| Epoch::new(number))
+        let epoch = self.clock_epoch(now);
+        (now >= self.start && epoch.get() < self.epochs).then_some(epoch)
+    }
+
+    /// The epoch of the clock, as if there were no last one; the first before the start.
+    pub fn clock_epoch(&self, now: Timestamp) -> Epoch {
+        let number = now.since(self.start).ms().checked_div(self.epoch_length.ms());
+        Epoch::new(number.and_then(|it| u32::try_from(it).ok()).unwrap_or(u32::MAX))
     }
 
     /// The epoch in which `now` lies, the first before the start, the last

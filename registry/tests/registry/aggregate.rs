@@ -67,7 +67,7 @@ impl World {
     }
 
     fn make(&self, updates: &[(&BundleHead, &Update)]) -> Result<Vec<u8>, MakeAggregateError> {
-        make(&self.manifest, &*prover(&self.manifest), EPOCH, updates)
+        make(&self.manifest, &*prover(&self.manifest), EPOCH, updates).map(|it| it.0)
     }
 
     /// The aggregate of the larger bucket.

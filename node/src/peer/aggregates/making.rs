@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longhaul_aggregation::{Epoch, MemberIndex, Slot};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::time::{Span, Timestamp};
-use longhaul_registry::aggregate::{self, HEADS_MIN};
+use longhaul_registry::aggregate::HEADS_MIN;
 
 use super::{SumRequest, Summed, TURN_PART, TURNS_MAX, WAIT_PART};
 use crate::peer::{Event, InStore, Output, Peer};
@@ -24,7 +24,7 @@ impl Peer {
         let slots: Vec<MemberIndex> = bucket.members.iter().filter(is_whole).copied().collect();
         let first = bucket.members.first().copied().unwrap_or(member);
         let failed = self.aggregates.failed.get(&epoch).copied().unwrap_or(0);
-        let best = self.best_sum(epoch, first).max(failed);
+        let best = self.best_len(epoch, first).max(failed);
         if slots.len() < HEADS_MIN || slots.len() <= best {
             return None;
         }
@@ -60,11 +60,7 @@ impl Peer {
         let making = self.aggregates.making.take_if(|(epoch, _)| *epoch == summed.epoch);
         let Some((epoch, count)) = making else { return };
         self.look_for_sums();
-        let made = summed.aggregate.and_then(|payload| {
-            let admitted = aggregate::admit_checked(&self.manifest, &payload);
-            Ok((admitted.map_err(|error| error.to_string())?, payload))
-        });
-        let (admitted, payload) = match made {
+        let (payload, admitted) = match summed.aggregate {
             Ok(made) => made,
             // Nobody else would accept it. It is tried again with more slots.
             Err(why) => {
@@ -80,7 +76,7 @@ impl Peer {
         let made = self.aggregates.made.entry(epoch).or_default();
         let tries = *made;
         *made = made.saturating_add(1);
-        let pair = (&payload[..], &admitted);
+        let pair = (&payload[..], &*admitted);
         match self.manifest.aggregate_bundle(&self.key, pair, tries, self.now) {
             Ok(head) => {
                 let held = Held { head: Arc::new(head), payload };

@@ -6,7 +6,7 @@ use longhaul_aggregation::{Epoch, Update};
 use longhaul_dtn::agent::Held;
 use longhaul_dtn::bundle::BundleHead;
 use longhaul_proofs::update::ProveUpdates;
-use longhaul_registry::{SignedManifest, aggregate};
+use longhaul_registry::{AdmittedAggregate, SignedManifest, aggregate};
 
 use crate::peer::Input;
 
@@ -23,7 +23,7 @@ pub struct SumRequest {
 #[derive(Debug, Clone)]
 pub struct Summed {
     pub(super) epoch: Epoch,
-    pub(super) aggregate: Result<Arc<[u8]>, String>,
+    pub(super) aggregate: Result<(Arc<[u8]>, Arc<AdmittedAggregate>), String>,
 }
 
 /// Judges an aggregate of somebody else; answer with [`CheckSumRequest::carry_out`].
@@ -39,7 +39,9 @@ impl SumRequest {
     pub fn carry_out(&self) -> Input {
         let updates: Vec<_> = self.updates.iter().map(|(head, update)| (&**head, update)).collect();
         let made = aggregate::make(&self.manifest, &*self.prover, self.epoch, &updates);
-        let aggregate = made.map(Into::into).map_err(|error| error.to_string());
+        let aggregate = made
+            .map(|(bytes, admitted)| (bytes.into(), Arc::new(admitted)))
+            .map_err(|error| error.to_string());
         Input::Summed(Summed { epoch: self.epoch, aggregate })
     }
 }
